@@ -1,0 +1,279 @@
+"""Artifacts: immutable directories, published whole or not at all, checked before they are used again."""
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lifecycle.digests import digest_file, digest_json
+from lifecycle.errors import CorruptArtifactError, LifecycleError
+from lifecycle.locks import StoreLock
+from lifecycle.recipe.base import Section
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+
+
+class FileEntry(Section):
+    """One file of an artifact; `path` is relative to its directory, with forward slashes."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class InputReference(Section):
+    """What a stage was given: another artifact, or (stage `snapshot`) the bytes of a raw source."""
+
+    name: str
+    stage: str
+    fingerprint: str
+    digest: str
+
+
+class Manifest(Section):
+    """What an artifact is, from what it was made, and the hash of every file; written last."""
+
+    schema_version: int = 1
+    stage: str
+    fingerprint: str
+    digest: str
+    code_version: str
+    identity: Any
+    inputs: tuple[InputReference, ...]
+    files: tuple[FileEntry, ...]
+    facts: dict[str, Any]
+    """Figures for people (rows, tokens, scores); not part of the digest."""
+    created_at: str
+    seconds: float
+
+
+class Artifact(Section):
+    """A reference to a published artifact: small enough to pass between steps, never the data itself."""
+
+    stage: str
+    fingerprint: str
+    digest: str
+    uri: str
+
+    @property
+    def path(self) -> Path:
+        """The artifact's directory."""
+        return Path(self.uri)
+
+    def manifest(self) -> Manifest:
+        """The artifact's manifest; raises CorruptArtifactError when it is damaged or missing."""
+        return read_manifest(self.path)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a stage works: `out` becomes the artifact, `run_dir` keeps what is not content and survives a kill."""
+
+    out: Path
+    run_dir: Path
+
+
+@dataclass(frozen=True)
+class Published:
+    """The outcome of `Store.materialize`."""
+
+    artifact: Artifact
+    manifest: Manifest
+    reused: bool
+    run_dir: Path
+
+
+def fingerprint_of(stage: str, code_version: str, identity: Any, inputs: Mapping[str, str]) -> str:
+    """Where an artifact lives: the hash of stage, code version, identity and the digests of its inputs."""
+    return digest_json({"stage": stage, "code": code_version, "identity": identity, "inputs": dict(inputs)})[:32]
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest in `directory`; raises CorruptArtifactError naming the file when it is damaged."""
+    path = directory / MANIFEST
+    try:
+        manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise CorruptArtifactError(f"{path}: the manifest is missing or damaged: {error}") from error
+    if manifest.digest != _content_digest(manifest.files):
+        raise CorruptArtifactError(f"{path}: the manifest's digest does not fit its file list; it was changed by hand")
+    return manifest
+
+
+class Store:
+    """A directory of artifacts `<root>/<stage>/<fingerprint>/`, with `.runs/` for what is not content."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).resolve()
+
+    def directory(self, stage: str, fingerprint: str) -> Path:
+        """Where the artifact of this stage and fingerprint lives, whether or not it exists."""
+        return self.root / stage / fingerprint
+
+    def run_directory(self, fingerprint: str) -> Path:
+        """Logs, plots, checkpoints and metrics of the run that makes this fingerprint."""
+        return self.root / ".runs" / fingerprint
+
+    def find(self, stage: str, fingerprint: str) -> Published | None:
+        """The published artifact, checked, or None when it was never published.
+
+        Raises:
+            CorruptArtifactError: it exists, and a file of it is missing, changed, or not in the manifest.
+        """
+        directory = self.directory(stage, fingerprint)
+        if not directory.exists():
+            return None
+        manifest = read_manifest(directory)
+        if (manifest.stage, manifest.fingerprint) != (stage, fingerprint):
+            raise CorruptArtifactError(f"{directory / MANIFEST}: names {manifest.stage}/{manifest.fingerprint} instead")
+        self._verify(directory, manifest)
+        artifact = Artifact(stage=stage, fingerprint=fingerprint, digest=manifest.digest, uri=str(directory))
+        return Published(artifact, manifest, reused=True, run_dir=self.run_directory(fingerprint))
+
+    def materialize(
+        self,
+        stage: str,
+        code_version: str,
+        identity: Any,
+        inputs: tuple[InputReference, ...],
+        build: Callable[[Workspace], dict[str, Any]],
+    ) -> Published:
+        """Return the artifact of this fingerprint, making it with `build` when it does not exist.
+
+        A damaged artifact is set aside under `.quarantine/` and made again. Of two callers with the same
+        fingerprint, one builds and the other waits and takes the result.
+        """
+        fingerprint = fingerprint_of(stage, code_version, identity, {item.name: item.digest for item in inputs})
+        existing = self._find_or_quarantine(stage, fingerprint)
+        if existing:
+            return existing
+        with StoreLock(self.root / ".locks" / f"{fingerprint}.lock"):
+            existing = self._find_or_quarantine(stage, fingerprint)
+            if existing:
+                return existing
+            started = time.monotonic()
+            with self._workspace(stage, fingerprint) as workspace:
+                facts = build(workspace)
+                files = _scan(workspace.out)
+                if not files:
+                    raise LifecycleError(f"{stage}: the stage wrote no file")
+                manifest = Manifest(
+                    stage=stage,
+                    fingerprint=fingerprint,
+                    digest=_content_digest(files),
+                    code_version=code_version,
+                    identity=identity,
+                    inputs=inputs,
+                    files=files,
+                    facts=facts,
+                    created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                    seconds=round(time.monotonic() - started, 3),
+                )
+                self._publish(workspace.out, manifest)
+        found = self.find(stage, fingerprint)
+        assert found is not None
+        return Published(found.artifact, found.manifest, reused=False, run_dir=found.run_dir)
+
+    def _find_or_quarantine(self, stage: str, fingerprint: str) -> Published | None:
+        try:
+            return self.find(stage, fingerprint)
+        except CorruptArtifactError as error:
+            aside = self.root / ".quarantine" / f"{stage}-{fingerprint}-{time.time_ns()}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(self.directory(stage, fingerprint), aside)
+            logger.warning("%s. It was moved to %s and is made again.", error, aside)
+            return None
+
+    @contextmanager
+    def _workspace(self, stage: str, fingerprint: str) -> Iterator[Workspace]:
+        out = self.root / ".tmp" / f"{stage}-{fingerprint}"
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+        run_dir = self.run_directory(fingerprint)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        yield Workspace(out, run_dir)
+
+    def _publish(self, out: Path, manifest: Manifest) -> None:
+        target = self.directory(manifest.stage, manifest.fingerprint)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for entry in manifest.files:
+            _fsync(out / entry.path)
+        path = out / MANIFEST
+        path.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+        _fsync(path)
+        _fsync(out)
+        os.rename(out, target)
+        _fsync(target.parent)
+        self._remember(target, manifest)
+
+    def _verify(self, directory: Path, manifest: Manifest) -> None:
+        """Check names and sizes always; hash a file only when its size, time or inode moved since it was last hashed."""
+        known = _read_stats(self._stats_path(manifest.fingerprint))
+        listed = {entry.path: entry for entry in manifest.files}
+        present = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()} - {MANIFEST}
+        for name in sorted(present ^ set(listed)):
+            what = "is missing" if name in listed else "is not in the manifest"
+            raise CorruptArtifactError(f"{directory / name}: this file {what}")
+        rehashed = False
+        for name, entry in listed.items():
+            path = directory / name
+            if known.get(name) == _stat(path):
+                continue
+            if digest_file(path) != entry.sha256:
+                raise CorruptArtifactError(f"{path}: the content does not match the manifest's SHA-256 (damaged or changed)")
+            rehashed = True
+        if rehashed:
+            self._remember(directory, manifest)
+
+    def _remember(self, directory: Path, manifest: Manifest) -> None:
+        path = self._stats_path(manifest.fingerprint)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({e.path: _stat(directory / e.path) for e in manifest.files}), encoding="utf-8")
+        os.replace(temporary, path)
+
+    def _stats_path(self, fingerprint: str) -> Path:
+        return self.root / ".verified" / f"{fingerprint}.json"
+
+
+def _content_digest(files: tuple[FileEntry, ...]) -> str:
+    return digest_json([[entry.path, entry.size, entry.sha256] for entry in files])[:32]
+
+
+def _scan(out: Path) -> tuple[FileEntry, ...]:
+    paths = sorted(path for path in out.rglob("*") if path.is_file())
+    return tuple(
+        FileEntry(path=path.relative_to(out).as_posix(), size=path.stat().st_size, sha256=digest_file(path)) for path in paths
+    )
+
+
+def _stat(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+
+
+def _read_stats(path: Path) -> dict[str, list[int]]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

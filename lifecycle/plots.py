@@ -1,0 +1,40 @@
+"""One way to draw: figures that read well on the light and the dark Dagster page."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#3b6fb6", "#d9822b", "#3a9a6b", "#b04a5a", "#7b5ea7", "#6b7480")
+
+
+@contextmanager
+def plot(run_dir: Path, name: str, title: str, size: tuple[float, float] = (7.0, 3.4)) -> Iterator["Axes"]:
+    """Draw into the axes given; the picture is written to `<run_dir>/plots/<name>.png` and shown in the Dagster UI."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with pyplot.rc_context(
+        {
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "axes.axisbelow": True,
+            "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+            "font.family": ["DejaVu Sans", "Noto Sans CJK SC", "sans-serif"],
+        }
+    ):
+        figure, axes = pyplot.subplots(figsize=size, layout="constrained")
+        axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+        yield axes
+        directory = run_dir / "plots"
+        directory.mkdir(parents=True, exist_ok=True)
+        figure.savefig(directory / f"{name}.png", dpi=110, facecolor="white")
+        pyplot.close(figure)

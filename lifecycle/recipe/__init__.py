@@ -1,0 +1,87 @@
+"""The recipe: one YAML file that describes a model's whole life."""
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from lifecycle.errors import RecipeError
+from lifecycle.recipe.alignment import DpoConfig, InstructionsConfig, PreferencesConfig
+from lifecycle.recipe.base import RUNTIME, Section, identity
+from lifecycle.recipe.corpora import CurationConfig, Source
+from lifecycle.recipe.evaluation import EvaluationConfig, Gate
+from lifecycle.recipe.training import BaseModelConfig, SftConfig, TokenizerConfig
+
+__all__ = ["Recipe", "identity", "load_recipe"]
+
+
+class Recipe(Section):
+    """Everything that decides what a model becomes, and (marked runtime) how it is computed."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """The model's name: prefix of its asset keys and of its registered models."""
+    description: Annotated[str, RUNTIME] = ""
+    owner: Annotated[str, RUNTIME] = "team:models"
+    """Shown in the Dagster UI: an e-mail address or `team:NAME`."""
+    sources: tuple[Source, ...] = Field(min_length=1)
+    curation: CurationConfig = CurationConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    mix_seed: int = 13
+    """Order of documents in the memmaps."""
+    base_model: BaseModelConfig
+    instructions: InstructionsConfig
+    sft: SftConfig
+    preferences: PreferencesConfig = PreferencesConfig()
+    dpo: DpoConfig = DpoConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gates: tuple[Gate, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_consistent(self) -> "Recipe":
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError(f"sources: every name must be unique, got {names}")
+        documented = {source.name for source in self.sources if source.kind == "python_docs"}
+        for section, entries in (("instructions", self.instructions.sources), ("preferences", self.preferences.sources)):
+            for entry in entries:
+                unknown = set(getattr(entry, "sources", ())) - documented
+                if unknown:
+                    raise ValueError(f"{section}.sources: {sorted(unknown)} are not python_docs sources of this recipe")
+        for length in (self.base_model.training.sequence_length, self.sft.training.sequence_length):
+            if length > self.base_model.architecture.max_positions:
+                raise ValueError(
+                    f"sequence_length {length} exceeds base_model.architecture.max_positions "
+                    f"{self.base_model.architecture.max_positions}"
+                )
+        return self
+
+    def source(self, name: str) -> Source:
+        """The source called `name`; raises RecipeError when there is none."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise RecipeError(f"no source named {name!r}; this recipe has {[source.name for source in self.sources]}")
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read and check one recipe file.
+
+    Raises:
+        RecipeError: the file is missing, is not YAML, or a field is unknown, missing or of the wrong type;
+            the message names every such field.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of fields, this file holds {type(data).__name__}")
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, item['loc'])) or '(recipe)'}: {item['msg']}" for item in error.errors()]
+        raise RecipeError(f"{path}: {len(lines)} problem(s) in the recipe:\n" + "\n".join(lines)) from error

@@ -1,0 +1,95 @@
+"""The recipe's instructions, preferences and DPO."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lifecycle.recipe.base import RUNTIME, Section
+
+
+class DocumentedObjects(Section):
+    """Conversations made from the documentation strings in `corpus` (summary, kind, parameters, returns, raises, …)."""
+
+    kind: Literal["documented_objects"]
+    sources: tuple[str, ...] = Field(min_length=1)
+    """Names of `python_docs` sources."""
+    max_conversations: int = Field(default=12_000, gt=0)
+    seed: int = 3
+
+
+class InstructionFiles(Section):
+    """JSONL files of {"messages": […]} or {"instruction", "input", "output"}."""
+
+    kind: Literal["files"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    path: str
+    licence: str
+    tolerance: float = Field(default=0.01, ge=0, le=1)
+
+
+InstructionSource = Annotated[DocumentedObjects | InstructionFiles, Field(discriminator="kind")]
+
+
+class InstructionsConfig(Section):
+    """Instruction data and its cleaning."""
+
+    sources: tuple[InstructionSource, ...] = Field(min_length=1)
+    min_answer_characters: int = Field(default=2, ge=0)
+    max_tokens: int = Field(default=256, gt=0)
+    """Longest conversation, rendered; longer ones are dropped and counted."""
+
+
+class SiblingAnswers(Section):
+    """Pairs from documentation: chosen is the object's own summary, rejected that of a sibling in the same module."""
+
+    kind: Literal["sibling_answers"]
+    sources: tuple[str, ...] = Field(min_length=1)
+    max_pairs: int = Field(default=400, gt=0)
+    seed: int = 5
+
+
+class PreferenceFiles(Section):
+    """JSONL files of {"prompt", "chosen", "rejected"}."""
+
+    kind: Literal["files"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    path: str
+    licence: str
+    tolerance: float = Field(default=0.01, ge=0, le=1)
+
+
+PreferenceSource = Annotated[SiblingAnswers | PreferenceFiles, Field(discriminator="kind")]
+
+
+class PreferencesConfig(Section):
+    """Existing pairs, and pairs made by sampling the SFT model and judging its answers against the reference."""
+
+    sources: tuple[PreferenceSource, ...] = ()
+    prompts: int = Field(default=400, gt=0)
+    candidates: int = Field(default=4, ge=2)
+    """Answers sampled per prompt."""
+    temperature: float = Field(default=1.0, gt=0)
+    max_new_tokens: int = Field(default=48, gt=0)
+    min_margin: float = Field(default=0.1, ge=0)
+    """Least difference of reference score between chosen and rejected."""
+    heldout_share: float = Field(default=0.15, gt=0, lt=1)
+    """Pairs kept from training to measure reward accuracy."""
+    seed: int = 11
+    batch: Annotated[int, RUNTIME] = Field(default=64, gt=0)
+
+
+class DpoConfig(Section):
+    """Direct preference optimization (Rafailov et al. 2023) with TRL's trainer."""
+
+    beta: float = Field(default=0.1, gt=0)
+    loss_type: tuple[str, ...] = ("sigmoid",)
+    loss_weights: tuple[float, ...] | None = None
+    learning_rate: float = Field(default=5e-5, gt=0)
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    epochs: float = Field(default=1.0, gt=0)
+    global_batch: int = Field(default=16, gt=0)
+    max_length: int = Field(default=256, gt=0)
+    seed: int = 0
+    processes: Annotated[int, RUNTIME] = Field(default=1, gt=0)
+    micro_batch: Annotated[int, RUNTIME] = Field(default=8, gt=0)
+    checkpoint_every: Annotated[int, RUNTIME] = Field(default=50, gt=0)

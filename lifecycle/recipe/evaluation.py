@@ -1,0 +1,32 @@
+"""The recipe's evaluation and the gate that a champion must pass."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lifecycle.recipe.base import RUNTIME, Section
+
+
+class EvaluationConfig(Section):
+    """Tasks run by lm-eval for each model, and the pairwise win rate of DPO over SFT."""
+
+    tasks: tuple[str, ...] = ("kind_of_object", "first_word_match", "heldout_bits_per_byte")
+    """Names of task files that the project ships, or of the user's own in `task_directory`."""
+    task_directory: str | None = None
+    max_items: int = Field(default=300, gt=0)
+    """Items per multiple-choice or generation task."""
+    win_rate_prompts: int = Field(default=200, ge=20)
+    max_new_tokens: int = Field(default=48, gt=0)
+    seed: int = 23
+    batch: Annotated[int, RUNTIME] = Field(default=32, gt=0)
+
+
+class Gate(Section):
+    """A condition on the report of one model version; a blocking gate must hold before promotion."""
+
+    metric: str
+    """`<task>/<metric>` as the report names it."""
+    model: Literal["base", "sft", "dpo"] = "dpo"
+    at_least: float | None = None
+    at_most: float | None = None
+    blocking: bool = True

@@ -1,0 +1,112 @@
+"""The stages of the life, as data: what each depends on and which part of the recipe decides its result.
+
+Assets, `lifecycle plan` and the tests all read this one table. A stage's `code_version` changes when its code would
+give other bytes for the same input.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lifecycle.recipe import Recipe, identity
+
+Identity = Callable[[Recipe, str | None], Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One asset of the graph. `identity(recipe, source)` is the part of the recipe that decides its result."""
+
+    name: str
+    code_version: str
+    inputs: tuple[str, ...]
+    identity: Identity
+    per_source: bool = False
+
+
+def _source(recipe: Recipe, source: str | None) -> Any:
+    assert source is not None
+    return identity(recipe.source(source))
+
+
+def _cleaning(recipe: Recipe, source: str | None) -> Any:
+    curation = identity(recipe.curation)
+    return {key: curation[key] for key in ("traditional_to_simplified", "languages", "min_language_score", "quality")}
+
+
+def _corpus(recipe: Recipe, _: str | None) -> Any:
+    return {"minhash": identity(recipe.curation.minhash), "heldout": identity(recipe.curation.heldout)}
+
+
+def _heldout(recipe: Recipe, _: str | None) -> Any:
+    evaluation = recipe.evaluation
+    return {
+        "max_bytes": recipe.curation.heldout.max_bytes,
+        "max_items": evaluation.max_items,
+        "win_rate_prompts": evaluation.win_rate_prompts,
+        "seed": evaluation.seed,
+    }
+
+
+def _mix(recipe: Recipe, _: str | None) -> Any:
+    return {"seed": recipe.mix_seed, "epochs": {source.name: source.epochs for source in recipe.sources}}
+
+
+def _section(name: str) -> Identity:
+    return lambda recipe, _: identity(getattr(recipe, name))
+
+
+def _sft_memmap(recipe: Recipe, _: str | None) -> Any:
+    return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed}
+
+
+def _raw_preferences(recipe: Recipe, _: str | None) -> Any:
+    return identity(recipe.preferences.sources)
+
+
+def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
+    return {key: value for key, value in identity(recipe.preferences).items() if key != "sources"}
+
+
+RAW_CORPORA = Stage("raw_corpora", "1", (), _source, per_source=True)
+CLEANED_CORPORA = Stage("cleaned_corpora", "1", ("raw_corpora",), _cleaning, per_source=True)
+CORPUS = Stage("corpus", "1", ("cleaned_corpora",), _corpus)
+HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
+TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))
+PRETRAIN_MEMMAP = Stage("pretrain_memmap", "1", ("corpus", "tokenizer"), _mix)
+BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _section("base_model"))
+RAW_INSTRUCTIONS = Stage("raw_instructions", "1", ("corpus",), _section("instructions"))
+INSTRUCTIONS = Stage("instructions", "1", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
+SFT_MEMMAP = Stage("sft_memmap", "1", ("instructions", "tokenizer"), _sft_memmap)
+SFT_MODEL = Stage("sft_model", "1", ("base_model", "sft_memmap"), _section("sft"))
+RAW_PREFERENCES = Stage("raw_preferences", "1", ("corpus",), _raw_preferences)
+PREFERENCE_PAIRS = Stage(
+    "preference_pairs", "1", ("raw_preferences", "instructions", "sft_model", "heldout_text"), _preference_pairs
+)
+DPO_MODEL = Stage("dpo_model", "1", ("sft_model", "preference_pairs"), _section("dpo"))
+BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), _section("evaluation"))
+SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), _section("evaluation"))
+DPO_EVAL = Stage("dpo_eval", "1", ("dpo_model", "sft_model", "preference_pairs", "heldout_text"), _section("evaluation"))
+EVAL_REPORT = Stage("eval_report", "1", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), _section("gates"))
+
+STAGES: tuple[Stage, ...] = (
+    RAW_CORPORA,
+    CLEANED_CORPORA,
+    CORPUS,
+    HELDOUT_TEXT,
+    TOKENIZER,
+    PRETRAIN_MEMMAP,
+    BASE_MODEL,
+    RAW_INSTRUCTIONS,
+    INSTRUCTIONS,
+    SFT_MEMMAP,
+    SFT_MODEL,
+    RAW_PREFERENCES,
+    PREFERENCE_PAIRS,
+    DPO_MODEL,
+    BASE_EVAL,
+    SFT_EVAL,
+    DPO_EVAL,
+    EVAL_REPORT,
+)
+"""In an order in which every stage comes after its inputs. `champion` is not here: it makes no artifact."""
