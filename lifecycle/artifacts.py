@@ -5,8 +5,9 @@ import logging
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +57,19 @@ class Manifest(Section):
     """Figures for people (rows, tokens, scores); not part of the digest."""
     created_at: str
     seconds: float
+    checksum: str = ""
+    """SHA-256 of all the other fields, so that a damaged manifest is as visible as a damaged file."""
+
+    def sealed(self) -> "Manifest":
+        """This manifest with its checksum filled in."""
+        return self.model_copy(update={"checksum": self._checksum()})
+
+    def is_intact(self) -> bool:
+        """Whether no field was changed since `sealed`."""
+        return self.checksum == self._checksum()
+
+    def _checksum(self) -> str:
+        return digest_json(json.loads(self.model_dump_json(exclude={"checksum"})))
 
 
 class Artifact(Section):
@@ -106,8 +120,8 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError, UnicodeDecodeError) as error:
         raise CorruptArtifactError(f"{path}: the manifest is missing or damaged: {error}") from error
-    if manifest.digest != _content_digest(manifest.files):
-        raise CorruptArtifactError(f"{path}: the manifest's digest does not fit its file list; it was changed by hand")
+    if not manifest.is_intact() or manifest.digest != _content_digest(manifest.files):
+        raise CorruptArtifactError(f"{path}: the manifest does not fit its own checksum; it was damaged or changed by hand")
     return manifest
 
 
@@ -124,6 +138,11 @@ class Store:
     def run_directory(self, fingerprint: str) -> Path:
         """Logs, plots, checkpoints and metrics of the run that makes this fingerprint."""
         return self.root / ".runs" / fingerprint
+
+    def input_directory(self, artifact: Artifact, name: str) -> Path:
+        """The directory of the input that `artifact` was made from under `name`; raises KeyError when it had none."""
+        references = {reference.name: reference for reference in artifact.manifest().inputs}
+        return self.directory(references[name].stage, references[name].fingerprint)
 
     def find(self, stage: str, fingerprint: str) -> Published | None:
         """The published artifact, checked, or None when it was never published.
@@ -154,11 +173,15 @@ class Store:
         A damaged artifact is set aside under `.quarantine/` and made again. Of two callers with the same
         fingerprint, one builds and the other waits and takes the result.
         """
-        fingerprint = fingerprint_of(stage, code_version, identity, {item.name: item.digest for item in inputs})
-        existing = self._find_or_quarantine(stage, fingerprint)
-        if existing:
-            return existing
-        with StoreLock(self.root / ".locks" / f"{fingerprint}.lock"):
+        digests = {item.name: item.digest for item in inputs}
+        if len(digests) != len(inputs):
+            raise LifecycleError(f"{stage}: two inputs share a name: {sorted(item.name for item in inputs)}")
+        fingerprint = fingerprint_of(stage, code_version, identity, digests)
+        with suppress(CorruptArtifactError):  # judged again under the lock, where only one caller sets it aside
+            existing = self.find(stage, fingerprint)
+            if existing:
+                return existing
+        with StoreLock(self.root / ".locks" / f"{fingerprint}.lock") as lock:
             existing = self._find_or_quarantine(stage, fingerprint)
             if existing:
                 return existing
@@ -168,6 +191,7 @@ class Store:
                 files = _scan(workspace.out)
                 if not files:
                     raise LifecycleError(f"{stage}: the stage wrote no file")
+                lock.ensure_held()
                 manifest = Manifest(
                     stage=stage,
                     fingerprint=fingerprint,
@@ -179,7 +203,7 @@ class Store:
                     facts=facts,
                     created_at=datetime.now(UTC).isoformat(timespec="seconds"),
                     seconds=round(time.monotonic() - started, 3),
-                )
+                ).sealed()
                 self._publish(workspace.out, manifest)
         found = self.find(stage, fingerprint)
         assert found is not None
@@ -197,22 +221,25 @@ class Store:
 
     @contextmanager
     def _workspace(self, stage: str, fingerprint: str) -> Iterator[Workspace]:
-        out = self.root / ".tmp" / f"{stage}-{fingerprint}"
-        if out.exists():
-            shutil.rmtree(out)
+        """An empty directory that no other attempt writes to, not even one that lost its lock and does not know it."""
+        temporary = self.root / ".tmp"
+        for left in temporary.glob(f"{stage}-{fingerprint}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        out = temporary / f"{stage}-{fingerprint}-{uuid.uuid4().hex[:8]}"
         out.mkdir(parents=True)
         run_dir = self.run_directory(fingerprint)
         run_dir.mkdir(parents=True, exist_ok=True)
-        yield Workspace(out, run_dir)
+        try:
+            yield Workspace(out, run_dir)
+        finally:
+            shutil.rmtree(out, ignore_errors=True)
 
     def _publish(self, out: Path, manifest: Manifest) -> None:
         target = self.directory(manifest.stage, manifest.fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
-        for entry in manifest.files:
-            _fsync(out / entry.path)
-        path = out / MANIFEST
-        path.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-        _fsync(path)
+        (out / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+        for path in out.rglob("*"):
+            _fsync(path)
         _fsync(out)
         os.rename(out, target)
         _fsync(target.parent)
@@ -222,7 +249,7 @@ class Store:
         """Check names and sizes always; hash a file only when its size, time or inode moved since it was last hashed."""
         known = _read_stats(self._stats_path(manifest.fingerprint))
         listed = {entry.path: entry for entry in manifest.files}
-        present = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()} - {MANIFEST}
+        present = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if not path.is_dir()} - {MANIFEST}
         for name in sorted(present ^ set(listed)):
             what = "is missing" if name in listed else "is not in the manifest"
             raise CorruptArtifactError(f"{directory / name}: this file {what}")
@@ -253,6 +280,12 @@ def _content_digest(files: tuple[FileEntry, ...]) -> str:
 
 
 def _scan(out: Path) -> tuple[FileEntry, ...]:
+    """Every file of `out` with its hash. Raises LifecycleError for what an artifact cannot hold."""
+    for path in out.rglob("*"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise LifecycleError(f"{path}: an artifact holds plain files only; a link's target would not be kept")
+    if (out / MANIFEST).exists():
+        raise LifecycleError(f"{out / MANIFEST}: this name is the store's own; the stage must call its file something else")
     paths = sorted(path for path in out.rglob("*") if path.is_file())
     return tuple(
         FileEntry(path=path.relative_to(out).as_posix(), size=path.stat().st_size, sha256=digest_file(path)) for path in paths

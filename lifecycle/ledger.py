@@ -1,13 +1,15 @@
 """The drop ledger: every document (or conversation, or pair) is kept, or dropped under exactly one named rule."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from lifecycle.errors import DataError
 from lifecycle.recipe.base import Section
 
 SAMPLES_PER_RULE = 5
@@ -55,8 +57,12 @@ class Ledger(Section):
 
     @classmethod
     def read(cls, directory: Path) -> "Ledger":
-        """The ledger in `directory`."""
-        return cls.model_validate_json((directory / "ledger.json").read_text(encoding="utf-8"))
+        """The ledger in `directory`; raises DataError when it is missing, damaged or does not balance."""
+        path = directory / "ledger.json"
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: not a readable ledger: {error}") from error
 
 
 @dataclass
@@ -85,12 +91,12 @@ class LedgerWriter:
         self.read += 1
         self.characters_read += len(text)
         self.dropped[rule] += 1
-        self._sample(rule, LedgerSample(id=id, before=text[:EXCERPT_CHARACTERS]))
+        self._sample(rule, LedgerSample(id=id, before=_excerpt(text)))
 
     def change(self, rule: str, id: str, before: str, after: str) -> None:
         """A rule rewrote a document; the document is counted by `keep` or `drop` as well."""
         self.changed[rule] += 1
-        self._sample(rule, LedgerSample(id=id, before=before[:EXCERPT_CHARACTERS], after=after[:EXCERPT_CHARACTERS]))
+        self._sample(rule, LedgerSample(id=id, before=_excerpt(before), after=_excerpt(after)))
 
     def _sample(self, rule: str, sample: LedgerSample) -> None:
         samples = self.samples.setdefault(rule, [])
@@ -112,50 +118,100 @@ class LedgerWriter:
         )
 
 
+def _excerpt(text: str) -> str:
+    """The beginning of `text`, with lone surrogates replaced: damaged text is sampled too, and JSON cannot hold them."""
+    return text[:EXCERPT_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+
+
 def merge(parts: Iterable[SourceLedger]) -> SourceLedger:
-    """The account of one source whose shards were counted apart; samples are taken in the order of the parts."""
+    """The account of one source whose shards were counted apart; samples are taken in the order of the parts.
+
+    Notes are added up: numbers and counts by name are summed, lists are joined, other values must agree.
+
+    Raises:
+        ValueError: there are no parts, they belong to several sources, or a note differs that cannot be added.
+    """
     parts = list(parts)
-    dropped: Counter[str] = Counter()
-    changed: Counter[str] = Counter()
-    samples: dict[str, list[LedgerSample]] = {}
+    notes: dict[str, Any] = {}
     for part in parts:
-        dropped.update(part.dropped)
-        changed.update(part.changed)
-        for rule, entries in part.samples.items():
-            samples.setdefault(rule, []).extend(entries)
+        notes = _add_notes(notes, part.notes)
     return SourceLedger(
-        source=parts[0].source,
+        source=_one_source(parts),
         read=sum(part.read for part in parts),
         kept=sum(part.kept for part in parts),
-        dropped=dict(sorted(dropped.items())),
-        changed=dict(sorted(changed.items())),
+        dropped=_total(part.dropped for part in parts),
+        changed=_total(part.changed for part in parts),
         characters_read=sum(part.characters_read for part in parts),
         characters_kept=sum(part.characters_kept for part in parts),
-        samples={rule: tuple(entries[:SAMPLES_PER_RULE]) for rule, entries in sorted(samples.items())},
-        notes={key: value for part in parts for key, value in part.notes.items()},
+        samples=_samples(parts),
+        notes=notes,
     )
 
 
 def chain(stages: Iterable[SourceLedger]) -> SourceLedger:
     """The account of one source through consecutive stages: what the first read against what the last kept.
 
+    Where two stages made a note of the same name, the later one's stands.
+
     Raises:
-        ValueError: a stage did not read exactly what the one before it kept.
+        ValueError: there are no stages, they belong to several sources, or a stage did not read exactly what the one
+            before it kept.
     """
     stages = list(stages)
-    for earlier, later in zip(stages, stages[1:], strict=False):
+    source = _one_source(stages)
+    for earlier, later in pairwise(stages):
         if later.read != earlier.kept:
-            raise ValueError(f"{later.source}: a stage read {later.read} documents where {earlier.kept} were kept before it")
-    merged = merge(part.model_copy(update={"read": 0, "kept": 0, "dropped": {}, "changed": part.changed}) for part in stages)
-    dropped: Counter[str] = Counter()
-    for part in stages:
-        dropped.update(part.dropped)
-    return merged.model_copy(
-        update={
-            "read": stages[0].read,
-            "kept": stages[-1].kept,
-            "dropped": dict(sorted(dropped.items())),
-            "characters_read": stages[0].characters_read,
-            "characters_kept": stages[-1].characters_kept,
-        }
+            raise ValueError(f"{source}: a stage read {later.read} documents where {earlier.kept} were kept before it")
+    return SourceLedger(
+        source=source,
+        read=stages[0].read,
+        kept=stages[-1].kept,
+        dropped=_total(stage.dropped for stage in stages),
+        changed=_total(stage.changed for stage in stages),
+        characters_read=stages[0].characters_read,
+        characters_kept=stages[-1].characters_kept,
+        samples=_samples(stages),
+        notes={key: value for stage in stages for key, value in stage.notes.items()},
     )
+
+
+def _one_source(parts: Sequence[SourceLedger]) -> str:
+    names = sorted({part.source for part in parts})
+    if len(names) != 1:
+        raise ValueError(f"one account is of exactly one source, these are of {names}")
+    return names[0]
+
+
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))
+
+
+def _samples(parts: Sequence[SourceLedger]) -> dict[str, tuple[LedgerSample, ...]]:
+    samples: dict[str, list[LedgerSample]] = {}
+    for part in parts:
+        for rule, entries in part.samples.items():
+            samples.setdefault(rule, []).extend(entries)
+    return {rule: tuple(entries[:SAMPLES_PER_RULE]) for rule, entries in sorted(samples.items())}
+
+
+def _add_notes(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(left) | {key: _add(key, left[key], value) if key in left else value for key, value in right.items()}
+
+
+def _add(key: str, left: Any, right: Any) -> Any:
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return _add_notes(left, right)
+    if isinstance(left, list) and isinstance(right, list):
+        return left + right
+    if _is_number(left) and _is_number(right):
+        return left + right
+    if left != right:
+        raise ValueError(f"note {key!r} is {left!r} in one part and {right!r} in another, and cannot be added")
+    return left
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

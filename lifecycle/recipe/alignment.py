@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 
@@ -85,11 +85,28 @@ class DpoConfig(Section):
     loss_type: tuple[str, ...] = ("sigmoid",)
     loss_weights: tuple[float, ...] | None = None
     learning_rate: float = Field(default=5e-5, gt=0)
+    """Peak of a warm-up followed by a half cosine (or a line) down to zero, a pure function of the step."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     epochs: float = Field(default=1.0, gt=0)
     global_batch: int = Field(default=16, gt=0)
+    """Pairs per optimizer step, over all processes and accumulation."""
     max_length: int = Field(default=256, gt=0)
+    """Longest prompt and answer together, in tokens; longer pairs are left out and counted."""
     seed: int = 0
+    precision: Literal["bf16", "fp32"] = "fp32"
+    """`bf16` runs the forward pass under autocast; weights, optimizer and log-probability sums stay float32."""
     processes: Annotated[int, RUNTIME] = Field(default=1, gt=0)
     micro_batch: Annotated[int, RUNTIME] = Field(default=8, gt=0)
     checkpoint_every: Annotated[int, RUNTIME] = Field(default=50, gt=0)
+
+    @model_validator(mode="after")
+    def _batch_and_weights_fit(self) -> "DpoConfig":
+        if self.global_batch % (self.processes * self.micro_batch):
+            raise ValueError(
+                f"global_batch {self.global_batch} is not a multiple of processes x micro_batch "
+                f"({self.processes} x {self.micro_batch})"
+            )
+        if self.loss_weights is not None and len(self.loss_weights) != len(self.loss_type):
+            raise ValueError(f"loss_weights has {len(self.loss_weights)} entries for {len(self.loss_type)} loss types")
+        return self

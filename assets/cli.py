@@ -1,0 +1,56 @@
+"""The console script `lifecycle`: the engine's commands, and those that need Dagster."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lifecycle.cli import DEFAULT_RECIPE, HomeOption, RecipeOption, app, console, main
+
+
+@app.command()
+def run(recipe: RecipeOption = DEFAULT_RECIPE, home: HomeOption = Path(".lifecycle")) -> None:
+    """Materialize the whole graph of a recipe here and now; what exists already is reused."""
+    from assets.run import prepare_home, timed_run
+
+    prepare_home(home.resolve(), recipe.resolve())
+    outcomes, seconds = timed_run()
+
+    from assets.recipe import RECIPE
+    from assets.summary import asset_table, ledger_table, score_table, summarise
+    from lifecycle.artifacts import Store
+    from lifecycle.files import write_atomically
+
+    summary = summarise(outcomes, Store(home / "store"), seconds)
+    path = home / f"{RECIPE.name}-summary.json"
+    write_atomically(path, json.dumps(summary, indent=1, ensure_ascii=False))
+    for table in (asset_table(outcomes), ledger_table(summary["ledger"]), score_table(summary)):
+        console.print(table)
+    console.print(f"{seconds:.0f} seconds. Numbers: {path}. Report: {outcomes_uri(outcomes)}/report.html")
+    console.print("Dagster UI and MLflow UI:  [bold]make ui[/bold]   then")
+    console.print("  Dagster  http://127.0.0.1:3000/asset-groups   MLflow  http://127.0.0.1:5000", highlight=False)
+
+
+def outcomes_uri(outcomes: list) -> str:
+    """Where the report of this run lies."""
+    return next(outcome.metadata["dagster/uri"] for outcome in outcomes if outcome.name == "eval_report")
+
+
+@app.command()
+def ui(
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    home: HomeOption = Path(".lifecycle"),
+    dagster_port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+) -> None:
+    """Open the Dagster UI (with its daemon) and the MLflow UI on this machine's loopback address."""
+    from assets.run import prepare_home
+    from assets.servers import serve
+
+    prepare_home(home.resolve(), recipe.resolve())
+    serve(home.resolve(), dagster_port, mlflow_port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Raw text in, clean text out: read, clean per source, then deduplicate and split over all sources."""
+
+import dagster as dg
+
+from assets.policy import CORPORA, stage_asset
+from lifecycle import stages
+from lifecycle.artifacts import Artifact, Published, Workspace
+from resources.stages import StageRunner
+
+LEDGER_BALANCES = "ledger_balances"
+
+
+@stage_asset(stages.RAW_CORPORA, CORPORA, {"parquet"})
+def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.MaterializeResult[Artifact]:
+    """Documents as read from one source, one row each, with damaged records counted in the ledger."""
+    from lifecycle.corpora.read import read_source
+    from lifecycle.corpora.snapshot import snapshot
+
+    recipe = runner.recipe
+    source = recipe.source(context.partition_key)
+
+    def build(workspace: Workspace) -> dict:
+        return read_source(source, workspace.out, workspace.run_dir, recipe.curation.workers)
+
+    digest = snapshot(source).digest
+    return runner.materialize(context, stages.RAW_CORPORA, {}, build, snapshots={"snapshot": digest})
+
+
+@stage_asset(stages.CLEANED_CORPORA, CORPORA, {"parquet", "polars"})
+def cleaned_corpora(
+    context: dg.AssetExecutionContext, runner: StageRunner, raw_corpora: Artifact
+) -> dg.MaterializeResult[Artifact]:
+    """One source after normalisation, language, quality and exact-duplicate rules; every drop under a named rule."""
+
+    def build(workspace: Workspace) -> dict:
+        from lifecycle.curation.clean import clean_source
+
+        config = runner.recipe.curation
+        return clean_source(raw_corpora.path, context.partition_key, config, workspace.out, workspace.run_dir)
+
+    return runner.materialize(context, stages.CLEANED_CORPORA, {"raw_corpora": raw_corpora}, build)
+
+
+@stage_asset(
+    stages.CORPUS,
+    CORPORA,
+    {"parquet", "numba"},
+    checks=[
+        dg.AssetCheckSpec(
+            LEDGER_BALANCES,
+            asset="corpus",
+            blocking=True,
+            description="read = kept + sum of drops for every source. When it fails, a stage lost documents without an "
+            "account: do not train on this corpus, report the source named in the metadata.",
+        )
+    ],
+)
+def corpus(
+    context: dg.AssetExecutionContext, runner: StageRunner, cleaned_corpora: dict[str, Artifact]
+) -> dg.MaterializeResult[Artifact]:
+    """All sources together, each text once, split into training and held-out text before anything is trained."""
+
+    def build(workspace: Workspace) -> dict:
+        from lifecycle.curation.corpus import build_corpus
+
+        curation = runner.recipe.curation
+        cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
+        return build_corpus(
+            cleaned, curation.minhash, curation.heldout, workspace.out, workspace.run_dir, curation.workers
+        )
+
+    def balance(published: Published) -> list[dg.AssetCheckResult]:
+        from lifecycle.curation.account import account
+
+        cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
+        raw = {name: runner.store.open().input_directory(artifact, "raw_corpora") for name, artifact in cleaned_corpora.items()}
+        try:
+            accounts = account(raw, cleaned, published.artifact.path)
+        except ValueError as error:
+            return [dg.AssetCheckResult(passed=False, check_name=LEDGER_BALANCES, metadata={"problem": str(error)})]
+        table = {name: {"read": a.read, "kept": a.kept, "dropped": a.dropped} for name, a in accounts.items()}
+        return [dg.AssetCheckResult(passed=True, check_name=LEDGER_BALANCES, metadata={"ledger": table})]
+
+    return runner.materialize(context, stages.CORPUS, {"cleaned_corpora": cleaned_corpora}, build, checks=balance)
+
+
+@stage_asset(stages.HELDOUT_TEXT, CORPORA, {"parquet"})
+def heldout_text(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult[Artifact]:
+    """Text and evaluation items that no training stage reads: bits per byte, questions, and win-rate prompts."""
+
+    def build(workspace: Workspace) -> dict:
+        from lifecycle.evaluation.heldout import build_heldout_text
+
+        evaluation = runner.recipe.evaluation
+        return build_heldout_text(
+            corpus.path,
+            runner.recipe.curation.heldout.max_bytes,
+            evaluation.max_items,
+            evaluation.win_rate_prompts,
+            evaluation.seed,
+            workspace.out,
+            workspace.run_dir,
+        )
+
+    return runner.materialize(context, stages.HELDOUT_TEXT, {"corpus": corpus}, build)

@@ -1,0 +1,43 @@
+"""The one list of everything that Dagster loads."""
+
+import dagster as dg
+
+from assets import corpora, evaluation, instructions, models, preferences, tokens
+from assets.console import console
+from assets.recipe import HOME, RECIPE, RECIPE_PATH, TRACKING_URI
+from resources.launchers.local import LocalLauncher
+from resources.stages import StageRunner
+from resources.store import ArtifactIOManager, StoreResource
+from resources.tracking import TrackingResource
+
+CURATE = "curate"
+TRAIN_AND_ALIGN = "train_and_align"
+
+STORE_ROOT = str(HOME / "store")
+
+store = StoreResource(root=STORE_ROOT)
+tracking = TrackingResource(tracking_uri=TRACKING_URI, store_root=STORE_ROOT)
+
+assets = dg.load_assets_from_modules(
+    [corpora, tokens, models, instructions, preferences, evaluation], key_prefix=RECIPE.name
+)
+
+per_source = dg.AssetSelection.assets([RECIPE.name, "raw_corpora"], [RECIPE.name, "cleaned_corpora"])
+
+defs = dg.Definitions(
+    assets=assets,
+    jobs=[
+        dg.define_asset_job(CURATE, per_source, description="Read and clean one source (one partition)."),
+        dg.define_asset_job(
+            TRAIN_AND_ALIGN,
+            dg.AssetSelection.all() - per_source,
+            description="From cleaned sources to the evaluated, registered model.",
+        ),
+    ],
+    resources={
+        "runner": StageRunner(recipe_path=str(RECIPE_PATH), store=store, tracking=tracking),
+        "launcher": LocalLauncher(),
+        "artifacts": ArtifactIOManager(root=STORE_ROOT),
+    },
+    loggers={"console": console},
+)

@@ -1,0 +1,98 @@
+"""The three models. Each is trained by a program of its own, in processes of its own, under DeepSpeed."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets.policy import INSTRUCTIONS, PREFERENCES, PRETRAINING, stage_asset
+from lifecycle import stages
+from lifecycle.artifacts import Artifact, Workspace
+from lifecycle.jobs import TrainingJob
+from lifecycle.stages import Stage
+from resources.launchers.local import LocalLauncher
+from resources.stages import StageRunner
+
+
+@stage_asset(stages.BASE_MODEL, PRETRAINING, {"pytorch", "deepspeed"}, accelerator=True)
+def base_model(
+    context: dg.AssetExecutionContext,
+    runner: StageRunner,
+    launcher: LocalLauncher,
+    pretrain_memmap: Artifact,
+    tokenizer: Artifact,
+) -> dg.MaterializeResult[Artifact]:
+    """The pretrained model: next-token prediction over the memmap, from random weights."""
+    config = runner.recipe.base_model
+    settings = {
+        "kind": "pretrain",
+        "architecture": config.architecture.model_dump(),
+        "training": config.training.model_dump(),
+    }
+    inputs = {"pretrain_memmap": pretrain_memmap, "tokenizer": tokenizer}
+    directories = {"memmap": str(pretrain_memmap.path), "tokenizer": str(tokenizer.path)}
+
+    def build(workspace: Workspace) -> dict:
+        program = "lifecycle.training.causal"
+        job = _job(stages.BASE_MODEL, workspace, program, settings, directories, config.training.processes)
+        return launcher.run(context, job)
+
+    return runner.materialize(context, stages.BASE_MODEL, inputs, build)
+
+
+@stage_asset(stages.SFT_MODEL, INSTRUCTIONS, {"pytorch", "deepspeed"}, accelerator=True)
+def sft_model(
+    context: dg.AssetExecutionContext,
+    runner: StageRunner,
+    launcher: LocalLauncher,
+    base_model: Artifact,
+    sft_memmap: Artifact,
+) -> dg.MaterializeResult[Artifact]:
+    """The base model fine-tuned on conversations; only the tokens of the answers carry loss."""
+    training = runner.recipe.sft.training
+    settings = {"kind": "sft", "architecture": None, "training": training.model_dump()}
+    inputs = {"base_model": base_model, "sft_memmap": sft_memmap}
+    directories = {"memmap": str(sft_memmap.path), "model": str(base_model.path)}
+
+    def build(workspace: Workspace) -> dict:
+        program = "lifecycle.training.causal"
+        return launcher.run(
+            context, _job(stages.SFT_MODEL, workspace, program, settings, directories, training.processes)
+        )
+
+    return runner.materialize(context, stages.SFT_MODEL, inputs, build)
+
+
+@stage_asset(stages.DPO_MODEL, PREFERENCES, {"pytorch", "huggingface"}, accelerator=True)
+def dpo_model(
+    context: dg.AssetExecutionContext,
+    runner: StageRunner,
+    launcher: LocalLauncher,
+    sft_model: Artifact,
+    preference_pairs: Artifact,
+) -> dg.MaterializeResult[Artifact]:
+    """The SFT model aligned with direct preference optimization (Rafailov et al. 2023) by TRL's trainer."""
+    config = runner.recipe.dpo
+    inputs = {"sft_model": sft_model, "preference_pairs": preference_pairs}
+    directories = {"model": str(sft_model.path), "pairs": str(preference_pairs.path)}
+
+    def build(workspace: Workspace) -> dict:
+        program = "lifecycle.training.preference"
+        settings = {"dpo": config.model_dump()}
+        return launcher.run(context, _job(stages.DPO_MODEL, workspace, program, settings, directories, config.processes))
+
+    return runner.materialize(context, stages.DPO_MODEL, inputs, build)
+
+
+def _job(
+    stage: Stage, workspace: Workspace, program: str, config: dict[str, Any], inputs: dict[str, str], processes: int
+) -> TrainingJob:
+    return TrainingJob(
+        stage=stage.name,
+        fingerprint=workspace.run_dir.name,
+        program=program,
+        config=config,
+        inputs=inputs,
+        output=str(workspace.out),
+        run_dir=str(workspace.run_dir),
+        processes=processes,
+    )

@@ -1,0 +1,41 @@
+"""Policy that holds for every asset of the graph, applied in one place."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import dagster as dg
+
+from assets.recipe import RECIPE, SOURCES
+from lifecycle.stages import Stage
+
+CORPORA = "1_corpora"
+TOKENS = "2_tokens"
+PRETRAINING = "3_pretraining"
+INSTRUCTIONS = "4_instructions"
+PREFERENCES = "5_preferences"
+EVALUATION = "6_evaluation"
+"""Group names sort in the order of the life, which is how the Dagster UI lists them."""
+
+ACCELERATOR_POOL = "accelerator"
+"""Stages that want the GPUs (on a laptop: all cores) run one at a time."""
+
+
+def stage_asset(
+    stage: Stage,
+    group: str,
+    kinds: set[str],
+    accelerator: bool = False,
+    checks: Iterable[dg.AssetCheckSpec] | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """An asset that makes the artifact of `stage`; the decorated function's parameters are its dependencies."""
+    return dg.asset(
+        name=stage.name,
+        group_name=group,
+        kinds=kinds,
+        owners=[RECIPE.owner],
+        code_version=stage.code_version,
+        partitions_def=SOURCES if stage.per_source else None,
+        pool=ACCELERATOR_POOL if accelerator else None,
+        check_specs=list(checks) if checks else None,
+        io_manager_key="artifacts",
+    )

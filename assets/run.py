@@ -1,0 +1,125 @@
+"""`lifecycle run`: the whole graph of one recipe, in one process, recorded in the same Dagster instance as the UI."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psutil
+
+from lifecycle.errors import LifecycleError
+
+PROJECT = Path(__file__).resolve().parents[1]
+PROCESS_TAG = "lifecycle/process"
+
+
+@dataclass(frozen=True)
+class AssetOutcome:
+    """One materialization of this run. `name` is the asset's, with `/<source>` where it is partitioned."""
+
+    name: str
+    seconds: float
+    """What making the artifact took, when it was made."""
+    reused: bool
+    fingerprint: str
+    digest: str
+    metadata: dict[str, Any] = field(repr=False)
+
+
+def prepare_home(home: Path, recipe: Path) -> None:
+    """Make `home` the place of this process's Dagster instance, store and tracking database."""
+    dagster_home = home / "dagster"
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    settings = PROJECT / "deploy" / "dagster.yaml"
+    shutil.copyfile(settings, dagster_home / "dagster.yaml")
+    os.environ.update(
+        DAGSTER_HOME=str(dagster_home), LIFECYCLE_HOME=str(home), LIFECYCLE_RECIPE=str(recipe), DO_NOT_TRACK="1"
+    )
+
+
+def run_graph() -> list[AssetOutcome]:
+    """Materialize every asset of the recipe, reusing what exists.
+
+    Raises:
+        LifecycleError: a step failed; the message is the step's own, without its stack trace.
+    """
+    from assets.definitions import CURATE, TRAIN_AND_ALIGN, defs
+    from assets.recipe import SOURCES
+
+    with dg.DagsterInstance.get() as instance:
+        _close_dead_runs(instance)
+        outcomes: list[AssetOutcome] = []
+        for source in SOURCES.get_partition_keys():
+            outcomes += _execute(defs.resolve_job_def(CURATE), instance, source)
+        outcomes += _execute(defs.resolve_job_def(TRAIN_AND_ALIGN), instance, None)
+        return outcomes
+
+
+def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None) -> list[AssetOutcome]:
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=partition,
+        raise_on_error=False,
+        tags={PROCESS_TAG: _process_identity(os.getpid())},
+        run_config={"loggers": {"console": {"config": "INFO"}}},
+    )
+    if not result.success:
+        raise LifecycleError(_failure(result))
+    return list(_outcomes(result, partition))
+
+
+def _outcomes(result: dg.ExecuteInProcessResult, partition: str | None) -> Iterator[AssetOutcome]:
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+        metadata = {key: value.value for key, value in materialization.metadata.items()}
+        name = materialization.asset_key.path[-1]
+        yield AssetOutcome(
+            name=f"{name}/{partition}" if partition else name,
+            seconds=float(metadata.get("seconds", 0.0)),
+            reused=bool(metadata.get("reused", False)),
+            fingerprint=str(metadata.get("fingerprint", "")),
+            digest=str(metadata.get("digest", "")),
+            metadata=metadata,
+        )
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error and error.cause:
+                error = error.cause
+            message = error.message.strip() if error else "unknown error"
+            return f"{(event.step_key or '').split('__')[-1]} failed: {message}"
+    return "the run failed before any step started; see the Dagster UI"
+
+
+def _process_identity(pid: int) -> str:
+    """Process number and start time: unlike the number alone, never that of a later process."""
+    return f"{pid}@{psutil.Process(pid).create_time():.2f}"
+
+
+def _close_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Runs of a killed `lifecycle run` would stay "started" in the UI for ever: mark them failed."""
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(filters=unfinished):
+        identity = run.tags.get(PROCESS_TAG)
+        if identity and not _is_alive(identity):
+            instance.report_run_failed(run, "The process of this run was killed. `lifecycle run` continues its work.")
+
+
+def _is_alive(identity: str) -> bool:
+    try:
+        return _process_identity(int(identity.split("@")[0])) == identity
+    except psutil.NoSuchProcess:
+        return False
+
+
+def timed_run() -> tuple[list[AssetOutcome], float]:
+    """`run_graph` and the seconds that it took."""
+    started = time.monotonic()
+    return run_graph(), time.monotonic() - started

@@ -1,0 +1,61 @@
+"""The tokenizer, and text as token memmaps."""
+
+import dagster as dg
+
+from assets.policy import INSTRUCTIONS, TOKENS, stage_asset
+from lifecycle import stages
+from lifecycle.artifacts import Artifact, Workspace
+from resources.stages import StageRunner
+
+
+@stage_asset(stages.TOKENIZER, TOKENS, {"huggingface"})
+def tokenizer(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult[Artifact]:
+    """Byte-level BPE trained on the corpus, saved as a fast tokenizer with its chat template."""
+
+    def build(workspace: Workspace) -> dict:
+        from lifecycle.tokens.tokenizer import train_tokenizer
+
+        return train_tokenizer(corpus.path, runner.recipe.tokenizer, workspace.out, workspace.run_dir)
+
+    return runner.materialize(context, stages.TOKENIZER, {"corpus": corpus}, build)
+
+
+@stage_asset(stages.PRETRAIN_MEMMAP, TOKENS, {"numpy"})
+def pretrain_memmap(
+    context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact, tokenizer: Artifact
+) -> dg.MaterializeResult[Artifact]:
+    """The training text as one array of tokens, documents in seeded order, ready to be read sequentially."""
+
+    def build(workspace: Workspace) -> dict:
+        from lifecycle.tokens.build import build_pretrain_memmap
+
+        recipe = runner.recipe
+        epochs = {source.name: source.epochs for source in recipe.sources}
+        return build_pretrain_memmap(
+            corpus.path, tokenizer.path, epochs, recipe.mix_seed, workspace.out, workspace.run_dir
+        )
+
+    return runner.materialize(context, stages.PRETRAIN_MEMMAP, {"corpus": corpus, "tokenizer": tokenizer}, build)
+
+
+@stage_asset(stages.SFT_MEMMAP, INSTRUCTIONS, {"numpy"})
+def sft_memmap(
+    context: dg.AssetExecutionContext, runner: StageRunner, instructions: Artifact, tokenizer: Artifact
+) -> dg.MaterializeResult[Artifact]:
+    """Conversations rendered by the chat template, as tokens with a loss mask over the answers."""
+
+    def build(workspace: Workspace) -> dict:
+        from lifecycle.tokens.build import build_sft_memmap
+
+        recipe = runner.recipe
+        return build_sft_memmap(
+            instructions.path,
+            tokenizer.path,
+            recipe.instructions.max_tokens,
+            recipe.mix_seed,
+            workspace.out,
+            workspace.run_dir,
+        )
+
+    inputs = {"instructions": instructions, "tokenizer": tokenizer}
+    return runner.materialize(context, stages.SFT_MEMMAP, inputs, build)

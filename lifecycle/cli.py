@@ -1,0 +1,105 @@
+"""Commands that need neither Dagster nor a cluster. `assets/cli.py` joins them with those that do."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lifecycle.artifacts import Store
+from lifecycle.errors import LifecycleError
+from lifecycle.recipe import load_recipe
+
+PROJECT = Path(__file__).resolve().parents[1]
+DEFAULT_RECIPE = PROJECT / "deploy" / "recipes" / "demo.yaml"
+
+RecipeOption = Annotated[
+    Path, typer.Option("--recipe", "-r", envvar="LIFECYCLE_RECIPE", help="The recipe file of the model.")
+]
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="LIFECYCLE_HOME", help="Where store, tracking database and Dagster's state live.")
+]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", envvar="LIFECYCLE_TRACKING_URI", help="MLflow; by default the database in HOME."),
+]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From raw text to an aligned, evaluated, registered language model.",
+)
+console = Console()
+
+
+def tracking_uri(home: Path, override: str | None) -> str:
+    """The MLflow address to use for this home."""
+    return override or f"sqlite:///{home.resolve() / 'mlflow.db'}"
+
+
+@app.command()
+def plan(
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    home: HomeOption = Path(".lifecycle"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List what would be reused, what would run, and why, before anything runs."""
+    from lifecycle.plan import plan as make_plan
+    from lifecycle.plan import render
+
+    lines = make_plan(load_recipe(recipe), Store(home / "store"))
+    if as_json:
+        typer.echo(json.dumps([line.model_dump() for line in lines], indent=1, ensure_ascii=False))
+    else:
+        console.print(render(lines))
+
+
+@app.command()
+def lineage(
+    model: Annotated[str, typer.Argument(help="NAME, NAME@alias or NAME/version, e.g. demo_dpo@champion.")],
+    home: HomeOption = Path(".lifecycle"),
+    tracking: TrackingOption = None,
+    form: Annotated[str, typer.Option("--format", help="tree, json or mermaid.")] = "tree",
+) -> None:
+    """Print the whole way from a registered model back to the digests of its sources, from MLflow alone."""
+    from lifecycle.tracking import lineage as walk
+
+    node = walk.lineage(tracking_uri(home, tracking), model)
+    renderers = {"tree": walk.render_tree, "json": walk.render_json, "mermaid": walk.render_mermaid}
+    if form not in renderers:
+        raise typer.BadParameter(f"{form!r} is none of {sorted(renderers)}", param_hint="--format")
+    console.print(renderers[form](node), soft_wrap=True)
+
+
+@app.command()
+def chat(
+    model: Annotated[str, typer.Argument(help="base, sft, dpo, or a directory with a Hugging Face model.")] = "dpo",
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    home: HomeOption = Path(".lifecycle"),
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 always takes the most likely token.")] = 0.7,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 80,
+) -> None:
+    """Talk to one of the recipe's models."""
+    from lifecycle.chat import chat as talk
+
+    directory = Path(model)
+    if model in ("base", "sft", "dpo"):
+        name = load_recipe(recipe).name
+        reference = home / "store" / ".refs" / name / f"{model}_model" / "artifact.json"
+        if not reference.exists():
+            raise LifecycleError(f"{name}/{model}_model has not been made in {home}: run `lifecycle run` first")
+        directory = Path(json.loads(reference.read_text(encoding="utf-8"))["uri"])
+    talk(directory, temperature=temperature, max_new_tokens=max_new_tokens)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are printed without a stack trace."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except LifecycleError as error:
+        console.print(f"[red]Error:[/red] {error}", highlight=False, markup=True, soft_wrap=True)
+        raise SystemExit(1) from None

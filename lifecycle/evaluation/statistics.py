@@ -1,0 +1,80 @@
+"""Intervals for shares, win rates and means: what a figure is worth at its sample size."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from lifecycle.recipe.base import Section
+
+Z95 = 1.959963984540054
+BOOTSTRAP_SAMPLES = 10_000
+
+
+class WinRate(Section):
+    """A pairwise comparison: `rate` = 100 (wins + ties / 2) / n, with a 95 % bootstrap interval, in percent."""
+
+    n: int
+    wins: int
+    ties: int
+    losses: int
+    rate: float
+    interval: tuple[float, float]
+
+
+def wilson_interval(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
+    """Interval of a binomial share (Wilson 1927); (0, 1) when nothing was observed."""
+    if n == 0:
+        return (0.0, 1.0)
+    share, square = successes / n, z * z
+    centre = (share + square / (2 * n)) / (1 + square / n)
+    half = z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
+    return (max(0.0, centre - half), min(1.0, centre + half))
+
+
+def standard_error(share: float, n: int) -> float:
+    """Standard error of a share p observed on n items: sqrt(p (1 - p) / n)."""
+    return math.sqrt(share * (1 - share) / n) if n else 0.0
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean +- 1.96 standard errors (normal approximation); a point when there are fewer than two values."""
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) < 2:
+        return (float(array.mean()), float(array.mean())) if len(array) else (0.0, 0.0)
+    half = Z95 * float(array.std(ddof=1)) / math.sqrt(len(array))
+    return (float(array.mean()) - half, float(array.mean()) + half)
+
+
+def win_rate(ours: Sequence[float], theirs: Sequence[float], seed: int = 0, tolerance: float = 1e-9) -> WinRate:
+    """Compare two lists of scores on the same prompts; scores within `tolerance` tie.
+
+    The interval is the 2.5 and 97.5 percentile of the rate over `BOOTSTRAP_SAMPLES` resamples of the prompts
+    (Efron 1979), from a generator with a fixed seed.
+
+    Raises:
+        ValueError: the lists differ in length, or are empty.
+    """
+    if len(ours) != len(theirs) or not ours:
+        raise ValueError(f"a win rate needs two lists of scores on the same prompts, got {len(ours)} and {len(theirs)}")
+    difference = np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
+    outcome = np.where(difference > tolerance, 1.0, np.where(difference < -tolerance, 0.0, 0.5))
+    low, high = bootstrap_interval(outcome, seed)
+    return WinRate(
+        n=len(outcome),
+        wins=int((outcome == 1.0).sum()),
+        ties=int((outcome == 0.5).sum()),
+        losses=int((outcome == 0.0).sum()),
+        rate=100 * float(outcome.mean()),
+        interval=(100 * low, 100 * high),
+    )
+
+
+def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the mean of `values`, shape (n,)."""
+    generator = np.random.default_rng(seed)
+    means = np.empty(BOOTSTRAP_SAMPLES)
+    for begin in range(0, BOOTSTRAP_SAMPLES, 1000):
+        means[begin : begin + 1000] = values[generator.integers(0, len(values), (1000, len(values)))].mean(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return (float(low), float(high))

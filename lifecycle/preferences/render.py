@@ -1,0 +1,46 @@
+"""One rendering of prompt and answer for sampling, DPO and reward accuracy: the tokenizer's own chat template."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lifecycle.errors import DataError
+
+Message = Mapping[str, str]
+
+
+def as_messages(prompt: str | Sequence[Message]) -> list[dict[str, str]]:
+    """A prompt as a message list; a plain string is one user message."""
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    return [{"role": message["role"], "content": message["content"]} for message in prompt]
+
+
+def prompt_ids(tokenizer: Any, prompt: Sequence[Message]) -> list[int]:
+    """Token ids of the prompt up to and including the header of the assistant's turn."""
+    rendered = tokenizer.apply_chat_template(as_messages(prompt), add_generation_prompt=True, tokenize=False)
+    return tokenizer(rendered, add_special_tokens=False)["input_ids"]
+
+
+def pair_ids(tokenizer: Any, prompt: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
+    """Token ids of the prompt, and of the answer with the end-of-turn token that closes it.
+
+    What a template writes after the end of the last turn (ChatML: a newline) is not part of the answer: the model
+    is never asked to produce it.
+
+    Raises:
+        DataError: the rendered prompt is not the beginning of the rendered conversation, or no end-of-turn token
+            closes the answer; the chat template cannot be used for training.
+    """
+    start = prompt_ids(tokenizer, prompt)
+    messages = [*as_messages(prompt), {"role": "assistant", "content": answer}]
+    whole = tokenizer(tokenizer.apply_chat_template(messages, tokenize=False), add_special_tokens=False)["input_ids"]
+    if whole[: len(start)] != start:
+        raise DataError(
+            "the chat template renders a prompt differently once an answer follows it "
+            f"({tokenizer.decode(start[-8:])!r} against {tokenizer.decode(whole[len(start) - 8 : len(start)])!r})"
+        )
+    completion = whole[len(start) :]
+    if tokenizer.eos_token_id not in completion:
+        raise DataError(f"the chat template does not close an answer with the end-of-turn token {tokenizer.eos_token!r}")
+    last = len(completion) - 1 - completion[::-1].index(tokenizer.eos_token_id)
+    return start, completion[: last + 1]

@@ -1,0 +1,215 @@
+"""The tokenizer: byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) trained on the cleaned corpus."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from lifecycle.corpora.documents import iter_documents
+from lifecycle.digests import digest_file, digest_json
+from lifecycle.errors import CorruptArtifactError, DataError
+from lifecycle.plots import plot
+from lifecycle.recipe.base import Section
+from lifecycle.recipe.training import TokenizerConfig
+from lifecycle.tokens.templates import read_template
+
+logger = logging.getLogger(__name__)
+
+DOCUMENT_END = "<|endoftext|>"
+"""Ends each document of the pretraining text; also the padding token."""
+TURN_START = "<|im_start|>"
+TURN_END = "<|im_end|>"
+"""Ends each chat message; the tokenizer's eos_token."""
+SPECIAL_TOKENS = (DOCUMENT_END, TURN_START, TURN_END)
+
+# The splits of DeepSeek-V3's tokenizer: digits in groups of at most three, runs of Han and kana apart from everything
+# else, then words with a leading blank or one leading ASCII sign (`.join`, `_name`). gigatoken knows this exact
+# sequence and encodes it some thirty times faster than `tokenizers`; any other spelling loses that.
+SPLITS = (
+    r"\p{N}{1,3}",
+    "[一-龥\u3040-ゟ゠-ヿ]+",
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+    "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
+)
+CHUNK_CHARACTERS = 16_384
+HELDOUT_SAMPLE_CHARACTERS = 1_000_000
+DIGEST_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+FORMAT_FILE = "token_format.json"
+
+
+class TokenFormat(Section):
+    """What the memmaps need beside the ids: `token_format.json` in the tokenizer's directory."""
+
+    dtype: str
+    template: str
+
+
+def train_tokenizer(corpus: Path, config: TokenizerConfig, out: Path, run_dir: Path) -> dict[str, Any]:
+    """Train on a sample of `corpus/train`, save a fast tokenizer with its chat template, measure it on `corpus/heldout`.
+
+    Raises:
+        DataError: the text holds too few distinct pieces for `tokenizer.vocab_size` entries.
+        RecipeError: `tokenizer.chat_template` is not a built-in template.
+    """
+    template = read_template(config.chat_template)
+    tokenizer = _new_tokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    sample = _Sample(corpus / "train", config)
+    logger.info("training a vocabulary of %d entries on about %.1f MB", config.vocab_size, config.training_megabytes)
+    tokenizer.train_from_iterator(sample.chunks(), trainer)
+    size = tokenizer.get_vocab_size()
+    if size != config.vocab_size:
+        raise DataError(
+            f"tokenizer.vocab_size: {config.vocab_size} entries were asked for, the training text ({sample.bytes:,} bytes) "
+            f"yields only {size}; lower tokenizer.vocab_size, or give more text (tokenizer.training_megabytes, sources)"
+        )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=TURN_END,
+        pad_token=DOCUMENT_END,
+        extra_special_tokens=[TURN_START],
+        clean_up_tokenization_spaces=False,
+    )
+    fast.chat_template = template
+    fast.save_pretrained(str(out))
+    dtype = "uint16" if config.vocab_size <= 65_536 else "uint32"
+    token_format = TokenFormat(dtype=dtype if config.dtype == "auto" else config.dtype, template=config.chat_template)
+    (out / FORMAT_FILE).write_text(token_format.model_dump_json(), encoding="utf-8")
+    fertility = measure_fertility(tokenizer, corpus)
+    _draw(fertility, run_dir)
+    return {
+        "rows": size,
+        "vocab_size": size,
+        "training_bytes": sample.bytes,
+        "training_chunks": sample.count,
+        "template": config.chat_template,
+        "dtype": token_format.dtype,
+        "fertility": fertility,
+        "tokenizer_digest": tokenizer_digest(out),
+    }
+
+
+def tokenizer_digest(directory: Path) -> str:
+    """A digest of the files that decide ids and template; equal for a tokenizer copied into a model directory.
+
+    Raises:
+        CorruptArtifactError: one of these files is missing.
+    """
+    for name in DIGEST_FILES:
+        if not (directory / name).is_file():
+            raise CorruptArtifactError(f"{directory / name}: this file of the tokenizer is missing")
+    return digest_json({name: digest_file(directory / name) for name in DIGEST_FILES})[:32]
+
+
+def read_format(directory: Path) -> TokenFormat:
+    """The token format in a tokenizer's directory; raises CorruptArtifactError naming the file when it is damaged."""
+    path = directory / FORMAT_FILE
+    try:
+        return TokenFormat.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptArtifactError(f"{path}: missing or damaged: {error}") from error
+
+
+def plain_text_encoder(directory: Path) -> str:
+    """The tokenizer's JSON without special tokens: text that spells one (`<|im_end|>`) is encoded as ordinary text."""
+    data = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
+    data["added_tokens"] = []
+    return json.dumps(data, ensure_ascii=False)
+
+
+def measure_fertility(tokenizer: Tokenizer, corpus: Path) -> list[dict[str, Any]]:
+    """Bytes per token and tokens per character of the held-out documents, per source and language."""
+    totals: dict[tuple[str, str], list[int]] = {}
+    batch: dict[tuple[str, str], list[str]] = {}
+    for document in iter_documents(corpus / "heldout", ["text", "source", "lang"]):
+        key = (document["source"], document["lang"] or "unknown")
+        total = totals.setdefault(key, [0, 0, 0, 0])
+        if total[1] < HELDOUT_SAMPLE_CHARACTERS:
+            text = document["text"][:CHUNK_CHARACTERS]
+            batch.setdefault(key, []).append(text)
+            total[0] += 1
+            total[1] += len(text)
+            total[2] += len(text.encode("utf-8"))
+    rows = []
+    for (source, language), (documents, characters, size, _) in sorted(totals.items()):
+        encodings = tokenizer.encode_batch_fast(batch[source, language], add_special_tokens=False)
+        tokens = max(1, sum(len(encoding) for encoding in encodings))
+        rows.append(
+            {
+                "source": source,
+                "language": language,
+                "documents": documents,
+                "characters": characters,
+                "bytes_per_token": round(size / tokens, 4),
+                "tokens_per_character": round(tokens / max(1, characters), 4),
+            }
+        )
+    return rows
+
+
+def _new_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    splits: list[Any] = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in SPLITS]
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, byte_level])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+class _Sample:
+    """Pieces of training text, each taken by a hash of (seed, document, position), so that order plays no part."""
+
+    def __init__(self, directory: Path, config: TokenizerConfig) -> None:
+        self._directory = directory
+        self._seed = config.seed
+        total = _text_bytes(directory)
+        if total == 0:
+            raise DataError(f"{directory}: holds no text to train a tokenizer on; see the ledger for what was dropped")
+        self._threshold = min(1.0, config.training_megabytes * 1e6 / total) * 2.0**64
+        self.bytes = 0
+        self.count = 0
+
+    def chunks(self) -> Iterator[str]:
+        for document in iter_documents(self._directory, ["id", "text"]):
+            text = document["text"]
+            for start in range(0, len(text), CHUNK_CHARACTERS):
+                if self._hash(f"{document['id']}:{start}") < self._threshold:
+                    chunk = text[start : start + CHUNK_CHARACTERS]
+                    self.bytes += len(chunk.encode("utf-8"))
+                    self.count += 1
+                    yield chunk
+
+    def _hash(self, key: str) -> int:
+        digest = hashlib.blake2b(f"{self._seed}:{key}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little")
+
+
+def _text_bytes(directory: Path) -> int:
+    """Bytes of the text column before compression, from the Parquet footers alone (a few bytes per row too many)."""
+    total = 0
+    for path in sorted(directory.glob("documents-*.parquet")):
+        metadata = pq.ParquetFile(path).metadata
+        for group in range(metadata.num_row_groups):
+            for index in range(metadata.num_columns):
+                column = metadata.row_group(group).column(index)
+                if column.path_in_schema == "text":
+                    total += column.total_uncompressed_size
+    return total
+
+
+def _draw(fertility: list[dict[str, Any]], run_dir: Path) -> None:
+    with plot(run_dir, "fertility", "Bytes per token on held-out text") as axes:
+        names = [f"{row['source']} ({row['language']})" for row in fertility]
+        axes.barh(names, [row["bytes_per_token"] for row in fertility])
+        axes.set_xlabel("UTF-8 bytes per token")

@@ -1,0 +1,235 @@
+"""The preference program: direct preference optimization (Rafailov et al. 2023, arXiv:2305.18290) with TRL's trainer.
+
+`python -m lifecycle.training.preference job.json`, alone or as one of the processes that torchrun started. Inputs:
+`model` (the SFT model: start and reference) and `pairs` (a `preference_pairs` artifact); config: `{"dpo": DpoConfig}`.
+
+One process trains with plain torch, several with DeepSpeed ZeRO-1 through accelerate. AdamW (torch, betas 0.9/0.999,
+no weight decay), gradients clipped at 1, no dropout. Log-probabilities of the reference are computed once, before
+training, from the SFT model itself. A killed run goes on from its last complete checkpoint with the same losses.
+"""
+
+import logging
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+from trl import DPOConfig
+
+from lifecycle.errors import DataError
+from lifecycle.jobs import TrainingJob
+from lifecycle.plots import plot
+from lifecycle.preferences.generate import use_all_cores
+from lifecycle.preferences.logps import answer_logps, rewards
+from lifecycle.recipe.alignment import DpoConfig
+from lifecycle.training.exits import ExitClass
+from lifecycle.training.journal import Journal
+from lifecycle.training.preference_checkpoints import latest, remove_unusable
+from lifecycle.training.preference_data import RenderedPairs, load_dataset, read_pairs, store_dataset, training_order
+from lifecycle.training.preference_trainer import NonFiniteError, PreferenceTrainer, Watch
+
+logger = logging.getLogger(__name__)
+
+ZERO_1 = {
+    "zero_optimization": {"stage": 1},
+    "train_batch_size": "auto",
+    "train_micro_batch_size_per_gpu": "auto",
+    "gradient_accumulation_steps": "auto",
+    "gradient_clipping": "auto",
+    "bf16": {"enabled": "auto"},
+}
+"""No optimizer and no scheduler block: both are ours, so that no second schedule exists."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Both splits as token ids."""
+
+    train: RenderedPairs
+    heldout: RenderedPairs
+
+
+def main(job: TrainingJob) -> None:
+    """Train, measure the held-out pairs before and after, and export the model to `job.output`.
+
+    Ends the process with the exit code of class preemption after SIGTERM, once a checkpoint is written, and of class
+    numerics when a loss or reward is not finite.
+    """
+    config = DpoConfig.model_validate(job.config["dpo"])
+    world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    use_all_cores(world_size)
+    run_dir = Path(job.run_dir)
+    model, tokenizer = load_model(Path(job.inputs["model"]))
+    pairs = _read(Path(job.inputs["pairs"]), tokenizer, config)
+    before = _heldout_logps(model, tokenizer, pairs.heldout, config)
+    journal = Journal(run_dir) if rank == 0 else None
+    watch = Watch(journal, config, job.fingerprint, world_size)
+    trainer = _trainer(model, tokenizer, pairs, config, job, world_size, watch)
+    checkpoints = run_dir / "checkpoints"
+    resume = latest(checkpoints, job.fingerprint, world_size)
+    if rank == 0:
+        remove_unusable(checkpoints, resume)
+        logger.info("%d pairs, %d steps, from %s", len(pairs.train.rows), trainer.args.max_steps, resume or "the SFT model")
+    trainer.accelerator.wait_for_everyone()
+    started = time.monotonic()
+    try:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except NonFiniteError as error:
+        _stop(journal, f"stopped: {error}. Lower dpo.learning_rate, or look at these pairs.", ExitClass.NUMERICS)
+    if watch.preempted and trainer.state.global_step < trainer.state.max_steps:
+        _stop(journal, f"told to stop; step {trainer.state.global_step} is saved", ExitClass.PREEMPTION)
+    if rank == 0:
+        after = _heldout_logps(trainer.model, tokenizer, pairs.heldout, config)
+        export(trainer.model, tokenizer, Path(job.output))
+        history = [entry for entry in trainer.state.log_history if "loss" in entry]
+        _plots(run_dir, history)
+        facts = _facts(pairs, config, world_size, history, before, after)
+        facts["seconds_training"] = round(time.monotonic() - started, 3)
+        (run_dir / "result.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+
+
+def load_model(directory: Path) -> tuple[Any, Any]:
+    """The model in float32, in evaluation mode, with scaled-dot-product attention, and its tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="sdpa").eval()
+    return model, tokenizer
+
+
+def export(model: Any, tokenizer: Any, directory: Path) -> None:
+    """Write a Hugging Face folder without any trace of where it was made."""
+    model.config.use_cache = True
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def _read(directory: Path, tokenizer: Any, config: DpoConfig) -> Pairs:
+    pairs = Pairs(
+        read_pairs(directory / "train.parquet", tokenizer, config.max_length),
+        read_pairs(directory / "heldout.parquet", tokenizer, config.max_length),
+    )
+    if not pairs.train.rows:
+        raise DataError(
+            f"{directory / 'train.parquet'}: no pair to train on ({pairs.train.too_long} are longer than "
+            f"dpo.max_length {config.max_length}); see the ledger of preference_pairs for where the others went"
+        )
+    return pairs
+
+
+def _trainer(
+    model: Any, tokenizer: Any, pairs: Pairs, config: DpoConfig, job: TrainingJob, world_size: int, watch: Watch
+) -> PreferenceTrainer:
+    order = training_order(len(pairs.train.rows), config)
+    steps = len(order) // config.global_batch
+    arguments = DPOConfig(
+        output_dir=str(Path(job.run_dir) / "checkpoints"),
+        max_steps=steps,
+        per_device_train_batch_size=config.micro_batch,
+        gradient_accumulation_steps=config.global_batch // (config.micro_batch * world_size),
+        learning_rate=config.learning_rate,
+        optim="adamw_torch",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        beta=config.beta,
+        loss_type=list(config.loss_type),
+        loss_weights=None if config.loss_weights is None else list(config.loss_weights),
+        max_length=config.max_length,
+        precompute_ref_log_probs=True,
+        bf16=config.precision == "bf16",
+        gradient_checkpointing=False,
+        seed=config.seed,
+        data_seed=config.seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="steps",
+        save_steps=config.checkpoint_every,
+        save_total_limit=2,
+        use_cpu=not torch.cuda.is_available(),
+        deepspeed=ZERO_1 if world_size > 1 else None,
+    )
+    dataset_directory = Path(job.run_dir) / f"dataset-{job.fingerprint}"
+    if arguments.process_index == 0:
+        store_dataset(pairs.train.rows, dataset_directory)
+    arguments.distributed_state.wait_for_everyone()
+    ids = [[pairs.train.ids[i] for i in order[s * config.global_batch : (s + 1) * config.global_batch]] for s in range(steps)]
+    trainer = PreferenceTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=load_dataset(dataset_directory),
+        processing_class=tokenizer,
+        callbacks=[watch],
+        config=config,
+        pair_ids=ids,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train_dataset = trainer.train_dataset.select(order)
+    return trainer
+
+
+def _heldout_logps(model: Any, tokenizer: Any, pairs: RenderedPairs, config: DpoConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    chosen, rejected = (
+        answer_logps(model, pairs.side(side), pad_token_id=tokenizer.pad_token_id, max_length=config.max_length)
+        for side in ("chosen", "rejected")
+    )
+    return chosen, rejected
+
+
+def _facts(
+    pairs: Pairs, config: DpoConfig, world_size: int, history: list[dict[str, float]], before: Any, after: Any
+) -> dict[str, Any]:
+    outcome = rewards(*after, *before)
+    margins = config.beta * ((after[0] - before[0]) - (after[1] - before[1]))
+    return {
+        "rows": len(pairs.train.rows),
+        "steps": len(history),
+        "pairs_too_long": pairs.train.too_long + pairs.heldout.too_long,
+        "engine": "torch" if world_size == 1 else f"DeepSpeed ZeRO-1, {world_size} processes",
+        "precision": config.precision,
+        "loss_first": history[0]["loss"],
+        "loss_last": history[-1]["loss"],
+        "train_reward_accuracy_last": history[-1]["rewards/accuracies"],
+        "heldout_pairs": outcome.pairs,
+        "heldout_reward_accuracy": outcome.accuracy,
+        "heldout_reward_accuracy_interval": list(outcome.interval),
+        "heldout_reward_margin": config.beta * outcome.margin,
+        "heldout_sigmoid_loss_before": float(-F.logsigmoid(torch.zeros(1))),
+        "heldout_sigmoid_loss_after": float(-F.logsigmoid(margins).mean()) if outcome.pairs else None,
+        "heldout_chosen_logp": {"before": _mean(before[0]), "after": _mean(after[0])},
+        "heldout_rejected_logp": {"before": _mean(before[1]), "after": _mean(after[1])},
+    }
+
+
+def _mean(values: torch.Tensor) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _plots(run_dir: Path, history: list[dict[str, float]]) -> None:
+    steps = [entry["step"] for entry in history]
+    with plot(run_dir, "dpo_loss", "DPO loss by step (ln 2 = 0.693 is no preference)") as axes:
+        axes.plot(steps, [entry["loss"] for entry in history])
+        axes.set_xlabel("step")
+        axes.set_ylabel("loss")
+    with plot(run_dir, "dpo_rewards", "Implicit rewards on the training pairs") as axes:
+        axes.plot(steps, [entry["rewards/accuracies"] for entry in history], label="accuracy")
+        axes.plot(steps, [entry["rewards/margins"] for entry in history], label="margin (beta x nats)")
+        axes.set_xlabel("step")
+        axes.legend(frameon=False)
+
+
+def _stop(journal: Journal | None, text: str, exit_class: ExitClass) -> None:
+    logger.error(text)
+    if journal is not None:
+        journal.message(text)
+    sys.exit(exit_class.code)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    main(TrainingJob.read(sys.argv[1]))

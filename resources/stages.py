@@ -1,0 +1,111 @@
+"""Runs one stage for one asset: reuse or build, record, and tell Dagster what a person wants to see."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from lifecycle.artifacts import Artifact, Published, Workspace
+from lifecycle.recipe import Recipe, load_recipe
+from lifecycle.stages import Stage, input_references
+from resources.store import References, StoreResource, metadata_size
+from resources.tracking import TrackingResource
+
+Build = Callable[[Workspace], dict[str, Any]]
+Checks = Callable[[Published], Sequence[dg.AssetCheckResult]]
+
+SHOWN_FACT_CHARACTERS = 4000
+
+
+class StageRunner(dg.ConfigurableResource):
+    """What every asset calls: the recipe, the artifact store and the tracking server, used in one order."""
+
+    recipe_path: str
+    store: dg.ResourceDependency[StoreResource]
+    tracking: dg.ResourceDependency[TrackingResource]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe, read anew in each process."""
+        return load_recipe(self.recipe_path)
+
+    def materialize(
+        self,
+        context: dg.AssetExecutionContext,
+        stage: Stage,
+        inputs: Mapping[str, References],
+        build: Build,
+        snapshots: Mapping[str, str] | None = None,
+        checks: Checks | None = None,
+    ) -> dg.MaterializeResult[Artifact]:
+        """Return the stage's artifact, building it with `build` only when no artifact of its fingerprint exists.
+
+        Args:
+            inputs: the artifacts that the asset received, by asset name.
+            snapshots: digests of raw files that the stage reads itself, by name.
+            checks: asset check results computed from what was published, also when it was reused.
+        """
+        source = context.partition_key if context.has_partition_key else None
+        recipe = self.recipe
+        published = self.store.open().materialize(
+            stage.name,
+            stage.code_version,
+            stage.identity(recipe, source),
+            input_references(stage, inputs, snapshots or {}),
+            build,
+        )
+        run_id = self.tracking.record(context, published, recipe.name, source)
+        manifest = published.manifest
+        verb = "reused" if published.reused else f"made in {manifest.seconds:.1f} s"
+        context.log.info("%s %s (%s)", stage.name, verb, _headline(manifest.facts))
+        return dg.MaterializeResult(
+            value=published.artifact,
+            metadata=_metadata(published) | self.tracking.link(recipe.name, run_id),
+            data_version=dg.DataVersion(published.artifact.digest),
+            check_results=list(checks(published)) if checks else None,
+        )
+
+
+def _headline(facts: Mapping[str, Any]) -> str:
+    shown = [f"{key} {value:,}" for key, value in facts.items() if isinstance(value, int | float) and not isinstance(value, bool)]
+    return ", ".join(shown[:4]) or "no figures"
+
+
+def _metadata(published: Published) -> dict[str, Any]:
+    manifest = published.manifest
+    metadata: dict[str, Any] = {
+        "dagster/uri": published.artifact.uri,
+        "reused": published.reused,
+        "seconds": manifest.seconds,
+        "size": metadata_size(sum(entry.size for entry in manifest.files)),
+        "files": len(manifest.files),
+        "fingerprint": manifest.fingerprint,
+        "digest": manifest.digest,
+    }
+    if "rows" in manifest.facts:
+        metadata["dagster/row_count"] = int(manifest.facts["rows"])
+    for key, value in manifest.facts.items():
+        if key != "rows":
+            metadata[key] = _shown(key, value)
+    for path in sorted((published.run_dir / "plots").glob("*.png")):
+        metadata[f"plot: {path.stem.replace('_', ' ')}"] = _picture(path)
+    return metadata
+
+
+def _shown(key: str, value: Any) -> dg.MetadataValue:
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    if isinstance(value, str):
+        return dg.MetadataValue.md(value[:SHOWN_FACT_CHARACTERS]) if "\n" in value else dg.MetadataValue.text(value)
+    return dg.MetadataValue.json(value)
+
+
+def _picture(path: Path) -> dg.MetadataValue:
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{data})")
