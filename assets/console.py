@@ -1,16 +1,26 @@
 """What a person sees in the terminal: the step and the message, nothing else, unless something fails."""
 
 import logging
+from typing import Any
 
 import dagster as dg
 
 
+def _is_for_people(record: logging.LogRecord) -> bool:
+    """Dagster's own events are in its UI; here they are shown only when a step or the run fails."""
+    event = _meta(record).get("dagster_event")
+    return event is None or event.is_step_failure or event.is_run_failure
+
+
+def _meta(record: logging.LogRecord) -> dict[str, Any]:
+    return getattr(record, "dagster_meta", None) or {}
+
+
 class _StepFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        meta = getattr(record, "dagster_meta", None) or {}
-        step = (meta.get("step_key") if isinstance(meta, dict) else getattr(meta, "step_key", None)) or ""
-        message = meta.get("orig_message") if isinstance(meta, dict) else getattr(meta, "orig_message", None)
-        name = step.split("__")[-1]
+        meta = _meta(record)
+        name = (meta.get("step_key") or "").split("__")[-1]
+        message = meta.get("orig_message")
         return f"{self.formatTime(record, '%H:%M:%S')}  {name:<17} {message or record.getMessage()}"
 
 
@@ -23,5 +33,6 @@ def console(init_context: dg.InitLoggerContext) -> logging.Logger:
     logger = logging.Logger("lifecycle-console", level=init_context.logger_config)
     handler = logging.StreamHandler()
     handler.setFormatter(_StepFormatter())
+    handler.addFilter(_is_for_people)
     logger.addHandler(handler)
     return logger

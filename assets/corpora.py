@@ -11,7 +11,7 @@ LEDGER_BALANCES = "ledger_balances"
 
 
 @stage_asset(stages.RAW_CORPORA, CORPORA, {"parquet"})
-def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.MaterializeResult[Artifact]:
+def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.MaterializeResult:
     """Documents as read from one source, one row each, with damaged records counted in the ledger."""
     from lifecycle.corpora.read import read_source
     from lifecycle.corpora.snapshot import snapshot
@@ -29,7 +29,7 @@ def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.Ma
 @stage_asset(stages.CLEANED_CORPORA, CORPORA, {"parquet", "polars"})
 def cleaned_corpora(
     context: dg.AssetExecutionContext, runner: StageRunner, raw_corpora: Artifact
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """One source after normalisation, language, quality and exact-duplicate rules; every drop under a named rule."""
 
     def build(workspace: Workspace) -> dict:
@@ -57,7 +57,7 @@ def cleaned_corpora(
 )
 def corpus(
     context: dg.AssetExecutionContext, runner: StageRunner, cleaned_corpora: dict[str, Artifact]
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """All sources together, each text once, split into training and held-out text before anything is trained."""
 
     def build(workspace: Workspace) -> dict:
@@ -85,7 +85,7 @@ def corpus(
 
 
 @stage_asset(stages.HELDOUT_TEXT, CORPORA, {"parquet"})
-def heldout_text(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult[Artifact]:
+def heldout_text(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult:
     """Text and evaluation items that no training stage reads: bits per byte, questions, and win-rate prompts."""
 
     def build(workspace: Workspace) -> dict:

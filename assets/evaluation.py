@@ -21,7 +21,7 @@ def base_eval(
     launcher: LocalLauncher,
     base_model: Artifact,
     heldout_text: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """lm-eval tasks, bits per byte and greedy answers of the base model."""
 
     def build(workspace: Workspace) -> dict:
@@ -38,7 +38,7 @@ def sft_eval(
     launcher: LocalLauncher,
     sft_model: Artifact,
     heldout_text: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """lm-eval tasks, bits per byte and greedy answers of the SFT model."""
 
     def build(workspace: Workspace) -> dict:
@@ -57,7 +57,7 @@ def dpo_eval(
     sft_model: Artifact,
     preference_pairs: Artifact,
     heldout_text: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """As for the SFT model, and the accuracy of the implicit reward on held-out pairs."""
 
     def build(workspace: Workspace) -> dict:
@@ -129,7 +129,7 @@ def eval_report(
     sft_eval: Artifact,
     dpo_eval: Artifact,
     heldout_text: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """Base, SFT and DPO side by side, with intervals, gates and samples, as HTML and Markdown."""
     evals = {"base": base_eval, "sft": sft_eval, "dpo": dpo_eval}
 
@@ -141,7 +141,7 @@ def eval_report(
         return build_report(paths, heldout_text.path, recipe.gates, recipe.name, workspace.out, workspace.run_dir)
 
     def gates(published: Published) -> list[dg.AssetCheckResult]:
-        from lifecycle.evaluation.report import read_gate_results
+        from lifecycle.evaluation.gates import read_gate_results
 
         results = [result for model in evals for result in read_gate_results(published.artifact.path, model)]
         passed = all(result.passed for result in results if result.blocking)
@@ -158,12 +158,13 @@ def eval_report(
     owners=[RECIPE.owner],
     code_version="1",
     io_manager_key="artifacts",
+    dagster_type=dg.Any,
 )
 def champion(
     context: dg.AssetExecutionContext, runner: StageRunner, eval_report: Artifact, dpo_model: Artifact
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """The registry alias `champion`: moved to this model version only when every blocking gate of it holds."""
-    from lifecycle.evaluation.report import read_gate_results
+    from lifecycle.evaluation.gates import read_gate_results
 
     gates = [result for model in ("base", "sft", "dpo") for result in read_gate_results(eval_report.path, model)]
     promotion = runner.tracking.promote(runner.recipe.name, dpo_model, gates)

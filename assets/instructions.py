@@ -11,7 +11,7 @@ from resources.stages import StageRunner
 @stage_asset(stages.RAW_INSTRUCTIONS, INSTRUCTIONS, {"parquet"})
 def raw_instructions(
     context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """Conversations made from the documentation in the corpus, and those of the recipe's own files."""
     from lifecycle.corpora.snapshot import file_snapshots
 
@@ -31,7 +31,7 @@ def instructions(
     raw_instructions: Artifact,
     tokenizer: Artifact,
     heldout_text: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """Conversations that passed every rule; none of them comes from a held-out document."""
 
     def build(workspace: Workspace) -> dict:

@@ -20,7 +20,7 @@ def base_model(
     launcher: LocalLauncher,
     pretrain_memmap: Artifact,
     tokenizer: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """The pretrained model: next-token prediction over the memmap, from random weights."""
     config = runner.recipe.base_model
     settings = {
@@ -46,7 +46,7 @@ def sft_model(
     launcher: LocalLauncher,
     base_model: Artifact,
     sft_memmap: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """The base model fine-tuned on conversations; only the tokens of the answers carry loss."""
     training = runner.recipe.sft.training
     settings = {"kind": "sft", "architecture": None, "training": training.model_dump()}
@@ -69,7 +69,7 @@ def dpo_model(
     launcher: LocalLauncher,
     sft_model: Artifact,
     preference_pairs: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """The SFT model aligned with direct preference optimization (Rafailov et al. 2023) by TRL's trainer."""
     config = runner.recipe.dpo
     inputs = {"sft_model": sft_model, "preference_pairs": preference_pairs}

@@ -38,4 +38,5 @@ def stage_asset(
         pool=ACCELERATOR_POOL if accelerator else None,
         check_specs=list(checks) if checks else None,
         io_manager_key="artifacts",
+        dagster_type=dg.Any,
     )

@@ -12,7 +12,7 @@ from resources.stages import StageRunner
 @stage_asset(stages.RAW_PREFERENCES, PREFERENCES, {"parquet"})
 def raw_preferences(
     context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """Pairs that exist before any model answers: the recipe's files, and pairs made from documentation."""
     from lifecycle.corpora.snapshot import file_snapshots
 
@@ -34,7 +34,7 @@ def preference_pairs(
     instructions: Artifact,
     sft_model: Artifact,
     heldout_text: Artifact,
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """Several answers of the SFT model to each prompt, scored against the reference and paired with a margin."""
 
     def build(workspace: Workspace) -> dict:

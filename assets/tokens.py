@@ -9,7 +9,7 @@ from resources.stages import StageRunner
 
 
 @stage_asset(stages.TOKENIZER, TOKENS, {"huggingface"})
-def tokenizer(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult[Artifact]:
+def tokenizer(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult:
     """Byte-level BPE trained on the corpus, saved as a fast tokenizer with its chat template."""
 
     def build(workspace: Workspace) -> dict:
@@ -23,7 +23,7 @@ def tokenizer(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Ar
 @stage_asset(stages.PRETRAIN_MEMMAP, TOKENS, {"numpy"})
 def pretrain_memmap(
     context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact, tokenizer: Artifact
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """The training text as one array of tokens, documents in seeded order, ready to be read sequentially."""
 
     def build(workspace: Workspace) -> dict:
@@ -41,7 +41,7 @@ def pretrain_memmap(
 @stage_asset(stages.SFT_MEMMAP, INSTRUCTIONS, {"numpy"})
 def sft_memmap(
     context: dg.AssetExecutionContext, runner: StageRunner, instructions: Artifact, tokenizer: Artifact
-) -> dg.MaterializeResult[Artifact]:
+) -> dg.MaterializeResult:
     """Conversations rendered by the chat template, as tokens with a loss mask over the answers."""
 
     def build(workspace: Workspace) -> dict:

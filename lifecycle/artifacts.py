@@ -13,63 +13,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import CorruptArtifactError, LifecycleError
 from lifecycle.locks import StoreLock
+from lifecycle.manifest import MANIFEST, FileEntry, InputReference, Manifest, content_digest, read_manifest, scan
 from lifecycle.recipe.base import Section
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
-
-
-class FileEntry(Section):
-    """One file of an artifact; `path` is relative to its directory, with forward slashes."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-class InputReference(Section):
-    """What a stage was given: another artifact, or (stage `snapshot`) the bytes of a raw source."""
-
-    name: str
-    stage: str
-    fingerprint: str
-    digest: str
-
-
-class Manifest(Section):
-    """What an artifact is, from what it was made, and the hash of every file; written last."""
-
-    schema_version: int = 1
-    stage: str
-    fingerprint: str
-    digest: str
-    code_version: str
-    identity: Any
-    inputs: tuple[InputReference, ...]
-    files: tuple[FileEntry, ...]
-    facts: dict[str, Any]
-    """Figures for people (rows, tokens, scores); not part of the digest."""
-    created_at: str
-    seconds: float
-    checksum: str = ""
-    """SHA-256 of all the other fields, so that a damaged manifest is as visible as a damaged file."""
-
-    def sealed(self) -> "Manifest":
-        """This manifest with its checksum filled in."""
-        return self.model_copy(update={"checksum": self._checksum()})
-
-    def is_intact(self) -> bool:
-        """Whether no field was changed since `sealed`."""
-        return self.checksum == self._checksum()
-
-    def _checksum(self) -> str:
-        return digest_json(json.loads(self.model_dump_json(exclude={"checksum"})))
+__all__ = [
+    "MANIFEST",
+    "Artifact",
+    "FileEntry",
+    "InputReference",
+    "Manifest",
+    "Published",
+    "Store",
+    "Workspace",
+    "fingerprint_of",
+]
 
 
 class Artifact(Section):
@@ -111,18 +73,6 @@ class Published:
 def fingerprint_of(stage: str, code_version: str, identity: Any, inputs: Mapping[str, str]) -> str:
     """Where an artifact lives: the hash of stage, code version, identity and the digests of its inputs."""
     return digest_json({"stage": stage, "code": code_version, "identity": identity, "inputs": dict(inputs)})[:32]
-
-
-def read_manifest(directory: Path) -> Manifest:
-    """The manifest in `directory`; raises CorruptArtifactError naming the file when it is damaged."""
-    path = directory / MANIFEST
-    try:
-        manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError, UnicodeDecodeError) as error:
-        raise CorruptArtifactError(f"{path}: the manifest is missing or damaged: {error}") from error
-    if not manifest.is_intact() or manifest.digest != _content_digest(manifest.files):
-        raise CorruptArtifactError(f"{path}: the manifest does not fit its own checksum; it was damaged or changed by hand")
-    return manifest
 
 
 class Store:
@@ -188,14 +138,14 @@ class Store:
             started = time.monotonic()
             with self._workspace(stage, fingerprint) as workspace:
                 facts = build(workspace)
-                files = _scan(workspace.out)
+                files = scan(workspace.out)
                 if not files:
                     raise LifecycleError(f"{stage}: the stage wrote no file")
                 lock.ensure_held()
                 manifest = Manifest(
                     stage=stage,
                     fingerprint=fingerprint,
-                    digest=_content_digest(files),
+                    digest=content_digest(files),
                     code_version=code_version,
                     identity=identity,
                     inputs=inputs,
@@ -273,23 +223,6 @@ class Store:
 
     def _stats_path(self, fingerprint: str) -> Path:
         return self.root / ".verified" / f"{fingerprint}.json"
-
-
-def _content_digest(files: tuple[FileEntry, ...]) -> str:
-    return digest_json([[entry.path, entry.size, entry.sha256] for entry in files])[:32]
-
-
-def _scan(out: Path) -> tuple[FileEntry, ...]:
-    """Every file of `out` with its hash. Raises LifecycleError for what an artifact cannot hold."""
-    for path in out.rglob("*"):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise LifecycleError(f"{path}: an artifact holds plain files only; a link's target would not be kept")
-    if (out / MANIFEST).exists():
-        raise LifecycleError(f"{out / MANIFEST}: this name is the store's own; the stage must call its file something else")
-    paths = sorted(path for path in out.rglob("*") if path.is_file())
-    return tuple(
-        FileEntry(path=path.relative_to(out).as_posix(), size=path.stat().st_size, sha256=digest_file(path)) for path in paths
-    )
 
 
 def _stat(path: Path) -> list[int]:

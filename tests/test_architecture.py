@@ -15,7 +15,19 @@ FORBIDDEN = {
     "resources": {"assets"},
 }
 MAY_USE_PIPES = {"lifecycle/training/launch.py", "lifecycle/training/relay.py"}
-HEAVY = {"torch", "transformers", "trl", "mlflow", "deepspeed", "datasets", "lm_eval", "polars", "pyarrow", "matplotlib", "numba"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "mlflow",
+    "deepspeed",
+    "datasets",
+    "lm_eval",
+    "polars",
+    "pyarrow",
+    "matplotlib",
+    "numba",
+}
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -50,7 +62,9 @@ def test_definitions_load_without_heavy_packages(tmp_path: Path) -> None:
         f"print(sorted({HEAVY!r} & set(sys.modules)))"
     )
     environment = os.environ | {"LIFECYCLE_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
@@ -63,7 +77,9 @@ def test_no_beta_or_preview_dagster_api(tmp_path: Path) -> None:
         "import assets.definitions; assets.definitions.defs.resolve_all_job_defs()"
     )
     environment = os.environ | {"LIFECYCLE_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

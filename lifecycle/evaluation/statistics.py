@@ -22,6 +22,18 @@ class WinRate(Section):
     interval: tuple[float, float]
 
 
+class HeldoutRewards(Section):
+    """How often, and by how much, a model prefers the chosen answer more than its reference does."""
+
+    pairs: int
+    accuracy: float
+    """Share of pairs whose chosen answer has the higher implicit reward; it does not depend on beta."""
+    interval: tuple[float, float]
+    """95 % Wilson interval of `accuracy`."""
+    margin: float
+    """Mean over pairs of (log pi(chosen) - log ref(chosen)) - (log pi(rejected) - log ref(rejected)), in nats."""
+
+
 def wilson_interval(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
     """Interval of a binomial share (Wilson 1927); (0, 1) when nothing was observed."""
     if n == 0:

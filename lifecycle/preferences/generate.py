@@ -1,9 +1,7 @@
 """Batched generation with a Hugging Face causal model: key-value cache, left padding, one noise stream per answer."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,25 +9,10 @@ import torch
 from transformers import DynamicCache
 
 from lifecycle.preferences.render import Message, prompt_ids
+from lifecycle.preferences.table import Answer
 
 Progress = Callable[[int, int, float], None]
 """Called with prompts done, prompts in total and generated tokens per second so far."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One generated answer: its text without special tokens, its length, and whether it ended by itself."""
-
-    text: str
-    tokens: int
-    finished: bool
-
-
-def use_all_cores(processes: int = 1) -> int:
-    """Let torch use this process's share of the cores it may run on; returns the number of threads."""
-    threads = max(1, len(os.sched_getaffinity(0)) // processes)
-    torch.set_num_threads(threads)
-    return threads
 
 
 def generate(
@@ -90,10 +73,12 @@ def generate_answers(
     for begin in range(0, len(order), size):
         chosen = order[begin : begin + size]
         noise = None if temperature is None else _noise(seed, [names[i] for i in chosen], candidates, max_new_tokens)
-        rows = _generate_batch(model, tokenizer, [encoded[i] for i in chosen], candidates, max_new_tokens, temperature, noise)
+        rows = _generate_batch(
+            model, tokenizer, [encoded[i] for i in chosen], candidates, max_new_tokens, temperature, noise
+        )
         for position, index in enumerate(chosen):
             ids = rows[position * candidates : (position + 1) * candidates]
-            results[index] = [_answer(tokenizer, row, max_new_tokens) for row in ids]
+            results[index] = [_answer(tokenizer, row) for row in ids]
         made += sum(map(len, rows))
         if progress:
             progress(min(begin + size, len(order)), len(order), made / max(time.monotonic() - started, 1e-9))
@@ -106,9 +91,9 @@ def _noise(seed: int, keys: list[int], candidates: int, steps: int) -> torch.Ten
     return torch.from_numpy(np.stack([stream.random(steps) for stream in streams]))
 
 
-def _answer(tokenizer: Any, ids: list[int], max_new_tokens: int) -> Answer:
+def _answer(tokenizer: Any, ids: list[int]) -> Answer:
     finished = bool(ids) and ids[-1] == tokenizer.eos_token_id
-    return Answer(tokenizer.decode(ids, skip_special_tokens=True).strip(), len(ids), finished or len(ids) < max_new_tokens)
+    return Answer(tokenizer.decode(ids, skip_special_tokens=True).strip(), len(ids), finished)
 
 
 @torch.inference_mode()
@@ -132,7 +117,12 @@ def _generate_batch(
     cache = DynamicCache(config=model.config)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     logits = model(
-        input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+        input_ids=tokens,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
     ).logits[:, -1]
     if candidates > 1:
         cache.batch_repeat_interleave(candidates)

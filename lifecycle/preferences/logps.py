@@ -5,25 +5,17 @@ from typing import Any
 
 import torch
 
-from lifecycle.evaluation.statistics import wilson_interval
-from lifecycle.recipe.base import Section
-
-
-class HeldoutRewards(Section):
-    """How often, and by how much, a model prefers the chosen answer more than its reference does."""
-
-    pairs: int
-    accuracy: float
-    """Share of pairs whose chosen answer has the higher implicit reward; it does not depend on beta."""
-    interval: tuple[float, float]
-    """95 % Wilson interval of `accuracy`."""
-    margin: float
-    """Mean over pairs of (log pi(chosen) - log ref(chosen)) - (log pi(rejected) - log ref(rejected)), in nats."""
+from lifecycle.evaluation.statistics import HeldoutRewards, wilson_interval
 
 
 @torch.inference_mode()
 def answer_logps(
-    model: Any, rows: Sequence[tuple[list[int], list[int]]], *, pad_token_id: int, batch: int = 32, max_length: int | None = None
+    model: Any,
+    rows: Sequence[tuple[list[int], list[int]]],
+    *,
+    pad_token_id: int,
+    batch: int = 32,
+    max_length: int | None = None,
 ) -> torch.Tensor:
     """Sum over the answer's tokens of log p(token | prompt, tokens before), in nats; float64, shape (rows,).
 

@@ -48,6 +48,9 @@ class Recipe(Section):
                 unknown = set(getattr(entry, "sources", ())) - documented
                 if unknown:
                     raise ValueError(f"{section}.sources: {sorted(unknown)} are not python_docs sources of this recipe")
+            files = [entry.name for entry in entries if entry.kind == "files"]
+            if len(set(files)) != len(files):
+                raise ValueError(f"{section}.sources: every name must be unique, got {files}")
         for length in (self.base_model.training.sequence_length, self.sft.training.sequence_length):
             if length > self.base_model.architecture.max_positions:
                 raise ValueError(
@@ -64,6 +67,19 @@ class Recipe(Section):
         raise RecipeError(f"no source named {name!r}; this recipe has {[source.name for source in self.sources]}")
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a field given twice is an error; the standard loader silently takes the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """The mapping, after looking for repeated keys."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_recipe(path: str | Path) -> Recipe:
     """Read and check one recipe file.
 
@@ -73,7 +89,7 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except OSError as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -83,5 +99,8 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or '(recipe)'}: {item['msg']}" for item in error.errors()]
+        lines = [
+            f"  {'.'.join(map(str, item['loc'])) or '(recipe)'}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        ]
         raise RecipeError(f"{path}: {len(lines)} problem(s) in the recipe:\n" + "\n".join(lines)) from error

@@ -7,6 +7,29 @@ from pydantic import Field, model_validator
 from lifecycle.recipe.base import RUNTIME, Section
 
 
+class TaskShares(Section):
+    """Share of each task in the conversations made from documentation; a share of 0 leaves the task out."""
+
+    kind: float = Field(default=0.38, ge=0)
+    """Class, function or module? In equal parts."""
+    first_word: float = Field(default=0.16, ge=0)
+    summary: float = Field(default=0.12, ge=0)
+    parameter: float = Field(default=0.12, ge=0)
+    returns: float = Field(default=0.06, ge=0)
+    raises: float = Field(default=0.03, ge=0)
+    deprecated: float = Field(default=0.07, ge=0)
+    """Yes or no, in equal parts."""
+    multi_turn: float = Field(default=0.06, ge=0)
+    """Two questions about one text."""
+
+    @model_validator(mode="after")
+    def _are_shares(self) -> "TaskShares":
+        total = sum(self.model_dump().values())
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares of the tasks add up to {total:g}, not to 1")
+        return self
+
+
 class DocumentedObjects(Section):
     """Conversations made from the documentation strings in `corpus` (summary, kind, parameters, returns, raises, …)."""
 
@@ -14,6 +37,7 @@ class DocumentedObjects(Section):
     sources: tuple[str, ...] = Field(min_length=1)
     """Names of `python_docs` sources."""
     max_conversations: int = Field(default=12_000, gt=0)
+    shares: TaskShares = TaskShares()
     seed: int = 3
 
 
@@ -23,8 +47,11 @@ class InstructionFiles(Section):
     kind: Literal["files"]
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     path: str
+    """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
+    language: str | None = None
     licence: str
     tolerance: float = Field(default=0.01, ge=0, le=1)
+    """Share of damaged lines above which reading fails."""
 
 
 InstructionSource = Annotated[DocumentedObjects | InstructionFiles, Field(discriminator="kind")]
@@ -85,7 +112,7 @@ class DpoConfig(Section):
     loss_type: tuple[str, ...] = ("sigmoid",)
     loss_weights: tuple[float, ...] | None = None
     learning_rate: float = Field(default=5e-5, gt=0)
-    """Peak of a warm-up followed by a half cosine (or a line) down to zero, a pure function of the step."""
+    """Peak, reached by a linear warm-up; then as `schedule` says, down to a tenth of it, a pure function of the step."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     epochs: float = Field(default=1.0, gt=0)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 
@@ -17,6 +17,8 @@ class EvaluationConfig(Section):
     """Items per multiple-choice or generation task."""
     win_rate_prompts: int = Field(default=200, ge=20)
     max_new_tokens: int = Field(default=48, gt=0)
+    context: int = Field(default=256, gt=1)
+    """Window in tokens that the tasks see, at most: the sequence length that the models were trained with."""
     seed: int = 23
     batch: Annotated[int, RUNTIME] = Field(default=32, gt=0)
 
@@ -30,3 +32,9 @@ class Gate(Section):
     at_least: float | None = None
     at_most: float | None = None
     blocking: bool = True
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "Gate":
+        if self.at_least is None and self.at_most is None:
+            raise ValueError(f"gate on {self.metric!r}: give at_least, at_most or both")
+        return self

@@ -86,6 +86,13 @@ class CausalTraining(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _zero_keeps_master_weights(self) -> "CausalTraining":
+        # Without ZeRO, DeepSpeed sends bf16 through its fp16 wrapper, whose losses differ from those of every stage.
+        if self.zero_stage == 0 and self.precision == "bf16":
+            raise ValueError("zero_stage 0 works with precision fp32 only; bf16 needs stage 1, 2 or 3")
+        return self
+
 
 class BaseModelConfig(Section):
     """The pretrained model."""

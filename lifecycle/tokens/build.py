@@ -16,7 +16,7 @@ from lifecycle.instructions.conversations import read_conversations
 from lifecycle.plots import plot
 from lifecycle.tokens.chat import Encoded, encode_conversations, load_tokenizer, mask_preview
 from lifecycle.tokens.encode import BulkEncoder, EncoderMismatchError, fast_encoder
-from lifecycle.tokens.memmap import MemmapWriter, TokenFormatBase
+from lifecycle.tokens.memmap import MemmapFormat, MemmapWriter
 from lifecycle.tokens.shuffle import BucketShuffle, draw_copies
 from lifecycle.tokens.tokenizer import read_format, tokenizer_digest
 
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 BATCH_DOCUMENTS = 4096
 BUCKET_CHARACTERS = 200_000_000
 """Text per shuffle bucket: some 400 MB of ids at two characters per token."""
+MAX_BUCKETS = 256
+"""Each bucket keeps two files open."""
 PREVIEW_TOKENS = 120
 
 
@@ -46,7 +48,7 @@ def build_pretrain_memmap(
     if not copies.sum():
         raise DataError(f"sources: epochs {epochs} leave no document of {len(sources)}; raise `epochs` of a source")
     places_seed = int(rng.integers(2**63))
-    buckets = 1 + characters // BUCKET_CHARACTERS
+    buckets = min(MAX_BUCKETS, 1 + characters // BUCKET_CHARACTERS)
     token_format = _token_format(tokenizer)
     tokens = np.zeros(len(names), dtype=np.int64)
     for encoder in (fast_encoder(tokenizer), BulkEncoder(tokenizer, fast=False)):
@@ -180,16 +182,16 @@ def _batches(documents: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any
         yield batch
 
 
-def _token_format(directory: Path) -> TokenFormatBase:
-    tokenizer = load_tokenizer(directory)
+def _token_format(directory: Path) -> MemmapFormat:
+    tokenizer: Any = load_tokenizer(directory)
     stored = read_format(directory)
-    return TokenFormatBase(
+    return MemmapFormat(
         dtype=stored.dtype,
         vocab_size=len(tokenizer),
         tokenizer_digest=tokenizer_digest(directory),
         template=stored.template,
-        eos_token_id=tokenizer.convert_tokens_to_ids(str(tokenizer.eos_token)),
-        pad_token_id=tokenizer.convert_tokens_to_ids(str(tokenizer.pad_token)),
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
 
 

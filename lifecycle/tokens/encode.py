@@ -66,7 +66,9 @@ class BulkEncoder:
             chosen, self._reference.encode_batch_fast([texts[i] for i in chosen], add_special_tokens=False), strict=True
         ):
             if not np.array_equal(ids[ends[index] - lengths[index] : ends[index]], encoding.ids):
-                raise EncoderMismatchError(f"gigatoken and tokenizers differ on a document of {sources[index]}: {texts[index][:80]!r}")
+                raise EncoderMismatchError(
+                    f"gigatoken and tokenizers differ on a document of {sources[index]}: {texts[index][:80]!r}"
+                )
 
 
 def fast_encoder(tokenizer: Path) -> BulkEncoder:

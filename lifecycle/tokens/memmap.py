@@ -19,7 +19,7 @@ from lifecycle.recipe.base import Section
 Dtype = Literal["uint16", "uint32"]
 
 
-class TokenFormatBase(Section):
+class MemmapFormat(Section):
     """What is known of a memmap before its first document is written."""
 
     dtype: Dtype
@@ -32,7 +32,7 @@ class TokenFormatBase(Section):
     """Ends a pretraining document; also pads."""
 
 
-class MemmapDescription(TokenFormatBase):
+class MemmapDescription(MemmapFormat):
     """The content of `memmap.json`."""
 
     tokens: int
@@ -61,13 +61,13 @@ class TokenMemmap:
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         self.path = path
-        self.describe = _read_description(path)
-        self.offsets = _load_array(path / "documents.npy", np.dtype(np.int64), self.describe.documents + 1)
-        if self.offsets[0] != 0 or self.offsets[-1] != self.describe.tokens:
-            raise CorruptArtifactError(f"{path / 'documents.npy'}: the offsets do not span the {self.describe.tokens} tokens")
-        self.tokens = _map(path / "tokens.bin", np.dtype(self.describe.dtype).newbyteorder("<"), self.describe.tokens)
-        self.loss_mask = _map(path / "loss_mask.bin", np.dtype(np.uint8), self.describe.tokens) if self.describe.loss_mask else None
-        self.task = _load_array(path / "task.npy", np.dtype(np.int32), self.describe.documents) if self.describe.tasks else None
+        self.describe = describe = _read_description(path)
+        self.offsets = _load_array(path / "documents.npy", np.dtype(np.int64), describe.documents + 1)
+        if self.offsets[0] != 0 or self.offsets[-1] != describe.tokens:
+            raise CorruptArtifactError(f"{path / 'documents.npy'}: the offsets do not span the {describe.tokens} tokens")
+        self.tokens = _map(path / "tokens.bin", np.dtype(describe.dtype).newbyteorder("<"), describe.tokens)
+        self.loss_mask = _map(path / "loss_mask.bin", np.dtype(np.uint8), describe.tokens) if describe.loss_mask else None
+        self.task = _load_array(path / "task.npy", np.dtype(np.int32), describe.documents) if describe.tasks else None
 
     def document(self, index: int) -> np.ndarray:
         """The ids of document `index` [tokens of the document], as a view into the map."""
@@ -83,13 +83,14 @@ class MemmapWriter:
     Leaving the `with` block without an exception writes `documents.npy`, `task.npy` and, last, `memmap.json`.
     """
 
-    def __init__(self, path: Path, token_format: TokenFormatBase, *, masked: bool = False, tasks: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, token_format: MemmapFormat, *, masked: bool = False, tasks: tuple[str, ...] = ()) -> None:
         self._path = path
         self._format = token_format
         self._dtype = np.dtype(token_format.dtype).newbyteorder("<")
         if token_format.vocab_size > np.iinfo(self._dtype).max + 1:
             raise DataError(
-                f"tokenizer.dtype: {token_format.dtype} cannot hold a vocabulary of {token_format.vocab_size} entries; use uint32"
+                f"tokenizer.dtype: {token_format.dtype} cannot hold a vocabulary of {token_format.vocab_size} entries; "
+                "use uint32"
             )
         path.mkdir(parents=True, exist_ok=True)
         self._tokens: IO[bytes] = (path / "tokens.bin").open("wb")
@@ -99,7 +100,9 @@ class MemmapWriter:
         self._tasks = array("i")
         self._trained = 0
 
-    def append(self, ids: np.ndarray, lengths: np.ndarray, mask: np.ndarray | None = None, task: np.ndarray | None = None) -> None:
+    def append(
+        self, ids: np.ndarray, lengths: np.ndarray, mask: np.ndarray | None = None, task: np.ndarray | None = None
+    ) -> None:
         """Add documents that lie one behind the other.
 
         Args:
@@ -112,7 +115,8 @@ class MemmapWriter:
             DataError: an id lies outside the vocabulary; the message names it.
             ValueError: the arrays do not fit each other.
         """
-        if int(lengths.sum()) != len(ids) or (mask is None) != (self._mask is None) or (task is None) == bool(self._task_names):
+        unexpected = (mask is None) != (self._mask is None) or (task is None) == bool(self._task_names)
+        if unexpected or int(lengths.sum()) != len(ids) or (task is not None and len(task) != len(lengths)):
             raise ValueError("ids, lengths, mask and task do not fit each other or this memmap")
         self._check_ids(ids)
         self._tokens.write(np.ascontiguousarray(ids, dtype=self._dtype).tobytes())
@@ -173,7 +177,9 @@ def _map(path: Path, dtype: np.dtype, length: int) -> np.ndarray:
     size = path.stat().st_size if path.is_file() else None
     if size != expected:
         found = "is missing" if size is None else f"has {size} bytes"
-        raise CorruptArtifactError(f"{path}: {found}; memmap.json says {length} values of {dtype.itemsize} bytes ({expected})")
+        raise CorruptArtifactError(
+            f"{path}: {found}; memmap.json says {length} values of {dtype.itemsize} bytes ({expected})"
+        )
     if length == 0:
         return np.empty(0, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r", shape=(length,))

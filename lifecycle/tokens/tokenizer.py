@@ -17,6 +17,7 @@ from lifecycle.errors import CorruptArtifactError, DataError
 from lifecycle.plots import plot
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.training import TokenizerConfig
+from lifecycle.tokens.memmap import Dtype
 from lifecycle.tokens.templates import read_template
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ FORMAT_FILE = "token_format.json"
 class TokenFormat(Section):
     """What the memmaps need beside the ids: `token_format.json` in the tokenizer's directory."""
 
-    dtype: str
+    dtype: Dtype
     template: str
 
 
@@ -83,8 +84,8 @@ def train_tokenizer(corpus: Path, config: TokenizerConfig, out: Path, run_dir: P
     )
     fast.chat_template = template
     fast.save_pretrained(str(out))
-    dtype = "uint16" if config.vocab_size <= 65_536 else "uint32"
-    token_format = TokenFormat(dtype=dtype if config.dtype == "auto" else config.dtype, template=config.chat_template)
+    narrowest: Dtype = "uint16" if config.vocab_size <= 65_536 else "uint32"
+    token_format = TokenFormat(dtype=narrowest if config.dtype == "auto" else config.dtype, template=config.chat_template)
     (out / FORMAT_FILE).write_text(token_format.model_dump_json(), encoding="utf-8")
     fertility = measure_fertility(tokenizer, corpus)
     _draw(fertility, run_dir)

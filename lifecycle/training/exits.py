@@ -59,7 +59,15 @@ _ADVICE = {
 }
 
 _NODE_FAULT_WORDS = ("ecc error", "device-side assert", "illegal memory access", "xid", "cuda driver", "unspecified launch")
-_NETWORK_WORDS = ("nccl", "gloo", "connection closed by peer", "connection reset", "connection refused", "broken pipe", "tcpstore")
+_NETWORK_WORDS = (
+    "nccl",
+    "gloo",
+    "connection closed by peer",
+    "connection reset",
+    "connection refused",
+    "broken pipe",
+    "tcpstore",
+)
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 

@@ -27,7 +27,9 @@ class Journal:
         """Report figures for `step` (steps completed so far). Raises ValueError for one that is not finite."""
         for name, value in values.items():
             if not math.isfinite(value):
-                raise ValueError(f"metric {name} of step {step} is {value}: a non-finite value must stop the run, not be logged")
+                raise ValueError(
+                    f"metric {name} of step {step} is {value}: a non-finite value must stop the run, not be logged"
+                )
         self._append({"kind": "metrics", "step": step, **values})
 
     def message(self, text: str) -> None:

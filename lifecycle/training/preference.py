@@ -1,6 +1,6 @@
 """The preference program: direct preference optimization (Rafailov et al. 2023, arXiv:2305.18290) with TRL's trainer.
 
-`python -m lifecycle.training.preference job.json`, alone or as one of the processes that torchrun started. Inputs:
+Run it through `lifecycle.training.launch`, or alone as `python -m lifecycle.training.preference job.json`. Inputs:
 `model` (the SFT model: start and reference) and `pairs` (a `preference_pairs` artifact); config: `{"dpo": DpoConfig}`.
 
 One process trains with plain torch, several with DeepSpeed ZeRO-1 through accelerate. AdamW (torch, betas 0.9/0.999,
@@ -8,7 +8,6 @@ no weight decay), gradients clipped at 1, no dropout. Log-probabilities of the r
 training, from the SFT model itself. A killed run goes on from its last complete checkpoint with the same losses.
 """
 
-import logging
 import os
 import sys
 import time
@@ -20,21 +19,18 @@ import orjson
 import torch
 import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
-from trl import DPOConfig
+from trl.trainer.dpo_config import DPOConfig
 
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
-from lifecycle.preferences.generate import use_all_cores
 from lifecycle.preferences.logps import answer_logps, rewards
 from lifecycle.recipe.alignment import DpoConfig
-from lifecycle.training.exits import ExitClass
+from lifecycle.training.exits import Preempted
 from lifecycle.training.journal import Journal
-from lifecycle.training.preference_checkpoints import latest, remove_unusable
+from lifecycle.training.preference_checkpoints import latest, remove_unusable, step_of
 from lifecycle.training.preference_data import RenderedPairs, load_dataset, read_pairs, store_dataset, training_order
-from lifecycle.training.preference_trainer import NonFiniteError, PreferenceTrainer, Watch
-
-logger = logging.getLogger(__name__)
+from lifecycle.training.preference_trainer import PreferenceTrainer, Watch
 
 ZERO_1 = {
     "zero_optimization": {"stage": 1},
@@ -58,12 +54,13 @@ class Pairs:
 def main(job: TrainingJob) -> None:
     """Train, measure the held-out pairs before and after, and export the model to `job.output`.
 
-    Ends the process with the exit code of class preemption after SIGTERM, once a checkpoint is written, and of class
-    numerics when a loss or reward is not finite.
+    Raises:
+        Preempted: after SIGTERM, once a checkpoint is written.
+        NumericsError: a loss, gradient norm or reward is not finite; the message names the step and its pairs.
+        DataError: there is no pair to train on.
     """
     config = DpoConfig.model_validate(job.config["dpo"])
     world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    use_all_cores(world_size)
     run_dir = Path(job.run_dir)
     model, tokenizer = load_model(Path(job.inputs["model"]))
     pairs = _read(Path(job.inputs["pairs"]), tokenizer, config)
@@ -73,17 +70,20 @@ def main(job: TrainingJob) -> None:
     trainer = _trainer(model, tokenizer, pairs, config, job, world_size, watch)
     checkpoints = run_dir / "checkpoints"
     resume = latest(checkpoints, job.fingerprint, world_size)
-    if rank == 0:
+    if journal is not None:
         remove_unusable(checkpoints, resume)
-        logger.info("%d pairs, %d steps, from %s", len(pairs.train.rows), trainer.args.max_steps, resume or "the SFT model")
+        done = step_of(resume) if resume else 0
+        journal.resume(done)
+        journal.message(
+            f"DPO on {len(pairs.train.rows)} pairs ({pairs.train.too_long} of more than {config.max_length} tokens "
+            f"left out), {trainer.args.max_steps} steps of {config.global_batch} from "
+            f"{f'step {done}' if resume else 'the SFT model'}; {_engine(world_size)}, {config.precision}"
+        )
     trainer.accelerator.wait_for_everyone()
     started = time.monotonic()
-    try:
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    except NonFiniteError as error:
-        _stop(journal, f"stopped: {error}. Lower dpo.learning_rate, or look at these pairs.", ExitClass.NUMERICS)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if watch.preempted and trainer.state.global_step < trainer.state.max_steps:
-        _stop(journal, f"told to stop; step {trainer.state.global_step} is saved", ExitClass.PREEMPTION)
+        raise Preempted(f"told to stop; step {trainer.state.global_step} of {trainer.state.max_steps} is saved")
     if rank == 0:
         after = _heldout_logps(trainer.model, tokenizer, pairs.heldout, config)
         export(trainer.model, tokenizer, Path(job.output))
@@ -157,8 +157,11 @@ def _trainer(
     dataset_directory = Path(job.run_dir) / f"dataset-{job.fingerprint}"
     if arguments.process_index == 0:
         store_dataset(pairs.train.rows, dataset_directory)
+    assert arguments.distributed_state is not None
     arguments.distributed_state.wait_for_everyone()
-    ids = [[pairs.train.ids[i] for i in order[s * config.global_batch : (s + 1) * config.global_batch]] for s in range(steps)]
+    ids = [
+        [pairs.train.ids[i] for i in order[s * config.global_batch : (s + 1) * config.global_batch]] for s in range(steps)
+    ]
     trainer = PreferenceTrainer(
         model=model,
         args=arguments,
@@ -190,7 +193,7 @@ def _facts(
         "rows": len(pairs.train.rows),
         "steps": len(history),
         "pairs_too_long": pairs.train.too_long + pairs.heldout.too_long,
-        "engine": "torch" if world_size == 1 else f"DeepSpeed ZeRO-1, {world_size} processes",
+        "engine": _engine(world_size),
         "precision": config.precision,
         "loss_first": history[0]["loss"],
         "loss_last": history[-1]["loss"],
@@ -204,6 +207,10 @@ def _facts(
         "heldout_chosen_logp": {"before": _mean(before[0]), "after": _mean(after[0])},
         "heldout_rejected_logp": {"before": _mean(before[1]), "after": _mean(after[1])},
     }
+
+
+def _engine(world_size: int) -> str:
+    return "torch" if world_size == 1 else f"DeepSpeed ZeRO-1, {world_size} processes"
 
 
 def _mean(values: torch.Tensor) -> float | None:
@@ -223,13 +230,5 @@ def _plots(run_dir: Path, history: list[dict[str, float]]) -> None:
         axes.legend(frameon=False)
 
 
-def _stop(journal: Journal | None, text: str, exit_class: ExitClass) -> None:
-    logger.error(text)
-    if journal is not None:
-        journal.message(text)
-    sys.exit(exit_class.code)
-
-
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     main(TrainingJob.read(sys.argv[1]))

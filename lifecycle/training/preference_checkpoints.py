@@ -33,7 +33,7 @@ def seal(checkpoint: Path, fingerprint: str, world_size: int) -> None:
 
 def latest(directory: Path, fingerprint: str, world_size: int) -> Path | None:
     """The newest usable checkpoint of this job in `directory`; those that are not usable are named and left out."""
-    for checkpoint in sorted(directory.glob("checkpoint-*"), key=_step, reverse=True):
+    for checkpoint in sorted(directory.glob("checkpoint-*"), key=step_of, reverse=True):
         problem = _problem(checkpoint, fingerprint, world_size)
         if problem is None:
             return checkpoint
@@ -44,11 +44,12 @@ def latest(directory: Path, fingerprint: str, world_size: int) -> Path | None:
 def remove_unusable(directory: Path, keep: Path | None) -> None:
     """Delete checkpoints after `keep`, so that a later one with the same name is never mixed with old files."""
     for checkpoint in directory.glob("checkpoint-*"):
-        if keep is None or _step(checkpoint) > _step(keep):
+        if keep is None or step_of(checkpoint) > step_of(keep):
             shutil.rmtree(checkpoint)
 
 
-def _step(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """How many steps were completed when this checkpoint was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 

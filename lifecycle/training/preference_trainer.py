@@ -1,9 +1,7 @@
 """TRL's DPO trainer with this project's rendering, sample order, learning rate, guards and journal."""
 
-import logging
 import math
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +9,24 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from trl import DPOTrainer
+from trl.trainer.dpo_trainer import DPOTrainer
 
 from lifecycle.recipe.alignment import DpoConfig
+from lifecycle.recipe.training import Optimization
+from lifecycle.training.exits import NumericsError
 from lifecycle.training.journal import Journal
 from lifecycle.training.preference_checkpoints import seal
+from lifecycle.training.schedule import learning_rate
 
-logger = logging.getLogger(__name__)
-
-SECONDS_BETWEEN_LINES = 5.0
-
-
-class NonFiniteError(Exception):
-    """A loss, gradient norm or reward became infinite or not a number."""
+RENAMED: dict[str, str] = {"grad_norm": "gradient_norm"}
+"""Metrics that the causal program reports under another name than transformers."""
 
 
-def learning_rate(step: int, steps: int, config: DpoConfig) -> float:
-    """Learning rate of step `step` (0 is the first) of `steps`: linear warm-up, then the recipe's schedule to zero."""
-    warmup = math.ceil(config.warmup_share * steps)
-    if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
-    if config.schedule == "constant":
-        return config.learning_rate
-    progress = (step - warmup) / max(1, steps - warmup)
-    share = 0.5 * (1 + math.cos(math.pi * progress)) if config.schedule == "cosine" else 1 - progress
-    return config.learning_rate * share
+def optimization(config: DpoConfig, steps: int) -> Optimization:
+    """The learning rate's settings for a run of `steps` steps."""
+    return Optimization(
+        learning_rate=config.learning_rate, schedule=config.schedule, warmup_steps=math.ceil(config.warmup_share * steps)
+    )
 
 
 class PreferenceTrainer(DPOTrainer):
@@ -54,22 +45,27 @@ class PreferenceTrainer(DPOTrainer):
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """A scheduler that only evaluates `learning_rate(step)`."""
+        """A scheduler that only evaluates `lifecycle.training.schedule.learning_rate`."""
         if self.lr_scheduler is None:
-            peak = self._config.learning_rate
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                optimizer or self.optimizer, lambda step: learning_rate(step, num_training_steps, self._config) / peak
-            )
+            settings = optimization(self._config, num_training_steps)
+
+            def factor(step: int) -> float:  # also asked for the step after the last one
+                return (
+                    learning_rate(settings, num_training_steps, min(step, num_training_steps - 1)) / settings.learning_rate
+                )
+
+            target: Any = optimizer or self.optimizer
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(target, factor)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """TRL's loss; raises NonFiniteError before its gradient reaches the weights."""
+        """TRL's loss; raises NumericsError before its gradient reaches the weights."""
         loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         value = loss[0] if isinstance(loss, tuple) else loss
         if not torch.isfinite(value):
             step = self.state.global_step
-            raise NonFiniteError(f"the loss of step {step + 1} is {value.item()}; its pairs are {self._pair_ids[step]}")
+            raise NumericsError(f"the loss of step {step + 1} is {value.item()}; its pairs are {self._pair_ids[step]}")
         return loss
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
@@ -86,7 +82,6 @@ class Watch(TrainerCallback):
         self._config = config
         self._fingerprint = fingerprint
         self._world_size = world_size
-        self._line_at = 0.0
         signal.signal(signal.SIGTERM, self._on_signal)
 
     def _on_signal(self, *_: Any) -> None:
@@ -107,16 +102,17 @@ class Watch(TrainerCallback):
         """One journal line per step, after the guards."""
         if not logs or "loss" not in logs:
             return
-        values = {name: float(value) for name, value in logs.items() if isinstance(value, (int, float))}
+        values: dict[str, Any] = {
+            RENAMED.get(name, name): float(value) for name, value in logs.items() if isinstance(value, (int, float))
+        }
         broken = {name: value for name, value in values.items() if not math.isfinite(value)}
         if broken:
-            raise NonFiniteError(f"step {state.global_step}: {broken}")
-        expected = learning_rate(state.global_step - 1, state.max_steps, self._config)
+            raise NumericsError(f"step {state.global_step}: {broken}")
+        expected = learning_rate(optimization(self._config, state.max_steps), state.max_steps, state.global_step - 1)
         if not math.isclose(values["learning_rate"], expected, rel_tol=1e-6, abs_tol=1e-12):
             raise RuntimeError(f"step {state.global_step}: the learning rate is {values['learning_rate']}, not {expected}")
         if self._journal is not None:
             self._journal.metrics(step=state.global_step, **values)
-            self._say(state, values)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Seal what every rank has finished writing."""
@@ -124,17 +120,3 @@ class Watch(TrainerCallback):
             dist.barrier()
         if self._journal is not None:
             seal(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self._fingerprint, self._world_size)
-
-    def _say(self, state: TrainerState, values: dict[str, float]) -> None:
-        last = state.global_step == state.max_steps
-        if not last and time.monotonic() - self._line_at < SECONDS_BETWEEN_LINES:
-            return
-        self._line_at = time.monotonic()
-        logger.info(
-            "step %d of %d: loss %.4f, reward accuracy %.2f, margin %.3f",
-            state.global_step,
-            state.max_steps,
-            values["loss"],
-            values.get("rewards/accuracies", math.nan),
-            values.get("rewards/margins", math.nan),
-        )

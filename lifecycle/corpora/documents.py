@@ -1,0 +1,96 @@
+"""Documents on disk: zstd Parquet shards with one row a document, read and written as a stream."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lifecycle.errors import DataError
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("source", pa.string()),
+        ("url", pa.string()),
+        ("lang", pa.string()),
+        ("group", pa.string()),
+        ("meta", pa.string()),
+    ]
+)
+"""`group` names documents that stay on one side of the held-out split; `meta` is a JSON object."""
+
+SHARD_BYTES = 128_000_000
+ROW_GROUP_ROWS = 10_000
+
+Document = dict[str, Any]
+
+
+def shards(directory: Path) -> list[Path]:
+    """The document shards of a directory in order; raises DataError when there is none."""
+    paths = sorted(directory.glob("documents-*.parquet"))
+    if not paths:
+        raise DataError(f"{directory}: no documents-*.parquet in this directory")
+    return paths
+
+
+def iter_documents(directory: Path, columns: Sequence[str] | None = None) -> Iterator[Document]:
+    """Every document of a directory in order, one dictionary each; memory stays that of one row group."""
+    for path in shards(directory):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(columns) if columns else None):
+                yield from batch.to_pylist()
+
+
+class DocumentWriter:
+    """Writes documents into shards of about `SHARD_BYTES` of text; use as a context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._rows: list[Document] = []
+        self._shard_bytes = 0
+        self._shard = 0
+        self._writer: pq.ParquetWriter | None = None
+        self.rows = 0
+        self.characters = 0
+
+    def __enter__(self) -> "DocumentWriter":
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
+            if self.rows == 0:
+                self._open()
+        if self._writer:
+            self._writer.close()
+            self._writer = None
+
+    def add(self, document: Document) -> None:
+        """Append one document with the columns of `SCHEMA`; absent ones are null."""
+        self._rows.append(document)
+        self.rows += 1
+        self.characters += len(document["text"])
+        self._shard_bytes += len(document["text"].encode("utf-8", "surrogatepass"))
+        if len(self._rows) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        writer = self._writer or self._open()
+        writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
+        self._rows = []
+        if self._shard_bytes >= SHARD_BYTES:
+            writer.close()
+            self._writer = None
+            self._shard_bytes = 0
+
+    def _open(self) -> pq.ParquetWriter:
+        path = self._directory / f"documents-{self._shard:05d}.parquet"
+        self._shard += 1
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        return self._writer

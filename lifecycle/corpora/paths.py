@@ -1,0 +1,70 @@
+"""Which files a recipe's path means, and how their bytes are opened."""
+
+import bz2
+import glob
+import gzip
+import io
+import os
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+
+from lifecycle.errors import DataError
+
+UNSET = re.compile(r"\$(\w+|\{\w+\})")
+
+
+def expand(path: str, what: str) -> list[tuple[Path, str]]:
+    """The files that `path` means, in order, each with its name relative to the part of the path without wildcards.
+
+    A file stands for itself, a directory for every file below it, and `*`, `?`, `[…]` and `**` are wildcards.
+    `$NAME` and `${NAME}` are taken from the environment. Hidden files are left out.
+
+    Raises:
+        DataError: a variable is not set, or nothing matches; `what` (source and field) is part of the message.
+    """
+    full = os.path.expanduser(os.path.expandvars(path))
+    missing = UNSET.search(full)
+    if missing:
+        raise DataError(f"{what}: the environment variable in {path!r} is not set ({missing.group(0)})")
+    root = Path(full)
+    if root.is_file():
+        return [(root, root.name)]
+    if root.is_dir():
+        found = [item for item in root.rglob("*") if item.is_file()]
+        base = root
+    else:
+        found = [Path(item) for item in glob.glob(full, recursive=True) if os.path.isfile(item)]
+        base = _fixed_part(root)
+    named = sorted((item.relative_to(base).as_posix(), item) for item in found)
+    visible = [(item, name) for name, item in named if not any(part.startswith(".") for part in name.split("/"))]
+    if not visible:
+        raise DataError(f"{what}: no file matches {full!r}; check the path (a file, a directory or a glob)")
+    return visible
+
+
+def _fixed_part(pattern: Path) -> Path:
+    fixed = Path(pattern.anchor)
+    for part in pattern.parts[len(fixed.parts) : -1]:
+        if glob.has_magic(part):
+            break
+        fixed /= part
+    return fixed
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The file's content, decompressed as its suffix says (.gz, .bz2, .zst)."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    if path.suffix == ".bz2":
+        return bz2.open(path, "rb")  # type: ignore[return-value]
+    if path.suffix == ".zst":
+        reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
+        return io.BufferedReader(reader)  # type: ignore[arg-type, return-value]
+    return path.open("rb")
+
+
+DECOMPRESSION_ERRORS = (OSError, EOFError, zstandard.ZstdError)
+"""What reading a damaged compressed file raises (gzip.BadGzipFile is an OSError)."""

@@ -1,0 +1,109 @@
+"""Stage `raw_corpora`: one source's documents into shards, with the account of what could not be read."""
+
+import logging
+import time
+from collections import Counter
+from pathlib import Path
+
+from lifecycle.corpora import jsonl, parquet, python_docs, python_topics, text
+from lifecycle.corpora.documents import DocumentWriter
+from lifecycle.corpora.records import Damage, Records
+from lifecycle.errors import DataError
+from lifecycle.ledger import Ledger, LedgerWriter
+from lifecycle.plots import plot
+from lifecycle.recipe.corpora import (
+    JsonlSource,
+    ParquetSource,
+    PythonDocsSource,
+    PythonTopicsSource,
+    Source,
+    TextSource,
+)
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 5.0
+
+
+def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
+    """Read every document of `source` into `out` (shards and `ledger.json`).
+
+    Raises:
+        DataError: nothing could be read, or more than `source.tolerance` of the records are damaged.
+    """
+    encodings: Counter[str] = Counter()
+    ledger = LedgerWriter(source.name)
+    lengths: list[int] = []
+    said = time.monotonic()
+    with DocumentWriter(out) as writer:
+        for record in _records(source, encodings, workers):
+            if isinstance(record, Damage):
+                ledger.drop(record.rule, record.locator, record.excerpt)
+                continue
+            record["text"] = _without_surrogates(record["text"], record["id"], ledger)
+            writer.add(record)
+            ledger.keep(record["text"])
+            lengths.append(len(record["text"]))
+            if time.monotonic() - said > PROGRESS_SECONDS:
+                said = time.monotonic()
+                logger.info(
+                    "%s: %s documents, %s characters read", source.name, f"{ledger.read:,}", f"{writer.characters:,}"
+                )
+    ledger.notes["encodings"] = dict(sorted(encodings.items()))
+    account = ledger.close()
+    _check(source, account.read, account.kept, account.dropped, account.samples)
+    Ledger(sources=(account,)).write(out)
+    _plot_lengths(run_dir, lengths)
+    return {
+        "rows": account.kept,
+        "characters": writer.characters,
+        "damaged": account.dropped,
+        "encodings": dict(sorted(encodings.items())),
+    }
+
+
+def _records(source: Source, encodings: Counter[str], workers: int) -> Records:
+    if isinstance(source, PythonDocsSource):
+        return python_docs.read(source, workers)
+    if isinstance(source, PythonTopicsSource):
+        return python_topics.read(source)
+    if isinstance(source, TextSource):
+        return text.read(source, encodings)
+    if isinstance(source, JsonlSource):
+        return jsonl.read(source)
+    assert isinstance(source, ParquetSource)
+    return parquet.read(source)
+
+
+def _without_surrogates(value: str, id: str, ledger: LedgerWriter) -> str:
+    """Lone surrogates have no UTF-8 form: they become U+FFFD, and the document is counted as changed."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        repaired = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        ledger.change("lone_surrogates", id, value.encode("utf-8", "replace").decode("utf-8"), repaired)
+        return repaired
+    return value
+
+
+def _check(source: Source, read: int, kept: int, dropped: dict[str, int], samples: dict) -> None:
+    damaged = sum(dropped.values())
+    first = next(((rule, entries[0]) for rule, entries in samples.items() if entries), None)
+    example = f"; first: {first[0]} at {first[1].id}: {first[1].before[:120]}" if first else ""
+    if read and damaged / read > source.tolerance:
+        raise DataError(
+            f"source {source.name}: {damaged} of {read} records are damaged ({dropped}), more than its tolerance of "
+            f"{source.tolerance:.1%}{example}. Mend the files or raise `tolerance`."
+        )
+    if kept == 0:
+        raise DataError(f"source {source.name}: no document could be read ({read} records, dropped {dropped}){example}")
+
+
+def _plot_lengths(run_dir: Path, lengths: list[int]) -> None:
+    import numpy as np
+
+    with plot(run_dir, "document_lengths", "Documents by length") as axes:
+        axes.hist(lengths, bins=list(np.geomspace(1, max(10, max(lengths)), 50)))
+        axes.set_xscale("log")
+        axes.set_xlabel("characters")
+        axes.set_ylabel("documents")

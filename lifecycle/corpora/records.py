@@ -1,0 +1,52 @@
+"""What a reader yields: documents, and records that it could not make one of."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lifecycle.corpora.documents import Document
+
+MAX_EXCERPT = 300
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One record that could not become a document: where it stands, under which rule it is counted, how it began."""
+
+    rule: str
+    locator: str
+    excerpt: str
+
+
+Records = Iterator[Document | Damage]
+
+
+def document_id(source: str, locator: str) -> str:
+    """Stable across runs and machines: a digest of the source's name and the place within it."""
+    return hashlib.sha256(f"{source}\n{locator}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def make_document(
+    source: str,
+    language: str,
+    locator: str,
+    text: str,
+    *,
+    url: str | None = None,
+    group: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+    id: str | None = None,
+) -> Document:
+    """A document of `source`; without a group of its own it is one by itself."""
+    identifier = document_id(source, id or locator)
+    return {
+        "id": identifier,
+        "text": text,
+        "source": source,
+        "url": url,
+        "lang": language,
+        "group": f"{source}:{group}" if group else identifier,
+        "meta": json.dumps(dict(meta or {}), ensure_ascii=False, sort_keys=True),
+    }

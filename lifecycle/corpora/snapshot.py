@@ -1,0 +1,84 @@
+"""The content digest of what a source would read, without reading documents: the first link of every lineage."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from lifecycle.corpora.packages import python_files
+from lifecycle.corpora.paths import expand
+from lifecycle.digests import digest_file, digest_json
+from lifecycle.errors import DataError
+from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
+from lifecycle.recipe.base import Section
+from lifecycle.recipe.corpora import PythonDocsSource, PythonTopicsSource, SourceBase
+
+
+class FileDigest(Section):
+    """One file that a source reads; `path` is relative to what the recipe names."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Snapshot(Section):
+    """What a source consisted of: the same bytes under the same names give the same digest, wherever they lie."""
+
+    digest: str
+    files: tuple[FileDigest, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.size for file in self.files)
+
+
+class FileSource(Protocol):
+    """A recipe entry that names files."""
+
+    name: str
+    path: str
+
+
+def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles) -> Snapshot:
+    """Hash every file that `source` would read.
+
+    Raises:
+        DataError: a path matches nothing, a package is not installed, or a file cannot be read.
+    """
+    return _hash_all(source_files(source))
+
+
+def file_snapshots(sources: Iterable[object]) -> dict[str, str]:
+    """Digest by name of those entries (instruction or preference sources) that are files."""
+    return {entry.name: snapshot(entry).digest for entry in sources if isinstance(entry, InstructionFiles | PreferenceFiles)}
+
+
+def source_files(source: SourceBase | InstructionFiles | PreferenceFiles) -> list[tuple[Path, str]]:
+    """The files of a source in reading order, each with a name that does not depend on where the source lies."""
+    if isinstance(source, PythonDocsSource):
+        return [
+            (path, f"{package}/{name}") for package in source.packages for path, name in python_files(package, source.name)
+        ]
+    if isinstance(source, PythonTopicsSource):
+        from pydoc_data import topics
+
+        return [(Path(topics.__file__), "topics.py")]
+    path = getattr(source, "path")  # noqa: B009 - every other kind has one, the base class has not
+    return expand(path, f"source {source.name}, field path")
+
+
+def _hash_all(files: list[tuple[Path, str]]) -> Snapshot:
+    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
+        entries = tuple(pool.map(_hash_one, files))
+    return Snapshot(digest=digest_json([[e.path, e.size, e.sha256] for e in entries])[:32], files=entries)
+
+
+def _hash_one(item: tuple[Path, str]) -> FileDigest:
+    path, name = item
+    try:
+        return FileDigest(path=name, size=path.stat().st_size, sha256=digest_file(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,43 @@
+"""The pictures of curation: what was dropped and why, and how long the documents are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lifecycle.ledger import SourceLedger
+from lifecycle.plots import COLOURS, plot
+
+
+def plot_drops(run_dir: Path, account: SourceLedger) -> None:
+    """Bars of dropped documents by rule, largest first, with their share of what was read."""
+    rules = sorted(account.dropped.items(), key=lambda item: item[1])
+    title = f"{account.source}: {account.kept:,} of {account.read:,} documents kept"
+    with plot(run_dir, "dropped_by_rule", title, size=(7.0, 1.4 + 0.3 * max(1, len(rules)))) as axes:
+        bars = axes.barh([rule for rule, _ in rules], [count for _, count in rules], color=COLOURS[1])
+        axes.bar_label(bars, [f" {count:,} ({count / account.read:.1%})" for _, count in rules], fontsize=8)
+        axes.margins(x=0.2)
+        axes.set_xlabel("documents dropped")
+
+
+def plot_lengths(run_dir: Path, before: Sequence[int], after: Sequence[int]) -> None:
+    """Lengths of all documents read, and of those kept."""
+    import numpy as np
+
+    bins = list(np.geomspace(1, max(10, max(before, default=10)), 50))
+    with plot(run_dir, "lengths_before_and_after", "Documents by length, read and kept") as axes:
+        axes.hist(before, bins=bins, label="read", color=COLOURS[5], alpha=0.6)
+        axes.hist(after, bins=bins, label="kept", color=COLOURS[0], alpha=0.8)
+        axes.set_xscale("log")
+        axes.set_xlabel("characters")
+        axes.set_ylabel("documents")
+        axes.legend(frameon=False)
+
+
+def plot_collision_curve(run_dir: Path, bands: int, rows: int) -> None:
+    """Probability that two documents of a given similarity become candidates."""
+    import numpy as np
+
+    similarity = np.linspace(0, 1, 200)
+    with plot(run_dir, "minhash_probability", f"MinHash with {bands} bands of {rows} rows", size=(5.0, 3.0)) as axes:
+        axes.plot(similarity, 1 - (1 - similarity**rows) ** bands)
+        axes.set_xlabel("Jaccard similarity of two documents")
+        axes.set_ylabel("probability to be compared")

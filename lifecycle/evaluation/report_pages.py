@@ -1,0 +1,83 @@
+"""The report as pages for people: Markdown for the Dagster UI, and one HTML file that needs nothing beside it."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from lifecycle.evaluation.gates import GateResult
+
+TEMPLATES = Path(__file__).parent
+CELL_CHARACTERS = 240
+
+
+def write_markdown(report: dict[str, Any], out: Path) -> str:
+    """Write `report.md` and return its text."""
+    text = _environment(autoescape=False).get_template("report.md.jinja").render(**_values(report))
+    (out / "report.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def write_html(report: dict[str, Any], plots: Sequence[Path], out: Path) -> None:
+    """Write `report.html`; the plots are part of the file."""
+    pictures = [(path.stem, base64.b64encode(path.read_bytes()).decode("ascii")) for path in plots]
+    text = _environment(autoescape=True).get_template("report.html.jinja").render(plots=pictures, **_values(report))
+    (out / "report.html").write_text(text, encoding="utf-8")
+
+
+def headline(report: dict[str, Any]) -> list[str]:
+    """The three things to know, in words."""
+    summary = report["summary"]
+    base, choice, dpo = summary["base"], summary["multiple_choice"], summary["dpo"]
+    lines = []
+    if base["bits_per_byte"] is not None:
+        better = "fewer than" if base["bits_per_byte"] < base["xz_bits_per_byte"] else "not fewer than"
+        lines.append(
+            f"The base model needs {base['bits_per_byte']:.3f} bits per byte of held-out text, {better} xz -9e "
+            f"({base['xz_bits_per_byte']:.3f}); gzip -9 needs {base['gzip_bits_per_byte']:.3f}."
+        )
+    if choice["sft"] is not None and choice["standard_error"]:
+        distance = (choice["sft"] - choice["chance"]) / choice["standard_error"]
+        lines.append(
+            f"Multiple choice: the SFT model is right in {choice['sft']:.1%}, chance is {choice['chance']:.1%}; "
+            f"the difference is {distance:+.1f} standard errors."
+        )
+    if dpo["win_rate"] is not None:
+        low, high = dpo["win_rate_interval"]
+        verdict = (
+            "DPO improved on SFT" if low > 50 else "DPO is worse than SFT" if high < 50 else "DPO did not improve on SFT"
+        )
+        lines.append(f"{verdict}: win rate {dpo['win_rate']:.1f} % by reference score (95 %: {low:.1f} to {high:.1f}).")
+    if dpo["reward_accuracy"] is not None:
+        lines.append(f"Reward accuracy on held-out pairs: {dpo['reward_accuracy']:.1%}.")
+    return lines
+
+
+def _values(report: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "report": report,
+        "headline": headline(report),
+        "gates": [GateResult.model_validate(gate) for gate in report["gates"]],
+        "number": _number,
+        "cell": _cell,
+    }
+
+
+def _environment(autoescape: bool) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=autoescape, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def _cell(text: str) -> str:
+    """Text inside a Markdown table."""
+    short = text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
+    for character in "\\|*_`<>#[]":
+        short = short.replace(character, "\\" + character)
+    return short.replace("\n", " ⏎ ")

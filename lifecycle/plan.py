@@ -1,0 +1,219 @@
+"""What a run would do, before it does it: for every stage reuse or run, and why."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from rich.markup import escape
+from rich.table import Table
+
+from lifecycle.artifacts import Artifact, InputReference, Manifest, Store, fingerprint_of
+from lifecycle.errors import CorruptArtifactError
+from lifecycle.manifest import read_manifest
+from lifecycle.recipe import Recipe
+from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
+from lifecycle.recipe.base import Section
+from lifecycle.recipe.corpora import SourceBase
+from lifecycle.stages import RAW_CORPORA, RAW_INSTRUCTIONS, RAW_PREFERENCES, SNAPSHOT, STAGES, Stage, input_references
+
+RawBytes = SourceBase | InstructionFiles | PreferenceFiles
+Known = dict[tuple[str, str | None], Artifact]
+SHOWN_CHARACTERS = 60
+
+
+class PlanLine(Section):
+    """What would happen to one stage (of one source)."""
+
+    stage: str
+    source: str | None
+    action: Literal["reuse", "run"]
+    why: str
+    fingerprint: str | None = None
+    """None where it depends on an input that will be made anew."""
+    digest: str | None = None
+
+
+def plan(recipe: Recipe, store: Store, snapshot: Callable[[RawBytes], str] | None = None) -> list[PlanLine]:
+    """Whether each stage would be reused or run, in the order of the life; nothing is made or changed.
+
+    Args:
+        snapshot: digest of the raw bytes of a source; by default the reader's own, which hashes the files.
+
+    Raises:
+        DataError: a source's files cannot be found or read.
+    """
+    snapshot = snapshot or _snapshot
+    known: Known = {}
+    lines: list[PlanLine] = []
+    for stage in STAGES:
+        for source in [source.name for source in recipe.sources] if stage.per_source else [None]:
+            line = _line(recipe, store, stage, source, known, snapshot)
+            lines.append(line)
+            if line.action == "reuse" and line.fingerprint and line.digest:
+                uri = str(store.directory(stage.name, line.fingerprint))
+                artifact = Artifact(stage=stage.name, fingerprint=line.fingerprint, digest=line.digest, uri=uri)
+                known[stage.name, source] = artifact
+    return lines
+
+
+def render(lines: list[PlanLine]) -> Table:
+    """The plan as a table for the terminal."""
+    runs = sum(line.action == "run" for line in lines)
+    table = Table(title=f"{runs} to run, {len(lines) - runs} to reuse", title_justify="left", title_style="bold")
+    for column in ("asset", "plan", "why"):
+        table.add_column(column, overflow="fold", no_wrap=column != "why")
+    for line in lines:
+        colour = "green" if line.action == "reuse" else "yellow"
+        table.add_row(_name(line.stage, line.source), f"[{colour}]{line.action}[/{colour}]", escape(line.why))
+    return table
+
+
+def _line(
+    recipe: Recipe, store: Store, stage: Stage, source: str | None, known: Known, snapshot: Callable[[RawBytes], str]
+) -> PlanLine:
+    identity = stage.identity(recipe, source)
+    previous = _previous(store, recipe.name, stage, source)
+    inputs, unknown = _inputs(recipe, stage, source, known)
+    if unknown:
+        reasons = [f"input{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} will be made anew"]
+        if previous:
+            reasons = [*_own_differences(previous, stage, identity), *reasons]
+        return PlanLine(stage=stage.name, source=source, action="run", why="; ".join(reasons))
+    raw = {name: snapshot(item) for name, item in _raw_bytes(recipe, stage, source).items()}
+    references = input_references(stage, inputs, raw)
+    fingerprint = fingerprint_of(stage.name, stage.code_version, identity, {item.name: item.digest for item in references})
+    line = PlanLine(stage=stage.name, source=source, action="run", why="", fingerprint=fingerprint)
+    try:
+        found = store.find(stage.name, fingerprint)
+    except CorruptArtifactError as error:
+        return line.model_copy(update={"why": f"damaged, will be set aside: {error}"})
+    if found:
+        why = f"made {found.manifest.created_at}"
+        return line.model_copy(update={"action": "reuse", "why": why, "digest": found.artifact.digest})
+    if previous is None:
+        return line.model_copy(update={"why": "never made before"})
+    reasons = [*_own_differences(previous, stage, identity), *_input_differences(previous.inputs, references)]
+    return line.model_copy(update={"why": "; ".join(reasons) or f"the artifact of {previous.created_at} is gone"})
+
+
+def _inputs(
+    recipe: Recipe, stage: Stage, source: str | None, known: Known
+) -> tuple[dict[str, Artifact | Mapping[str, Artifact]], list[str]]:
+    """The stage's inputs as far as they exist, and the names of those that do not."""
+    per_source = {upstream.name for upstream in STAGES if upstream.per_source}
+    inputs: dict[str, Artifact | Mapping[str, Artifact]] = {}
+    unknown: list[str] = []
+    for name in stage.inputs:
+        gathers = name in per_source and not stage.per_source
+        wanted = [each.name for each in recipe.sources] if gathers else [source if name in per_source else None]
+        found = {each: known[name, each] for each in wanted if (name, each) in known}
+        unknown += [_name(name, each) for each in wanted if each not in found]
+        if gathers:
+            inputs[name] = {str(each): artifact for each, artifact in found.items()}
+        elif found:
+            inputs[name] = found[wanted[0]]
+    return inputs, unknown
+
+
+def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, RawBytes]:
+    """Raw bytes that the stage reads itself, under the names of `input_references`."""
+    if stage is RAW_CORPORA and source is not None:
+        return {SNAPSHOT: recipe.source(source)}
+    if stage is RAW_INSTRUCTIONS:
+        return {item.name: item for item in recipe.instructions.sources if isinstance(item, InstructionFiles)}
+    if stage is RAW_PREFERENCES:
+        return {item.name: item for item in recipe.preferences.sources if isinstance(item, PreferenceFiles)}
+    return {}
+
+
+def _snapshot(source: RawBytes) -> str:
+    from lifecycle.corpora.snapshot import snapshot
+
+    return snapshot(source).digest
+
+
+def _previous(store: Store, recipe_name: str, stage: Stage, source: str | None) -> Manifest | None:
+    """What this asset was last: by the recipe's own reference, else the newest artifact of the stage (and source)."""
+    reference = store.root / ".refs" / recipe_name / stage.name / f"{source or 'artifact'}.json"
+    with suppress(FileNotFoundError, ValidationError):
+        last = Artifact.model_validate_json(reference.read_text(encoding="utf-8"))
+        manifest = _manifest(store.directory(last.stage, last.fingerprint))
+        if manifest:
+            return manifest
+    candidates = [manifest for manifest in _manifests(store, stage.name) if _is_of(store, manifest, source)]
+    return max(candidates, key=lambda manifest: manifest.created_at, default=None)
+
+
+def _manifests(store: Store, stage: str) -> Iterator[Manifest]:
+    for directory in sorted((store.root / stage).glob("*")):
+        manifest = _manifest(directory)
+        if manifest:
+            yield manifest
+
+
+def _manifest(directory: Path) -> Manifest | None:
+    """The manifest there, or None: a damaged artifact explains nothing, and `find` reports it."""
+    try:
+        return read_manifest(directory)
+    except CorruptArtifactError:
+        return None
+
+
+def _is_of(store: Store, manifest: Manifest, source: str | None) -> bool:
+    """Whether a per-source artifact belongs to `source`: its own identity says so, or that of its input."""
+    if source is None:
+        return True
+    if isinstance(manifest.identity, Mapping) and "name" in manifest.identity:
+        return manifest.identity["name"] == source
+    inputs = [_manifest(store.directory(item.stage, item.fingerprint)) for item in manifest.inputs if item.stage != SNAPSHOT]
+    return any(_is_of(store, item, source) for item in inputs if item)
+
+
+def _own_differences(previous: Manifest, stage: Stage, identity: Any) -> list[str]:
+    reasons = []
+    if previous.code_version != stage.code_version:
+        reasons.append(f"code version {previous.code_version} → {stage.code_version}")
+    return [*reasons, *_differences(previous.identity, identity, "")]
+
+
+def _input_differences(before: tuple[InputReference, ...], now: tuple[InputReference, ...]) -> list[str]:
+    old, new = ({item.name: item.digest for item in items} for items in (before, now))
+    reasons = [f"input {name} is new" for name in new if name not in old]
+    reasons += [f"input {name} is gone" for name in old if name not in new]
+    changed = [name for name in new if name in old and old[name] != new[name]]
+    return reasons + [f"input {name} changed ({old[name][:8]} → {new[name][:8]})" for name in changed]
+
+
+def _differences(before: Any, now: Any, path: str) -> list[str]:
+    """The leaves in which two identities differ, as `path old → new`."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [*before, *(key for key in now if key not in before)]
+        missing = object()
+        pairs = [(before.get(key, missing), now.get(key, missing), key) for key in keys]
+        reasons: list[str] = []
+        for old, new, key in pairs:
+            name = f"{path}.{key}" if path else str(key)
+            if old is missing or new is missing:
+                reasons.append(f"{name} {'is new' if old is missing else 'is gone'}")
+            else:
+                reasons += _differences(old, new, name)
+        return reasons
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [
+            reason
+            for i, (old, new) in enumerate(zip(before, now, strict=True))
+            for reason in _differences(old, new, f"{path}[{i}]")
+        ]
+    return [] if before == now else [f"{path or 'value'} {_shown(before)} → {_shown(now)}"]
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def _name(stage: str, source: str | None) -> str:
+    return f"{stage}/{source}" if source else stage

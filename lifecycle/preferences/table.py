@@ -1,0 +1,77 @@
+"""The one format of preference pairs, and its Parquet files."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lifecycle.digests import digest_json
+from lifecycle.errors import CorruptArtifactError
+from lifecycle.instructions.conversations import Message
+from lifecycle.recipe.base import Section
+
+RAW, TRAIN, HELDOUT = "pairs.parquet", "train.parquet", "heldout.parquet"
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("chosen", pa.string()),
+        ("rejected", pa.string()),
+        ("source", pa.string()),
+        ("task", pa.string()),
+        ("chosen_score", pa.float64()),
+        ("rejected_score", pa.float64()),
+    ]
+)
+
+
+class Pair(Section):
+    """Two answers to one prompt; the scores are None where nobody scored them."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    source: str
+    task: str
+    chosen_score: float | None = None
+    rejected_score: float | None = None
+
+    def prompt_key(self) -> str:
+        """Equal for equal prompts."""
+        return digest_json([[message.role, message.content] for message in self.prompt])
+
+    def text(self) -> str:
+        """Prompt and answers as plain text, for ledgers and samples."""
+        question = "\n\n".join(message.content for message in self.prompt)
+        return f"{question}\n\nchosen: {self.chosen}\n\nrejected: {self.rejected}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One generated answer: its text without special tokens, its length, and whether it ended by itself."""
+
+    text: str
+    tokens: int
+    finished: bool
+
+
+def pair_id(source: str, locator: str) -> str:
+    """Stable across runs: digest of source and locator."""
+    return hashlib.sha256(f"{source}:{locator}".encode()).hexdigest()[:24]
+
+
+def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
+    """Write the pairs in the order given."""
+    pq.write_table(pa.Table.from_pylist([pair.model_dump() for pair in pairs], schema=SCHEMA), path, compression="zstd")
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """The pairs in `path`; raises CorruptArtifactError naming the file when it is damaged."""
+    try:
+        return [Pair.model_validate(row) for row in pq.read_table(path).to_pylist()]
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise CorruptArtifactError(f"{path}: missing or damaged: {error}") from error

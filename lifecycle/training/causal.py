@@ -1,0 +1,131 @@
+"""The causal program: pretraining, continued pretraining and SFT. Run it through `lifecycle.training.launch`.
+
+The objective is cross-entropy with a weight per token; what is trained is a matter of the memmap's loss mask alone.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+from transformers import PreTrainedModel
+
+from lifecycle.jobs import TrainingJob
+from lifecycle.plots import plot
+from lifecycle.tokens.memmap import TokenMemmap
+from lifecycle.training.batches import PackedDocuments, SampleOrder
+from lifecycle.training.checkpoints import Checkpoints
+from lifecycle.training.config import CausalJobConfig, checkpoint_identity, read_config
+from lifecycle.training.distributed import rank, start, world
+from lifecycle.training.engine import start_engine
+from lifecycle.training.export import export
+from lifecycle.training.journal import Journal, read_metrics
+from lifecycle.training.loop import Progress, Run, StopRequest, resume, train
+from lifecycle.training.meter import Meter
+from lifecycle.training.model import architecture_of, build_model, load_model
+from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.throughput import flops_per_token, peak_flops
+
+RESULT = "result.json"
+LOSSES_AVERAGED = 20
+
+
+def main(job: TrainingJob) -> None:
+    """Train as the job says, export the model into `job.output`, and write the facts to `<run_dir>/result.json`."""
+    config = read_config(job)
+    memmap = TokenMemmap(Path(job.inputs["memmap"]))
+    home = Path(job.inputs["tokenizer" if config.architecture else "model"])
+    check_tokenizer(memmap, home)
+    device = start()
+    stop = StopRequest().listen()
+    data = PackedDocuments(memmap, config.training.sequence_length, config.kind)
+    model = _model(config, memmap, home)
+    check_vocabulary(memmap, model.config.get_text_config().vocab_size)
+    parameters = model.num_parameters()
+    check_disk(job, config.training, parameters)
+    run = _run(job, config, data, model, device)
+    _announce(run, parameters)
+    progress = train(run, resume(run), stop)
+    export(run.engine, data, home, Path(job.output))
+    if run.journal:
+        _finish(Path(job.run_dir), run, progress, parameters)
+    distributed.destroy_process_group()
+
+
+def _model(config: CausalJobConfig, memmap: TokenMemmap, home: Path) -> PreTrainedModel:
+    if config.architecture is None:
+        return load_model(home, torch.float32)
+    return build_model(config.architecture, memmap.describe.vocab_size, torch.float32, config.training.seed, home)
+
+
+def _run(
+    job: TrainingJob, config: CausalJobConfig, data: PackedDocuments, model: PreTrainedModel, device: torch.device
+) -> Run:
+    training, run_dir = config.training, Path(job.run_dir)
+    vocabulary, architecture = model.config.get_text_config().vocab_size, architecture_of(model)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    flops = flops_per_token(model.num_parameters(), architecture, vocabulary, training.sequence_length)
+    return Run(
+        training=training,
+        engine=start_engine(model, training, device.type),
+        data=data,
+        order=SampleOrder(data.sequences, training.global_batch, training.seed),
+        device=device,
+        checkpoints=Checkpoints(run_dir, training.keep_checkpoints),
+        identity=checkpoint_identity(job, config),
+        journal=Journal(run_dir) if rank() == 0 else None,
+        meter=Meter(world(), flops, peak_flops(name)),
+    )
+
+
+def _announce(run: Run, parameters: int) -> None:
+    if run.journal:
+        training, data = run.training, run.data
+        tokens = training.steps * training.global_batch * training.sequence_length
+        run.journal.message(
+            f"{parameters:,} parameters on {world()} x {run.device.type}, ZeRO-{training.zero_stage}, {training.precision}"
+            f"{', compiled' if training.compile else ''}; {training.steps} steps of {training.global_batch} x "
+            f"{training.sequence_length} = {tokens:,} places; {data.sequences:,} packed sequences "
+            f"({tokens / data.sequences / training.sequence_length:.2f} epochs), {data.tokens_left_out} tokens left out"
+        )
+
+
+def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int) -> None:
+    metrics = read_metrics(run_dir)
+    losses = [entry["loss"] for entry in metrics][-LOSSES_AVERAGED:]
+    facts: dict[str, Any] = {
+        "loss": sum(losses) / len(losses),
+        "tokens": progress.tokens,
+        "parameters": parameters,
+        "steps": progress.step,
+        "seconds_training": round(progress.seconds, 2),
+        "tokens_per_second": round(progress.tokens / progress.seconds, 1),
+        "processes": world(),
+        "packed_sequences": run.data.sequences,
+        "tokens_left_out": run.data.tokens_left_out,
+    }
+    _draw(run_dir, metrics)
+    temporary = run_dir / f"{RESULT}.tmp"
+    temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    os.replace(temporary, run_dir / RESULT)
+
+
+def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
+    steps = [entry["step"] for entry in metrics]
+    with plot(run_dir, "loss", "Training loss") as axes:
+        axes.plot(steps, [entry["loss"] for entry in metrics], linewidth=1)
+        axes.set_xlabel("step")
+        axes.set_ylabel("nats per token")
+    timed = [entry for entry in metrics if "tokens_per_second" in entry]
+    with plot(run_dir, "throughput", "Throughput") as axes:
+        axes.plot([entry["step"] for entry in timed], [entry["tokens_per_second"] for entry in timed], linewidth=1)
+        axes.set_xlabel("step")
+        axes.set_ylabel("tokens per second")
+        axes.set_ylim(bottom=0)
+
+
+if __name__ == "__main__":
+    main(TrainingJob.read(sys.argv[1]))

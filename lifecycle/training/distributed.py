@@ -1,0 +1,61 @@
+"""The process group of a run, and the few numbers that all ranks must agree on at every step."""
+
+import logging
+import os
+from datetime import timedelta
+
+import deepspeed
+import torch
+from torch import distributed
+
+logger = logging.getLogger(__name__)
+
+COLLECTIVE_TIMEOUT = timedelta(minutes=20)
+
+
+def start() -> torch.device:
+    """Join the process group that RANK, WORLD_SIZE, LOCAL_RANK and MASTER_* describe; returns this rank's device.
+
+    On the CPU DeepSpeed would first compile a shared-memory kernel, which needs a C++ compiler and 40 s. Only its
+    `inference_all_reduce` uses that kernel and training never calls it, so it is declared unavailable.
+    """
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+        backend = "nccl"
+    else:
+        device, backend = torch.device("cpu"), "gloo"
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        # Several threads add up the rows of one embedding gradient in no fixed order otherwise, and a resumed run
+        # must repeat the losses of an uninterrupted one bit for bit.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    deepspeed.init_distributed(dist_backend=backend, timeout=COLLECTIVE_TIMEOUT, verbose=False)
+    total = sum_over_ranks(device, 1.0)[0]
+    if total != world():
+        raise ConnectionError(f"the start-up all-reduce over {world()} ranks gave {total}")
+    return device
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return distributed.get_rank()
+
+
+def world() -> int:
+    """The number of processes."""
+    return distributed.get_world_size()
+
+
+def sum_over_ranks(device: torch.device, *values: float) -> list[float]:
+    """The sums of `values` over all ranks, in double precision; every rank must call it."""
+    tensor = torch.tensor(values, dtype=torch.float64, device=device)
+    distributed.all_reduce(tensor)
+    return tensor.tolist()
+
+
+def agree(device: torch.device, value: int) -> int:
+    """Rank 0's `value`, on every rank."""
+    tensor = torch.tensor([value], dtype=torch.int64, device=device)
+    distributed.broadcast(tensor, src=0)
+    return int(tensor.item())

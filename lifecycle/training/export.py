@@ -1,0 +1,82 @@
+"""From the engine to a Hugging Face folder that is loaded again and compared before it is accepted."""
+
+import shutil
+from pathlib import Path
+
+import deepspeed
+import numpy as np
+import torch
+from torch import distributed
+from transformers import PreTrainedModel
+
+from lifecycle.errors import CorruptArtifactError
+from lifecycle.training.batches import Batch, PackedDocuments
+from lifecycle.training.distributed import rank
+from lifecycle.training.engine import Engine
+from lifecycle.training.loss import hidden_states
+from lifecycle.training.model import ATTENTION, load_model
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "token_format.json",
+)
+
+
+def export(engine: Engine, data: PackedDocuments, tokenizer: Path, out: Path) -> None:
+    """Write the model and its tokenizer into `out`; every rank must call it.
+
+    The weights are those of the forward pass: bf16 in a bf16 run. The fp32 master weights exist only for adding small
+    updates; no loss was ever measured with them.
+
+    Raises:
+        CorruptArtifactError: the reloaded model is not the trained one; the message gives the difference.
+    """
+    engine.module.model.set_attn_implementation(ATTENTION)
+    batch = data.batch(np.arange(1)).to(engine.device)
+    reference = _logits(engine.module.model, batch)
+    weights = _gather_weights(engine)
+    if rank() == 0:
+        engine.module.model.save_pretrained(str(out), state_dict=weights, max_shard_size="5GB")
+        for name in TOKENIZER_FILES:
+            if (tokenizer / name).is_file():
+                shutil.copyfile(tokenizer / name, out / name)
+        reloaded = load_model(out).to(engine.device)
+        verify(reference, _logits(reloaded, batch), out)
+    distributed.barrier()
+
+
+def verify(reference: torch.Tensor, reloaded: torch.Tensor, out: Path) -> None:
+    """Raises CorruptArtifactError when two sets of logits [sequences, sequence_length, vocabulary] differ."""
+    largest = float((reference - reloaded).abs().max()) if reference.shape == reloaded.shape else float("inf")
+    allowed = 1e-3 * max(1.0, float(reference.abs().max()))
+    if not largest <= allowed:
+        raise CorruptArtifactError(
+            f"{out}: the saved model is not the trained one: its logits differ by up to {largest:.4g} "
+            f"(allowed {allowed:.4g})"
+        )
+
+
+@torch.no_grad()
+def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    training = model.training
+    model.eval()
+    try:
+        hidden = hidden_states(model, batch.ids, batch.positions, batch.segments)
+        return model.get_output_embeddings()(hidden).float()
+    finally:
+        model.train(training)
+
+
+def _gather_weights(engine: Engine) -> dict[str, torch.Tensor]:
+    """All weights, on rank 0 only; under ZeRO-3 one after the other, so that no rank holds the whole model on its device."""
+    weights: dict[str, torch.Tensor] = {}
+    partitioned = engine.zero_optimization_stage() == 3
+    for name, parameter in engine.module.model.named_parameters(remove_duplicate=False):
+        with deepspeed.zero.GatheredParameters([parameter], enabled=partitioned):
+            if rank() == 0:
+                weights[name] = parameter.detach().cpu().clone()
+    return weights

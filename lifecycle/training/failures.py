@@ -1,0 +1,99 @@
+"""Which rank failed first, and why: the launcher's verdict, kept in `<run_dir>/failure.json`."""
+
+import json
+from pathlib import Path
+
+from lifecycle.recipe.base import Section
+from lifecycle.training.exits import ExitClass, classify_signal
+from lifecycle.training.rank import ERRORS
+
+FILE = "failure.json"
+LAST_LINES = 25
+
+
+class Failure(Section):
+    """How a run ended badly."""
+
+    exit_class: str
+    """Value of an `ExitClass`."""
+    retryable: bool
+    rank: int | None
+    message: str
+    advice: str
+    last_lines: tuple[str, ...] = ()
+    """The end of that rank's log."""
+
+    @property
+    def text(self) -> str:
+        """The failure for people, on several lines."""
+        where = "" if self.rank is None else f" (rank {self.rank})"
+        lines = [f"{self.exit_class}{where}: {self.message}", self.advice]
+        return "\n".join(lines + (["last lines of its log:", *self.last_lines] if self.last_lines else []))
+
+    def write(self, run_dir: Path) -> None:
+        """Write `failure.json`."""
+        (run_dir / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, run_dir: Path) -> "Failure | None":
+        """The failure in `run_dir`, or None when the launcher itself died before it wrote one."""
+        path = run_dir / FILE
+        return cls.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def find_failure(
+    run_dir: Path, codes: list[int], ended: dict[int, float], killed: set[int], stop_asked: bool, memory_kill: bool
+) -> Failure | None:
+    """The verdict over all ranks' exit codes, or None when the run succeeded.
+
+    The earliest failure counts, by the ranks' own clock where they could still report. Network failures come after all
+    others: a rank that lost its peer reports one within milliseconds of the peer's end.
+    """
+    found: list[tuple[bool, float, int, ExitClass, str]] = []
+    for rank, code in enumerate(codes):
+        if code == 0 or rank in killed:
+            continue
+        cause, message, when = _cause(run_dir, rank, code, ended[rank], memory_kill)
+        found.append((cause is ExitClass.NETWORK, when, rank, cause, message))
+    if found:
+        _, _, rank, cause, message = min(found, key=lambda item: item[:3])
+        return _failure(run_dir, cause, rank, message)
+    if killed:
+        cause = ExitClass.PREEMPTION if stop_asked else ExitClass.UNKNOWN
+        return _failure(run_dir, cause, min(killed), "had to be killed: it did not stop in time")
+    if not (run_dir / "result.json").exists():
+        return _failure(run_dir, ExitClass.UNKNOWN, 0, "the program ended without an error and without a result.json")
+    return None
+
+
+def _cause(run_dir: Path, rank: int, code: int, seen: float, memory_kill: bool) -> tuple[ExitClass, str, float]:
+    """Class, message and time (seconds since the epoch) of one rank's failure."""
+    path = run_dir / ERRORS / f"rank_{rank}.json"
+    if path.exists():
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return ExitClass(report["class"]), report["message"], report["time"]
+    if code < 0:
+        return classify_signal(-code, memory_kill), f"ended by signal {-code}", seen
+    return ExitClass.UNKNOWN, f"ended with exit code {code} and reported nothing", seen
+
+
+def _failure(run_dir: Path, cause: ExitClass, rank: int, message: str) -> Failure:
+    log = run_dir / "logs" / f"rank_{rank}.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return Failure(
+        exit_class=cause.value,
+        retryable=cause.retryable,
+        rank=rank,
+        message=message,
+        advice=cause.advice,
+        last_lines=tuple(lines[-LAST_LINES:]),
+    )
+
+
+def memory_kills() -> int:
+    """How often the kernel has killed a process of this control group for memory; 0 where that is not known."""
+    try:
+        events = Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in events.splitlines() if line.startswith("oom_kill "))

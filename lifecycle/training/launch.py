@@ -1,0 +1,203 @@
+"""Run a job's program in local processes: `python -m lifecycle.training.launch job.json`.
+
+The ranks are started here and not by torchrun, which hides their exit codes and ignores grace periods. The exit code is
+the class of the first rank that failed (`exits.ExitClass`), and `<run_dir>/failure.json` says more.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lifecycle.jobs import TrainingJob
+from lifecycle.training.exits import ExitClass
+from lifecycle.training.failures import Failure, find_failure, memory_kills
+from lifecycle.training.parent import PARENT, die_with_parent
+from lifecycle.training.rank import ERRORS
+from lifecycle.training.relay import Relay, open_relay
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 60.0
+"""From the request to stop until what still runs is killed: a step and a checkpoint must fit."""
+PEER_SECONDS = 5.0
+"""From the first failure until the other ranks are killed: they would wait for the lost one for many minutes."""
+POLL_SECONDS = 0.1
+
+
+@dataclass
+class Ranks:
+    """The processes of a run."""
+
+    processes: list[subprocess.Popen[bytes]]
+    ended: dict[int, float]
+    """When each rank that has ended was seen to have ended (seconds since the epoch)."""
+    killed: set[int]
+    """Ranks that this launcher killed."""
+
+    def poll(self) -> list[int]:
+        """The ranks that still run."""
+        for number, process in enumerate(self.processes):
+            if process.poll() is not None:
+                self.ended.setdefault(number, time.time())
+        return [number for number in range(len(self.processes)) if number not in self.ended]
+
+    def send(self, number: signal.Signals, to: list[int]) -> None:
+        """Signal these ranks' process groups (a rank may have compile workers of its own)."""
+        for rank in to:
+            try:
+                os.killpg(self.processes[rank].pid, number)
+            except ProcessLookupError:
+                logger.debug("rank %d had ended before signal %d", rank, number)
+
+    def kill(self) -> None:
+        """End whatever still runs, and wait for it."""
+        running = self.poll()
+        self.killed.update(running)
+        self.send(signal.SIGKILL, running)
+        for rank in running:
+            self.processes[rank].wait()
+        self.poll()
+
+
+def run_job(job: TrainingJob, relay: Relay) -> Failure | None:
+    """Run the job to its end; returns None when it succeeded. SIGTERM and SIGINT are passed on to the ranks once."""
+    run_dir = Path(job.run_dir)
+    with _exclusive(run_dir, relay):
+        _clear(run_dir)
+        relay.watch(run_dir)
+        stop_asked: list[float] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop_asked.append(time.monotonic()))
+        kills_before = memory_kills()
+        ranks = _start(job, run_dir)
+        try:
+            _supervise(ranks, relay, stop_asked)
+        finally:
+            ranks.kill()
+        relay.poll(last=True)
+        codes = [process.returncode for process in ranks.processes]
+        failure = find_failure(run_dir, codes, ranks.ended, ranks.killed, bool(stop_asked), memory_kills() > kills_before)
+        if failure:
+            failure.write(run_dir)
+        return failure
+
+
+def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float]) -> None:
+    """Return when all ranks have ended, or when those left have had their time."""
+    forwarded = False
+    first_failure: float | None = None
+    while running := ranks.poll():
+        now = time.monotonic()
+        if stop_asked and not forwarded:
+            relay.say(f"asked to stop; waiting up to {GRACE_SECONDS:.0f} s for a checkpoint")
+            ranks.send(signal.SIGTERM, running)
+            forwarded = True
+        if first_failure is None and any(ranks.processes[number].returncode for number in ranks.ended):
+            first_failure = now
+        if first_failure is not None and now - first_failure > PEER_SECONDS:
+            return
+        if forwarded and now - stop_asked[0] > GRACE_SECONDS:
+            relay.say(f"the ranks {running} did not stop within {GRACE_SECONDS:.0f} s and are killed")
+            return
+        relay.poll()
+        time.sleep(POLL_SECONDS)
+
+
+def _start(job: TrainingJob, run_dir: Path) -> Ranks:
+    logs = run_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    job_file = job.write()
+    shared = environment(job.processes)
+    processes: list[subprocess.Popen[bytes]] = []
+    for number in range(job.processes):
+        with (logs / f"rank_{number}.log").open("ab") as log:
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "lifecycle.training.rank", job.program, str(job_file)],
+                    env={**shared, "RANK": str(number), "LOCAL_RANK": str(number)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            )
+    return Ranks(processes, {}, set())
+
+
+def environment(processes: int) -> dict[str, str]:
+    """The environment of every rank; what the caller has already set about threads or devices stays."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = str(max(1, cores // processes))
+    values = {
+        **os.environ,
+        PARENT: str(os.getpid()),
+        "WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
+    values.setdefault("OMP_NUM_THREADS", threads)
+    values.setdefault("TORCHINDUCTOR_COMPILE_THREADS", threads)
+    if sys.platform == "linux":
+        # All ranks are on this machine; without it gloo looks the host name up, which a container may not resolve.
+        values.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if not Path("/dev/nvidiactl").exists():
+        values.setdefault("DS_ACCELERATOR", "cpu")
+    return values
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _clear(run_dir: Path) -> None:
+    """Remove what an earlier attempt said of its end."""
+    shutil.rmtree(run_dir / ERRORS, ignore_errors=True)
+    for name in ("result.json", "failure.json"):
+        (run_dir / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _exclusive(run_dir: Path, relay: Relay) -> Iterator[None]:
+    """One launcher per run directory: a second one waits until the first, perhaps just stopping, has ended."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / ".launch.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            relay.say("waiting for another launcher that still works in this run directory")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> None:
+    """Run the job whose file is the one argument; exits with 0 or the code of an `ExitClass`."""
+    die_with_parent(signal.SIGTERM)
+    job = TrainingJob.read(sys.argv[1])
+    with open_relay() as relay:
+        failure = run_job(job, relay)
+        if failure:
+            relay.say(failure.text)
+        else:
+            result: dict[str, Any] = json.loads((Path(job.run_dir) / "result.json").read_text(encoding="utf-8"))
+            relay.give(result)
+    sys.exit(ExitClass(failure.exit_class).code if failure else 0)
+
+
+if __name__ == "__main__":
+    main()

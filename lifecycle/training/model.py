@@ -1,0 +1,97 @@
+"""Building a Llama-style model from its architecture, or loading one; the same weights on every rank."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
+
+from lifecycle.errors import CorruptArtifactError
+from lifecycle.recipe.training import Architecture
+
+ATTENTION = "sdpa"
+EAGER_LENGTH = 512
+"""Longest sequence for which compiled plain attention is used on the CPU; its scores take memory with the square of it."""
+
+
+def build_model(
+    architecture: Architecture, vocab_size: int, dtype: torch.dtype, seed: int, tokenizer: Path
+) -> PreTrainedModel:
+    """A new model with weights drawn from `seed` alone.
+
+    Special token ids come from the tokenizer in `tokenizer`. Generation stops at the end of a chat turn (the
+    tokenizer's eos token) and at the end of a document (its pad token).
+    """
+    ids = AutoTokenizer.from_pretrained(str(tokenizer), local_files_only=True)
+    ends = sorted({ids.eos_token_id, ids.pad_token_id})
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=architecture.hidden_size,
+        intermediate_size=architecture.intermediate_size,
+        num_hidden_layers=architecture.layers,
+        num_attention_heads=architecture.heads,
+        num_key_value_heads=architecture.kv_heads,
+        max_position_embeddings=architecture.max_positions,
+        rope_parameters={"rope_type": "default", "rope_theta": architecture.rope_theta},
+        tie_word_embeddings=architecture.tie_embeddings,
+        bos_token_id=ids.bos_token_id,
+        eos_token_id=ids.eos_token_id,
+        pad_token_id=ids.pad_token_id,
+        attn_implementation=ATTENTION,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config).to(dtype)
+    model.generation_config = GenerationConfig(
+        bos_token_id=ids.bos_token_id, eos_token_id=ends, pad_token_id=ids.pad_token_id, do_sample=False
+    )
+    return model
+
+
+def load_model(directory: Path, dtype: torch.dtype | str = "auto") -> PreTrainedModel:
+    """The model in a Hugging Face folder, read offline; raises CorruptArtifactError when it is not usable."""
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            str(directory), dtype=dtype, attn_implementation=ATTENTION, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise CorruptArtifactError(f"{directory}: cannot load a model from here: {error}") from error
+
+
+def training_attention(compiled: bool, device_type: str, sequence_length: int) -> str:
+    """The attention to train with: on the CPU, plain attention that `torch.compile` fuses beats the sdpa kernel.
+
+    Measured at sequence 256, hidden 128, one thread, bf16: 53 ms against 62 ms for a forward and backward pass.
+    """
+    return "eager" if compiled and device_type == "cpu" and sequence_length <= EAGER_LENGTH else ATTENTION
+
+
+def architecture_of(model: PreTrainedModel) -> Architecture:
+    """The architecture of a Llama-style model."""
+    config: Any = model.config
+    return Architecture(
+        hidden_size=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        intermediate_size=config.intermediate_size,
+        tie_embeddings=config.tie_word_embeddings,
+        rope_theta=config.rope_parameters["rope_theta"],
+        max_positions=config.max_position_embeddings,
+    )
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """AdamW groups: matrices are decayed, the embedding (which is the tied output matrix) included; norms and biases not."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]

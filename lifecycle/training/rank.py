@@ -1,0 +1,56 @@
+"""One process of a job: `python -m lifecycle.training.rank PROGRAM job.json` runs PROGRAM's `main(job)`.
+
+Whatever ends it badly is written to `<run_dir>/errors/rank_N.json` before the process exits with the code of its class,
+so that the launcher can tell the rank that failed from those that merely lost it.
+"""
+
+import faulthandler
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from lifecycle.jobs import TrainingJob
+from lifecycle.training.exits import classify
+from lifecycle.training.parent import die_with_parent
+
+ERRORS = "errors"
+
+
+def main() -> None:
+    """Run the program; the process exits with 0 or the code of an `ExitClass`."""
+    die_with_parent(signal.SIGKILL)
+    faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    program, path = sys.argv[1:]
+    job = TrainingJob.read(path)
+    try:
+        importlib.import_module(program).main(job)
+    except BaseException as error:
+        if isinstance(error, SystemExit) and not error.code:
+            return
+        _leave(Path(job.run_dir), error)
+
+
+def _leave(run_dir: Path, error: BaseException) -> None:
+    """Report and exit at once: a regular exit may wait for threads of a process group that no longer answers."""
+    found = classify(error)
+    traceback.print_exc()
+    report = {"class": found.value, "message": f"{type(error).__name__}: {error}", "time": time.time()}
+    directory = run_dir / ERRORS
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = directory / f".rank_{os.environ.get('RANK', '0')}"
+    temporary.write_text(json.dumps(report), encoding="utf-8")
+    os.replace(temporary, directory / f"rank_{os.environ.get('RANK', '0')}.json")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(found.code)
+
+
+if __name__ == "__main__":
+    main()

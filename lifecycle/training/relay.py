@@ -1,0 +1,71 @@
+"""What a supervisor sees of a run while it runs: lines of progress, on stdout or through Dagster Pipes."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster_pipes
+
+from lifecycle.training.journal import FILE, follow
+
+METRICS_INTERVAL = 3.0
+"""Least seconds between two lines of metrics."""
+
+
+class Relay:
+    """Passes new journal entries on to `say`, and the result's facts to `give`."""
+
+    def __init__(self, say: Callable[[str], None], give: Callable[[dict[str, Any]], None]) -> None:
+        self.say = say
+        self.give = give
+        self._path: Path | None = None
+        self._offset = 0
+        self._said_metrics = 0.0
+        self._held: dict[str, Any] | None = None
+
+    def watch(self, run_dir: Path) -> None:
+        """Follow this run's journal from its present end."""
+        self._path = run_dir / FILE
+        self._offset = self._path.stat().st_size if self._path.exists() else 0
+
+    def poll(self, last: bool = False) -> None:
+        """Pass on what is new: every message, and metrics at intervals (`last`: also those held back)."""
+        assert self._path is not None
+        entries, self._offset = follow(self._path, self._offset)
+        for entry in entries:
+            if entry["kind"] == "message":
+                self.say(entry["text"])
+            elif entry["kind"] == "metrics":
+                self._held = entry
+        if self._held and (last or time.monotonic() - self._said_metrics >= METRICS_INTERVAL):
+            self._said_metrics = time.monotonic()
+            self.say(progress_line(self._held))
+            self._held = None
+
+
+@contextmanager
+def open_relay() -> Iterator[Relay]:
+    """A relay to Dagster where this process was started through Pipes, to stdout elsewhere."""
+    if dagster_pipes.PipesEnvVarParamsLoader().is_dagster_pipes_process():
+        with dagster_pipes.open_dagster_pipes() as pipes:
+            yield Relay(pipes.log.info, pipes.report_custom_message)
+    else:
+        yield Relay(lambda text: print(text, flush=True), lambda _: None)
+
+
+def progress_line(metrics: dict[str, Any]) -> str:
+    """One line of a run's metrics; figures that it lacks are left out."""
+    parts = [f"step {metrics['step']}"]
+    for name, form in (
+        ("loss", "loss {:.4f}"),
+        ("learning_rate", "lr {:.2e}"),
+        ("gradient_norm", "gradient norm {:.2f}"),
+        ("tokens_per_second", "{:,.0f} tokens/s"),
+        ("mfu", "MFU {:.1%}"),
+        ("seconds_left", "{:.0f} s left"),
+    ):
+        if name in metrics:
+            parts.append(form.format(metrics[name]))
+    return "  ".join(parts)

@@ -1,0 +1,80 @@
+"""Runs training programs as a process group on this machine, followed through Dagster Pipes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    ConfigurableResource,
+    PipesTempFileContextInjector,
+    PipesTempFileMessageReader,
+    open_pipes_session,
+)
+
+from lifecycle.errors import JobFailedError
+from lifecycle.jobs import TrainingJob
+
+STOP_SECONDS = 75.0
+"""The launcher itself gives the ranks 60 s for a checkpoint."""
+
+
+class LocalLauncher(ConfigurableResource):
+    """Starts `lifecycle.training.launch` and waits for it; progress appears in the Dagster log while it runs."""
+
+    def run(self, context: AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:
+        """Run `job` to its end and return the facts in its `result.json`.
+
+        A Pipes session makes Dagster strict: the calling asset must return a `MaterializeResult(value=…)`, never a
+        bare value. Cancelling the Dagster run asks the job to stop, waits for its checkpoint, and leaves no process behind.
+
+        Raises:
+            JobFailedError: the job ended badly; the message names class, rank and what to do.
+        """
+        with open_pipes_session(
+            context=context,
+            context_injector=PipesTempFileContextInjector(),
+            message_reader=PipesTempFileMessageReader(),
+        ) as session:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lifecycle.training.launch", str(job.write())],
+                env={**os.environ, **session.get_bootstrap_env_vars(), "LIFECYCLE_PARENT_PID": str(os.getpid())},
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait()
+            finally:
+                _stop(process)
+        if code != 0:
+            raise _failed(job, code)
+        return json.loads((Path(job.run_dir) / "result.json").read_text(encoding="utf-8"))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the launcher if it still runs; its ranks end with it, even when it has to be killed."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _failed(job: TrainingJob, code: int) -> JobFailedError:
+    path = Path(job.run_dir) / "failure.json"
+    if not path.exists():
+        return JobFailedError(f"{job.stage}: the launcher ended with exit code {code} and left no failure.json", "unknown")
+    failure = json.loads(path.read_text(encoding="utf-8"))
+    log = "\n".join(failure["last_lines"])
+    return JobFailedError(
+        f"{job.stage}: rank {failure['rank']} failed, {failure['exit_class']}: {failure['message']}\n"
+        f"{failure['advice']}\nThe end of its log (all of it is in {job.run_dir}/logs):\n{log}",
+        failure["exit_class"],
+    )

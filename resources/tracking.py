@@ -1,0 +1,59 @@
+"""MLflow as a Dagster resource. mlflow itself is imported only when something has to be written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from lifecycle.artifacts import Artifact, Published
+
+if TYPE_CHECKING:
+    from lifecycle.tracking.registry import GateOutcome, Promotion
+
+
+class TrackingResource(dg.ConfigurableResource):
+    """Where materializations are recorded and models registered."""
+
+    tracking_uri: str
+    store_root: str
+
+    def record(
+        self, context: dg.AssetExecutionContext, published: Published, recipe_name: str, source: str | None = None
+    ) -> str | None:
+        """The MLflow run of this materialization; None when MLflow does not answer, which is caught up later."""
+        from lifecycle.tracking.runs import record
+
+        tags = {"lifecycle.dagster_run_id": context.run_id}
+        if source is not None:
+            tags["lifecycle.partition"] = source
+        return record(
+            self.tracking_uri,
+            published,
+            asset=context.asset_key.to_user_string(),
+            recipe_name=recipe_name,
+            tags=tags,
+            store_root=Path(self.store_root),
+        )
+
+    def link(self, recipe_name: str, run_id: str | None) -> dict[str, Any]:
+        """Metadata that leads to the run: a link where MLflow is a server, else its id."""
+        if run_id is None:
+            return {"mlflow_run": dg.MetadataValue.text("not recorded yet: MLflow did not answer; it is caught up later")}
+        if self.tracking_uri.startswith("http"):
+            return {"mlflow_run": dg.MetadataValue.url(f"{self.tracking_uri.rstrip('/')}/#/runs/{run_id}")}
+        return {"mlflow_run": dg.MetadataValue.text(f"{run_id} in experiment {recipe_name} of {self.tracking_uri}")}
+
+    def promote(self, recipe_name: str, model: Artifact, gates: "Sequence[GateOutcome]") -> "Promotion":
+        """Move the recipe's champion to this model when all blocking gates of it hold."""
+        from lifecycle.tracking.models import registered_name
+        from lifecycle.tracking.registry import promote
+
+        return promote(
+            self.tracking_uri,
+            registered_name(recipe_name, model.stage),
+            model.fingerprint,
+            model.digest,
+            gates,
+            store_root=Path(self.store_root),
+        )

@@ -1,0 +1,82 @@
+"""One finished run of the tiny recipe, shared by every test that looks at its results."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "tests" / "recipes" / "tiny.yaml"
+
+SENTENCES = (
+    "今天的天气很好，我们决定去公园散步，路上看到了许多盛开的花朵。",
+    "这座城市的历史可以追溯到一千多年以前，当时它是一个重要的港口。",
+    "科学家发现，这种材料在低温下具有非常特殊的导电性质。",
+    "图书馆里收藏了大量珍贵的古籍，其中不少来自明代和清代。",
+    "为了提高粮食产量，农民们开始采用新的灌溉技术和种植方法。",
+    "他每天早上六点起床，先跑步半个小时，然后再吃早饭去上班。",
+)
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home directory of the platform, and how to run commands in it."""
+
+    path: Path
+    environment: dict[str, str]
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "assets.cli", *arguments]
+
+    def run(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=ROOT,
+            env=self.environment,
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=580,
+            check=False,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        log = (self.path / "output.log").open("ab")
+        return subprocess.Popen(self.command(*arguments), cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+
+    def summary(self) -> dict:
+        return json.loads((self.path / "tiny-summary.json").read_text(encoding="utf-8"))
+
+
+def make_home(path: Path) -> Home:
+    """An empty home with a Chinese source of its own; the order of sentences makes every document different."""
+    path.mkdir(parents=True, exist_ok=True)
+    chinese = path / "chinese.jsonl"
+    with chinese.open("w", encoding="utf-8") as file:
+        for number in range(120):
+            order: Sequence[int] = [(number * 7 + step * (number % 5 + 1)) % len(SENTENCES) for step in range(4)]
+            text = f"第{number}篇：" + "".join(SENTENCES[index] + f"（编号{number * 31 + index}）" for index in order)
+            file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
+        file.write("{broken json\n")
+    environment = os.environ | {
+        "TINY_CHINESE": str(chinese),
+        "LIFECYCLE_HOME": str(path),
+        "LIFECYCLE_RECIPE": str(RECIPE),
+        "HF_HUB_OFFLINE": "1",
+        "COLUMNS": "160",
+    }
+    return Home(path, environment)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home in which `lifecycle run` has ended well once."""
+    home = make_home(tmp_path_factory.mktemp("finished"))
+    done = home.run("run")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    return home

@@ -1,0 +1,61 @@
+"""Mistakes in a recipe end in one clear error that names the field, before anything is spent."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import RECIPE, Home, make_home
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return make_home(tmp_path_factory.mktemp("bad"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("name: tiny\n", "name: tiny\nlerning_rate: 3\n", ["lerning_rate"]),
+        ("steps: 24", "steps: many", ["base_model.training.steps"]),
+        ("${TINY_CHINESE}", "/nowhere/*.jsonl", ["chinese", "path", "/nowhere/*.jsonl"]),
+        ("vocab_size: 1024", "vocab_size: 70000, dtype: uint16", ["tokenizer", "70000", "uint16"]),
+    ],
+    ids=["unknown field", "wrong type", "path matches nothing", "vocabulary over dtype"],
+)
+def test_mistake_is_named(home: Home, tmp_path: Path, old: str, new: str, named: list[str]) -> None:
+    text = RECIPE.read_text(encoding="utf-8")
+    assert old in text
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(text.replace(old, new), encoding="utf-8")
+    done = home.run("plan", "--recipe", str(bad))
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 1
+    assert "Traceback" not in said
+    for word in named:
+        assert word in said, said
+
+
+def test_empty_corpus_is_named(home: Home, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("", encoding="utf-8")
+    recipe = tmp_path / "empty.yaml"
+    text = RECIPE.read_text(encoding="utf-8")
+    source = f"  - {{name: chinese, kind: jsonl, path: '{empty}', language: zh, licence: none}}\n"
+    start = text.index("  - {name: packages")
+    end = text.index("\ntokenizer:")
+    recipe.write_text(text[:start] + source + text[end:].replace("[packages]", "[]"), encoding="utf-8")
+    text = recipe.read_text(encoding="utf-8")
+    text = text.replace("  sources:\n    - {kind: sibling_answers, sources: [], max_pairs: 40}\n", "")
+    text = text.replace("{kind: documented_objects, sources: [], max_conversations: 600}", instruction_file(tmp_path))
+    recipe.write_text(text, encoding="utf-8")
+    done = home.run("run", "--recipe", str(recipe))
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "chinese" in said
+    assert "Traceback" not in done.stdout
+
+
+def instruction_file(directory: Path) -> str:
+    path = directory / "instructions.jsonl"
+    path.write_text('{"instruction": "Say hello.", "input": "", "output": "Hello."}\n', encoding="utf-8")
+    return f"{{kind: files, name: own, path: '{path}', licence: none}}"

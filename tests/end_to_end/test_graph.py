@@ -1,0 +1,127 @@
+"""The whole graph, as `lifecycle run` runs it, and what can be asked of its results."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from lifecycle.stages import STAGES
+from tests.end_to_end.conftest import Home, make_home
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_asset_was_made_and_accounted_for(finished: Home) -> None:
+    summary = finished.summary()
+    expected = {
+        f"{stage.name}/{source}" if stage.per_source else stage.name
+        for stage in STAGES
+        for source in (("packages", "chinese") if stage.per_source else ("",))
+    }
+    assert set(summary["assets"]) == expected
+    assert not any(asset["reused"] for asset in summary["assets"].values())
+    for source, ledger in summary["ledger"].items():
+        assert ledger["read"] == ledger["kept"] + sum(ledger["dropped"].values()), source
+    assert summary["ledger"]["chinese"]["read"] == 121
+    assert summary["base"]["bits_per_byte"] > 0
+    assert summary["multiple_choice"]["chance"] > 0
+    low, high = summary["dpo"]["win_rate_interval"]
+    assert 0 <= low <= summary["dpo"]["win_rate"] <= high <= 100
+
+
+def test_second_run_reuses_everything(finished: Home) -> None:
+    """Same inputs, no work: every artifact is taken as it is, with the same digest."""
+    before = finished.summary()["assets"]
+    done = finished.run("run")
+    assert done.returncode == 0, done.stdout[-3000:]
+    after = finished.summary()["assets"]
+    assert all(asset["reused"] for asset in after.values())
+    assert {name: asset["digest"] for name, asset in after.items()} == {
+        name: asset["digest"] for name, asset in before.items()
+    }
+
+
+def test_plan_says_reuse_after_a_run_and_why_after_a_change(finished: Home, tmp_path: Path) -> None:
+    lines = json.loads(finished.run("plan", "--json").stdout)
+    assert {line["action"] for line in lines} == {"reuse"}
+    changed = tmp_path / "changed.yaml"
+    text = Path(finished.environment["LIFECYCLE_RECIPE"]).read_text(encoding="utf-8")
+    changed.write_text(text.replace("steps: 8", "steps: 9"), encoding="utf-8")
+    lines = json.loads(finished.run("plan", "--json", "--recipe", str(changed)).stdout)
+    actions = {line["stage"]: line for line in lines}
+    assert actions["base_model"]["action"] == "reuse"
+    assert actions["sft_model"]["action"] == "run"
+    assert "steps" in actions["sft_model"]["why"]
+    assert actions["dpo_model"]["action"] == "run"
+
+
+def test_lineage_reaches_the_bytes_of_every_source(finished: Home) -> None:
+    """Which data made this model? is answered from MLflow alone, down to the digest of each source."""
+    done = finished.run("lineage", "tiny_dpo@champion", "--format", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def leaves(node: dict) -> list[dict]:
+        children = node.get("inputs", [])
+        return [leaf for child in children for leaf in leaves(child)] if children else [node]
+
+    found = leaves(json.loads(done.stdout))
+    assert {leaf["stage"] for leaf in found} == {"snapshot"}
+    assert len({leaf["digest"] for leaf in found}) == 2
+
+
+def test_unknown_model_is_a_clear_error(finished: Home) -> None:
+    done = finished.run("lineage", "nobody@champion")
+    assert done.returncode == 1
+    assert "nobody" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_chat_answers(finished: Home) -> None:
+    done = finished.run("chat", "sft", "--temperature", "0", "--max-new-tokens", "5", input="What is this?\n/quit\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_damaged_artifact_is_set_aside_and_made_again(finished: Home) -> None:
+    """A changed byte in a stored file must never be used silently."""
+    assets = finished.summary()["assets"]
+    directory = finished.path / "store" / "tokenizer" / assets["tokenizer"]["fingerprint"]
+    file = directory / "tokenizer.json"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + b" ")
+    done = finished.run("run")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "tokenizer.json" in done.stdout + done.stderr
+    again = finished.summary()["assets"]["tokenizer"]
+    assert not again["reused"]
+    assert again["digest"] == assets["tokenizer"]["digest"]
+    assert file.read_bytes() == content
+
+
+def test_killed_run_continues_to_the_same_model(finished: Home, tmp_path: Path) -> None:
+    """`kill -9` in the middle of pretraining, then the same command: the same model, digest for digest."""
+    home = make_home(tmp_path / "killed")
+    first = home.start("run")
+    checkpoint = wait_for(home.path / "store", ".runs/*/checkpoints/step_*", first)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert checkpoint.exists()
+    second = home.start("run")
+    reference = wait_for(home.path / "store", ".refs/tiny/base_model/artifact.json", second)
+    second.send_signal(signal.SIGINT)
+    second.wait(timeout=60)
+    digest = json.loads(reference.read_text(encoding="utf-8"))["digest"]
+    assert digest == finished.summary()["assets"]["base_model"]["digest"]
+    assert "resum" in (home.path / "output.log").read_text(encoding="utf-8")
+
+
+def wait_for(directory: Path, pattern: str, process, seconds: float = 240) -> Path:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for path in directory.glob(pattern):
+            return path
+        assert process.poll() is None, (directory.parent / "output.log").read_text(encoding="utf-8")[-3000:]
+        time.sleep(0.1)
+    raise AssertionError(f"{pattern} did not appear within {seconds} s")

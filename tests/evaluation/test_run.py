@@ -1,0 +1,135 @@
+"""The evaluation program on a tiny model: all tasks, the same bytes twice, and the figures that we compute ourselves."""
+
+import math
+import shutil
+from pathlib import Path
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lifecycle.errors import RecipeError
+from lifecycle.evaluation.harness import render_tasks, run_tasks
+from lifecycle.evaluation.results import Results
+from lifecycle.evaluation.stage import evaluate_model
+from lifecycle.preferences.logps import answer_logps
+from lifecycle.preferences.render import as_messages, prompt_ids
+from lifecycle.recipe.evaluation import EvaluationConfig
+from tests.evaluation.fixtures import heldout_directory
+from tests.launching import launch
+from tests.tiny_model import tiny_model
+from tests.training_preference.fixtures import pairs_directory
+
+CONFIG = EvaluationConfig(batch=8, max_new_tokens=8, context=128)
+
+
+@pytest.fixture(scope="module")
+def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return heldout_directory(tmp_path_factory.mktemp("heldout"))
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory, model_directory: Path, heldout: Path):
+    """One model measured twice, the second time in other directories."""
+    root = tmp_path_factory.mktemp("evals")
+    other = tiny_model(root / "other", seed=1)
+    pairs = pairs_directory(root / "pairs")
+    outs, facts = [], []
+    for number in range(2):
+        out, run_dir = root / f"out{number}", root / f"run{number}"
+        out.mkdir()
+        facts.append(
+            evaluate_model(
+                "dpo", model_directory, heldout, CONFIG, out, run_dir, launch, "f" * 32, reference=other, pairs=pairs
+            )
+        )
+        outs.append(out)
+    return outs, facts[0], root
+
+
+def test_all_tasks_are_measured(evaluated):
+    outs, facts, root = evaluated
+    results = Results.read(outs[0])
+    assert set(results.metrics()) == {
+        "kind_of_object/acc",
+        "first_word_match/exact_match",
+        "heldout_bits_per_byte/bits_per_byte",
+        "answers/reference_score",
+        "answers/finished",
+        "preferences/reward_accuracy",
+    }
+    assert results.tasks["kind_of_object"].chance == pytest.approx(1 / 3)
+    assert results.answers is not None
+    assert results.answers.n == 12
+    assert results.preferences is not None
+    assert results.preferences.pairs == 12
+    assert facts["rows"] == 12 + 12 + 6
+    assert (root / "run0" / "plots" / "metrics.png").exists()
+    samples = pq.read_table(outs[0] / "samples.parquet").to_pylist()
+    assert {row["task"] for row in samples} == {"kind_of_object", "first_word_match", "heldout_bits_per_byte"}
+
+
+def test_two_runs_give_the_same_bytes(evaluated):
+    (first, second), _, root = evaluated
+    for name in ("results.json", "samples.parquet", "answers.parquet"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert str(root) not in (first / "results.json").read_text()
+
+
+def test_multiple_choice_agrees_with_our_own_likelihoods(evaluated, model_directory: Path, heldout: Path):
+    """lm-eval's accuracy and choices against the argmax of our own log-probabilities behind the chat template."""
+    model = AutoModelForCausalLM.from_pretrained(model_directory).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model_directory)
+    items = [orjson.loads(line) for line in (heldout / "items" / "kind_of_object.jsonl").read_bytes().splitlines()]
+    picked = []
+    for item in items:
+        prompt = prompt_ids(tokenizer, as_messages(item["prompt"]))
+        rows = [(prompt, tokenizer(choice)["input_ids"]) for choice in item["choices"]]
+        scores = answer_logps(model, rows, pad_token_id=tokenizer.pad_token_id)
+        picked.append(item["choices"][int(scores.argmax())])
+    samples = [
+        row for row in pq.read_table(evaluated[0][0] / "samples.parquet").to_pylist() if row["task"] == "kind_of_object"
+    ]
+    assert [row["answer"] for row in sorted(samples, key=lambda row: row["index"])] == picked
+    right = sum(item["choices"][item["gold"]] == choice for item, choice in zip(items, picked, strict=True))
+    assert Results.read(evaluated[0][0]).tasks["kind_of_object"].metrics["acc"].value == pytest.approx(right / len(items))
+
+
+def test_bits_per_byte_agree_with_our_own_likelihoods(evaluated, model_directory: Path, heldout: Path):
+    """-log2 p(text) / bytes; each text follows the token that separates documents."""
+    model = AutoModelForCausalLM.from_pretrained(model_directory).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model_directory)
+    texts = [orjson.loads(line)["text"] for line in (heldout / "text.jsonl").read_bytes().splitlines()]
+    nats, size = 0.0, 0
+    for text in texts:
+        ids = [tokenizer.pad_token_id, *tokenizer(text)["input_ids"]]
+        assert len(ids) <= CONFIG.context
+        with torch.no_grad():
+            logps = model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+        nats -= float(logps.gather(1, torch.tensor(ids[1:])[:, None]).sum())
+        size += len(text.encode())
+    measured = Results.read(evaluated[0][0]).tasks["heldout_bits_per_byte"].metrics["bits_per_byte"]
+    assert measured.value == pytest.approx(nats / size / math.log(2), rel=1e-4)
+    assert measured.interval is not None
+    assert measured.interval[0] < measured.value < measured.interval[1]
+
+
+def test_a_corpus_without_documented_objects_still_gets_its_bits_per_byte(tmp_path: Path, heldout: Path):
+    """The user's own text gives no multiple-choice items: those tasks are named as missing, not failed on."""
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(heldout / "text.jsonl", bare)
+    assert render_tasks(bare, tmp_path / "tasks") == {"kind_of_object", "first_word_match"}
+
+
+def test_an_unknown_task_is_named(tmp_path: Path, model_directory: Path, heldout: Path):
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(model_directory), AutoTokenizer.from_pretrained(model_directory)
+    with pytest.raises(RecipeError, match=r"\['no_such_task'\].*kind_of_object"):
+        run_tasks(model, tokenizer, heldout, CONFIG.model_copy(update={"tasks": ("no_such_task",)}), tmp_path)
+
+
+def test_reference_and_pairs_come_together(tmp_path: Path, model_directory: Path, heldout: Path):
+    with pytest.raises(ValueError, match="both"):
+        evaluate_model("dpo", model_directory, heldout, CONFIG, tmp_path, tmp_path, launch, "f", reference=model_directory)

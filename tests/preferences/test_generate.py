@@ -1,0 +1,89 @@
+"""Generation: what a batch returns must not depend on how it was batched, and must be what the model says."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lifecycle.errors import DataError
+from lifecycle.preferences.generate import generate, generate_answers
+from lifecycle.preferences.logps import answer_logps
+from lifecycle.preferences.render import pair_ids, prompt_ids
+
+PROMPTS = [[{"role": "user", "content": "what does it return " * (i % 5 + 1) + str(i)}] for i in range(17)]
+
+
+@pytest.fixture(scope="module")
+def loaded(model_directory: Path):
+    return AutoModelForCausalLM.from_pretrained(model_directory).eval(), AutoTokenizer.from_pretrained(model_directory)
+
+
+@pytest.mark.parametrize("temperature", [None, 1.0])
+def test_answers_do_not_depend_on_the_batch_size(loaded, temperature):
+    """`batch` is a runtime field: with another one, preference pairs must stay the same."""
+    model, tokenizer = loaded
+    one, many = (
+        generate(model, tokenizer, PROMPTS, max_new_tokens=12, temperature=temperature, candidates=2, batch=batch, seed=3)
+        for batch in (2, 64)
+    )
+    assert one == many
+    assert len(one) == len(PROMPTS)
+    assert all(len(row) == 2 for row in one)
+
+
+def test_greedy_equals_transformers_own(loaded):
+    """Left padding, positions and cache of our loop against `model.generate` on single unpadded prompts."""
+    model, tokenizer = loaded
+    ours = generate(model, tokenizer, PROMPTS[:6], max_new_tokens=10, batch=6)
+    for prompt, (answer,) in zip(PROMPTS[:6], ours, strict=True):
+        ids = torch.tensor([prompt_ids(tokenizer, prompt)])
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False)
+        assert answer == tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()
+
+
+def test_sampling_follows_the_model_and_the_seed(loaded):
+    model, tokenizer = loaded
+    first = generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperature=1.0, candidates=3, seed=1)
+    assert first == generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperature=1.0, candidates=3, seed=1)
+    assert first != generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperature=1.0, candidates=3, seed=2)
+    assert any(len(set(row)) > 1 for row in first)
+    cold = generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperature=1e-4, candidates=1, seed=1)
+    assert cold == generate(model, tokenizer, PROMPTS, max_new_tokens=8)
+
+
+def test_finished_means_the_end_of_turn_was_written(loaded):
+    model, tokenizer = loaded
+    answers = [
+        a
+        for row in generate_answers(model, tokenizer, PROMPTS, max_new_tokens=6, temperature=3.0, candidates=40)
+        for a in row
+    ]
+    assert any(answer.finished for answer in answers)
+    assert all(answer.tokens == 6 for answer in answers if not answer.finished)
+    assert not any("<|im_end|>" in answer.text for answer in answers)
+
+
+def test_logps_do_not_depend_on_padding(loaded):
+    model, tokenizer = loaded
+    rows = [pair_ids(tokenizer, prompt, "Return the path " * (i % 3 + 1)) for i, prompt in enumerate(PROMPTS)]
+    alone = answer_logps(model, rows, pad_token_id=tokenizer.pad_token_id, batch=1)
+    together = answer_logps(model, rows, pad_token_id=tokenizer.pad_token_id, batch=32)
+    assert torch.allclose(alone, together, atol=1e-3)
+    assert bool((alone < 0).all())
+
+
+def test_the_answer_ends_with_the_end_of_turn_and_nothing_after(loaded):
+    """TRL's own tokenization also trains the newline that ChatML puts behind the turn; SFT does not."""
+    _, tokenizer = loaded
+    start, answer = pair_ids(tokenizer, PROMPTS[0], "Yes.")
+    assert answer[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(start).endswith("<|im_start|>assistant\n")
+    assert tokenizer.decode(answer) == "Yes.<|im_end|>"
+
+
+def test_a_template_that_rewrites_the_prompt_is_refused(loaded):
+    tokenizer = AutoTokenizer.from_pretrained(loaded[1].name_or_path)
+    tokenizer.chat_template = "{% if add_generation_prompt %}A{% else %}B{% endif %}"
+    with pytest.raises(DataError, match="renders a prompt differently"):
+        pair_ids(tokenizer, PROMPTS[0], "Yes.")

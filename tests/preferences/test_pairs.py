@@ -1,0 +1,171 @@
+"""From conversations to pairs: every prompt accounted for, nothing from the evaluation, no prompt on both sides."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifecycle.errors import DataError
+from lifecycle.instructions.conversations import Conversation, Message, write_conversations
+from lifecycle.ledger import Ledger, LedgerWriter
+from lifecycle.preferences.judge import judge_candidates
+from lifecycle.preferences.pairs import SAMPLED, build_preference_pairs, split
+from lifecycle.preferences.table import RAW, Answer, Pair, read_pairs, write_pairs
+from lifecycle.recipe.alignment import PreferencesConfig
+from tests.evaluation.fixtures import heldout_directory
+from tests.launching import launch
+
+CONFIG = PreferencesConfig(prompts=30, candidates=3, max_new_tokens=8, min_margin=0.0, heldout_share=0.25, batch=32)
+
+
+def conversation(number: int, question: str, answer: str = "Return the path of a file.", **changes: object) -> Conversation:
+    values = {"task": "summary", "group": f"g{number}", "document_id": f"d{number}", **changes}
+    turns = (Message(role="user", content=question), Message(role="assistant", content=answer))
+    return Conversation(id=f"c{number}", source="docs", messages=turns, **values)  # type: ignore[arg-type]
+
+
+def pair(number: int, prompt: str) -> Pair:
+    message = Message(role="user", content=prompt)
+    return Pair(id=f"r{number}", prompt=(message,), chosen="yes it is", rejected="no", source="files", task="general")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, model_directory: Path):
+    """A whole build, with one conversation for each rule."""
+    root = tmp_path_factory.mktemp("pairs")
+    heldout = heldout_directory(root / "heldout")
+    asked = "Repeat the first word.\n\npath of it"
+    conversations = [conversation(i, f"What does number {i} do?") for i in range(40)]
+    conversations += [
+        conversation(100, "Held out by group?", group="held/out.py"),
+        conversation(101, "Held out by document?", document_id="held"),
+        conversation(102, asked),
+        conversation(103, "Which kind?", task="kind"),
+        conversation(104, "What does number 3 do?"),
+    ]
+    turns = (*conversation(0, "One?").messages, *conversation(0, "Two?").messages)
+    conversations.append(conversation(105, "One?").model_copy(update={"messages": turns}))
+    for name in ("instructions", "raw", "out", "again"):
+        (root / name).mkdir()
+    write_conversations(root / "instructions", conversations)
+    write_pairs(root / "raw" / RAW, [pair(0, "From a file?"), pair(1, asked), pair(2, "From a file?"), pair(3, "Another?")])
+    config = CONFIG.model_copy(update={"prompts": 45})
+    facts = [
+        build_preference_pairs(
+            root / "raw",
+            root / "instructions",
+            model_directory,
+            heldout,
+            config,
+            root / name,
+            root / f"run_{name}",
+            launch,
+            "f" * 32,
+        )
+        for name in ("out", "again")
+    ]
+    return root, facts[0]
+
+
+def test_every_conversation_is_accounted_for(built):
+    root, facts = built
+    ledgers = {ledger.source: ledger for ledger in Ledger.read(root / "out").sources}
+    sampled = ledgers[SAMPLED]
+    assert sampled.read == 46
+    assert {
+        rule: sampled.dropped[rule] for rule in ("heldout_document", "evaluation_prompt", "several_turns", "closed_task")
+    } == {
+        "heldout_document": 2,
+        "evaluation_prompt": 1,
+        "several_turns": 1,
+        "closed_task": 1,
+    }
+    assert sampled.dropped["same_prompt"] == 1
+    assert (ledgers["files"].read, ledgers["files"].kept, ledgers["files"].dropped) == (4, 3, {"evaluation_prompt": 1})
+    assert facts["rows"] == sampled.kept + 3
+    assert facts["sources"] == {SAMPLED: sampled.kept, "files": 3}
+    assert facts["prompts_sampled"] == 40
+
+
+def test_pairs_hold_a_better_and_a_worse_answer(built):
+    root, facts = built
+    pairs = [p for name in ("train", "heldout") for p in read_pairs(root / "out" / f"{name}.parquet")]
+    scored = [p for p in pairs if p.source == SAMPLED]
+    assert scored
+    assert all(p.chosen_score > p.rejected_score and p.chosen != p.rejected for p in scored)  # type: ignore[operator]
+    assert facts["mean_margin"] == pytest.approx(
+        sum(p.chosen_score - p.rejected_score for p in scored) / len(scored),
+        abs=1e-4,  # type: ignore[operator]
+    )
+    assert 0 <= facts["length"]["chosen_longer_share"] <= 1
+    assert "| prompt | chosen | rejected |" in facts["samples_markdown"]
+    assert {path.stem for path in (root / "run_out" / "plots").glob("*.png")} == {"scores", "outcomes"}
+    assert facts["sampling"]["tokens_per_second"] > 0
+
+
+def test_no_prompt_is_on_both_sides(built):
+    root, facts = built
+    train, heldout = (read_pairs(root / "out" / f"{name}.parquet") for name in ("train", "heldout"))
+    assert train
+    assert heldout
+    assert not {p.prompt_key() for p in train} & {p.prompt_key() for p in heldout}
+    assert (len(train), len(heldout)) == (facts["train"], facts["heldout"])
+
+
+def test_two_builds_give_the_same_bytes(built):
+    root, _ = built
+    for name in ("train.parquet", "heldout.parquet", "ledger.json"):
+        assert (root / "out" / name).read_bytes() == (root / "again" / name).read_bytes()
+
+
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=60), st.floats(0.01, 0.99), st.integers(0, 5))
+def test_split_is_disjoint_and_complete(prompts: list[int], share: float, seed: int):
+    pairs = [pair(i, f"prompt {p}") for i, p in enumerate(prompts)]
+    train, heldout = split(pairs, share, seed)
+    assert sorted(p.id for p in train + heldout) == sorted(p.id for p in pairs)
+    assert not {p.prompt_key() for p in train} & {p.prompt_key() for p in heldout}
+    if len(set(prompts)) > 1:
+        assert train
+        assert heldout
+
+
+@pytest.mark.parametrize(
+    ("answers", "rule"),
+    [
+        (["Return the path", "Return the path"], "identical"),
+        (["number", "class"], "no_margin"),
+        (["Return the path of a file", "Raise an error"], None),
+        (
+            [
+                "Return the path of a file of a file of a file of a file",
+                "path file a of the return file of a file of a file of a",
+            ],
+            "near",
+        ),
+    ],
+)
+def test_each_outcome_has_its_rule(answers: list[str], rule: str | None):
+    ledger = LedgerWriter(SAMPLED)
+    pairs = judge_candidates(
+        [conversation(0, "?")], {"c0": [Answer(text, 5, True) for text in answers]}, 0.05, SAMPLED, ledger
+    )
+    closed = ledger.close()
+    if rule is None:
+        assert (len(pairs), closed.kept) == (1, 1)
+        assert (pairs[0].chosen, pairs[0].rejected) == (answers[0], answers[1])
+    else:
+        assert not pairs
+        assert next(iter(closed.dropped)).startswith(rule)
+
+
+def test_nothing_to_pair_is_one_clear_error(tmp_path: Path, model_directory: Path):
+    for name in ("instructions", "raw", "out"):
+        (tmp_path / name).mkdir()
+    write_conversations(tmp_path / "instructions", [conversation(1, "Which?", task="kind")])
+    write_pairs(tmp_path / "raw" / RAW, [])
+    with pytest.raises(DataError, match=r"0 pairs on 0 prompts are not enough.*closed_task"):
+        build_preference_pairs(
+            tmp_path / "raw", tmp_path / "instructions", model_directory, heldout_directory(tmp_path / "heldout"),
+            CONFIG, tmp_path / "out", tmp_path / "run", launch, "f",
+        )  # fmt: skip

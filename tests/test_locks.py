@@ -1,0 +1,180 @@
+"""One owner at a time, and never an owner that is dead."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lifecycle.errors import LifecycleError
+from lifecycle.locks import StoreLock
+
+ROOT = Path(__file__).parents[1]
+HOLDER = """
+import sys, time
+from pathlib import Path
+from lifecycle.locks import StoreLock
+with StoreLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "locks" / "x.lock"
+
+
+def _hold(path: Path, seconds: float) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path), str(seconds)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def _write(path: Path, **owner: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"host": "elsewhere", "namespace": 1, "pid": 1, "started": 1.0, "nonce": "n"} | owner))
+
+
+def _seconds_to_acquire(path: Path, **settings: float) -> float:
+    started = time.monotonic()
+    with StoreLock(path, poll=0.02, **settings):
+        return time.monotonic() - started
+
+
+def test_it_is_gone_after_the_block_also_after_an_exception(path: Path) -> None:
+    def fail() -> None:
+        with StoreLock(path):
+            assert path.exists()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [file.name for file in path.parent.iterdir()] == [".guard"]
+
+
+def test_a_killed_owner_on_this_host_is_replaced_at_once(path: Path) -> None:
+    owner = _hold(path, 60)
+    owner.kill()  # and not reaped: it stays in the process table as a zombie, as below a busy supervisor
+    assert _seconds_to_acquire(path, stale_after=60) < 3
+    owner.wait()
+
+
+def test_a_living_owner_is_waited_for(path: Path) -> None:
+    owner = _hold(path, 1.0)
+    assert 0.3 < _seconds_to_acquire(path, stale_after=0.1) < 10, "a living owner keeps the lock, whatever its heartbeat"
+    owner.wait()
+
+
+def test_a_silent_owner_on_another_host_is_replaced_only_after_the_stale_time(path: Path) -> None:
+    _write(path)
+    assert 0.5 <= _seconds_to_acquire(path, stale_after=0.5) < 5
+
+
+def test_clocks_that_differ_between_hosts_do_not_matter(path: Path) -> None:
+    """A file server an hour behind made every lock look stale to a reader of absolute times."""
+    _write(path)
+    os.utime(path, (1, 1))
+    assert _seconds_to_acquire(path, stale_after=0.5) >= 0.5
+
+
+def test_a_beating_owner_on_another_host_keeps_the_lock(path: Path) -> None:
+    _write(path)
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(0.05):
+            os.utime(path)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    taken = threading.Event()
+
+    def take() -> None:
+        with StoreLock(path, poll=0.02, stale_after=0.4):
+            taken.set()
+
+    waiter = threading.Thread(target=take)
+    waiter.start()
+    assert not taken.wait(1.2), "the lock was taken from an owner whose heart beats"
+    stop.set()
+    thread.join()
+    assert taken.wait(5)
+    waiter.join()
+
+
+def test_the_same_process_number_in_another_container_is_somebody_else(path: Path) -> None:
+    """Two containers may share a host name; the absence of their process numbers here means nothing."""
+    _write(path, host=socket.gethostname(), namespace=-1, pid=2**22 - 1)
+    assert _seconds_to_acquire(path, stale_after=0.5) >= 0.5
+
+
+def test_the_heart_beats(path: Path) -> None:
+    with StoreLock(path, heartbeat=0.05):
+        os.utime(path, (1, 1))
+        deadline = time.monotonic() + 5
+        while path.stat().st_mtime < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert path.stat().st_mtime > 2
+
+
+def test_a_damaged_lock_file_is_waited_out(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text("{half")
+    assert 0.3 <= _seconds_to_acquire(path, stale_after=0.3) < 5
+
+
+def test_a_lost_lock_is_noticed_and_its_new_owner_left_alone(path: Path) -> None:
+    with StoreLock(path) as lock:
+        path.unlink()
+        _write(path)
+        with pytest.raises(LifecycleError, match="lost while it was held"):
+            lock.ensure_held()
+    assert path.exists(), "leaving must not remove the new owner's lock"
+
+
+def test_many_waiters_on_one_dead_owner_hold_it_one_after_the_other(path: Path) -> None:
+    """Two waiters judged the same owner dead; the slower one removed the lock that the faster one had just made."""
+    inside: list[int] = []
+    most: list[int] = []
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for _ in range(5):
+                with StoreLock(path, poll=0.001, stale_after=0.001):
+                    inside.append(number)
+                    most.append(len(inside))
+                    time.sleep(0.002)
+                    inside.remove(number)
+        except BaseException as error:
+            errors.append(error)
+
+    _write(path)
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert (len(most), max(most)) == (40, 1)
+
+
+def test_a_waiter_that_judged_too_early_breaks_nothing(path: Path) -> None:
+    """The race itself, step by step: judge the owner dead, let another one take the lock, then try to break."""
+    _write(path, host=socket.gethostname(), namespace=os.stat("/proc/self/ns/pid").st_ino, pid=2**22 - 1)
+    slow = StoreLock(path)
+    seen = slow._look(None)
+    assert seen is not None
+    assert slow._owner_is_gone(seen)
+    with StoreLock(path) as fast:
+        assert not slow._break(seen)
+        fast.ensure_held()

@@ -1,0 +1,146 @@
+"""The champion moves only with passed gates on record, and lineage reaches the raw bytes from MLflow alone."""
+
+import io
+import json
+import shutil
+
+import pytest
+from rich.console import Console
+
+from lifecycle.artifacts import Published, Store
+from lifecycle.errors import LifecycleError
+from lifecycle.recipe import Recipe
+from lifecycle.recipe.base import Section
+from lifecycle.tracking.lineage import LineageNode, lineage, render_json, render_mermaid, render_tree
+from lifecycle.tracking.registry import Promotion, find_version, promote
+from lifecycle.tracking.runs import record
+from tests.tracking.chain import SNAPSHOTS, make_all, writes
+
+
+class Outcome(Section):
+    """A gate as the report gives it."""
+
+    metric: str
+    value: float
+    passed: bool
+    blocking: bool = True
+
+
+GOOD = [
+    Outcome(metric="kind_of_object/acc", value=0.8, passed=True),
+    Outcome(metric="x", value=0, passed=False, blocking=False),
+]
+BAD = [Outcome(metric="kind_of_object/acc", value=0.1, passed=False)]
+
+
+def _record_all(uri: str, store: Store, made: dict) -> None:
+    for stage, published in made.items():
+        parts = {None: published} if isinstance(published, Published) else published
+        for source, each in parts.items():
+            tags = {"lifecycle.partition": source} if source else {}
+            assert record(uri, each, asset=f"small/{stage}", recipe_name="small", tags=tags, store_root=store.root)
+
+
+def _version(uri: str, store: Store, weights: str) -> Published:
+    published = store.materialize("dpo_model", "1", {"weights": weights}, (), writes(weights))
+    record(uri, published, asset="small/dpo_model", recipe_name="small", tags={}, store_root=store.root)
+    return published
+
+
+def _promote(uri: str, store: Store, model: Published, gates: list[Outcome]) -> Promotion:
+    artifact = model.artifact
+    return promote(uri, "small_dpo", artifact.fingerprint, artifact.digest, gates, store_root=store.root)
+
+
+def test_the_champion_moves_only_when_the_blocking_gates_of_that_very_version_hold(tracking_uri: str, store: Store) -> None:
+    first = _version(tracking_uri, store, "one")
+    refused = _promote(tracking_uri, store, first, BAD)
+    assert (refused.moved, refused.champion) == (False, None)
+    assert "kind_of_object/acc" in refused.reason
+    assert "0.1" in refused.reason
+    moved = _promote(tracking_uri, store, first, GOOD)
+    assert (moved.moved, moved.champion, moved.champion_digest) == (True, "small_dpo/1", first.artifact.digest)
+    second = _version(tracking_uri, store, "two")
+    refused = _promote(tracking_uri, store, second, BAD)
+    assert (refused.moved, refused.champion) == (False, "small_dpo/1"), "a refusal leaves the champion as it was"
+    moved = _promote(tracking_uri, store, second, GOOD)
+    assert (moved.moved, moved.champion, moved.previous) == (True, "small_dpo/2", "small_dpo/1")
+    again = _promote(tracking_uri, store, second, GOOD)
+    assert (again.moved, again.champion, again.previous) == (False, "small_dpo/2", "small_dpo/1")
+    assert find_version(tracking_uri, "small_dpo@previous").version == "1"
+    assert find_version(tracking_uri, "small_dpo@champion").aliases == ("candidate", "champion")
+
+
+def test_no_gate_outcome_is_no_permission_and_an_unknown_digest_is_refused(tracking_uri: str, store: Store) -> None:
+    model = _version(tracking_uri, store, "one")
+    assert "0 gate outcome(s)" in _promote(tracking_uri, store, model, []).reason
+    other = promote(tracking_uri, "small_dpo", model.artifact.fingerprint, "0" * 32, GOOD, store_root=store.root)
+    assert (other.moved, other.champion) == (False, None)
+    assert "0" * 32 in other.reason
+
+
+def test_promotion_catches_up_with_models_that_wait_for_the_server(tracking_uri: str, store: Store) -> None:
+    published = store.materialize("dpo_model", "1", {}, (), writes("weights"))
+    unreachable = "http://127.0.0.1:9"
+    assert record(unreachable, published, asset="d", recipe_name="small", tags={}, store_root=store.root) is None
+    assert _promote(tracking_uri, store, published, GOOD).moved
+
+
+def test_lineage_reaches_every_raw_source_without_the_store(tracking_uri: str, store: Store, recipe: Recipe) -> None:
+    _record_all(tracking_uri, store, make_all(recipe, store))
+    shutil.rmtree(store.root)
+    node = lineage(tracking_uri, "small_dpo@candidate")
+    nodes = {each.key: each for each in _walk(node)}
+    raw = {each.source: each.digest for each in nodes.values() if each.stage == "snapshot"}
+    assert raw == SNAPSHOTS, "full digests, though MLflow's own column holds 36 characters"
+    assert all(each.recorded for each in nodes.values())
+    stages = {each.stage for each in nodes.values()}
+    assert stages == {
+        *("snapshot", "raw_corpora", "cleaned_corpora", "corpus", "tokenizer", "pretrain_memmap", "base_model"),
+        *("heldout_text", "raw_instructions", "instructions", "sft_memmap", "sft_model"),
+        *("raw_preferences", "preference_pairs", "dpo_model"),
+    }
+    snapshot = next(each for each in nodes.values() if each.source == "packages" and each.stage == "snapshot")
+    assert snapshot.details["licence"] == "BSD-3-Clause"
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render_tree(node))
+    text = console.export_text()
+    assert text.count("raw_corpora of packages") == 1, "what is reached on several ways is unfolded once"
+    assert "snapshot of packages" in text
+    assert SNAPSHOTS["packages"][:12] in text
+    data = json.loads(render_json(node))
+    assert data["nodes"][data["root"]]["stage"] == "dpo_model"
+    assert {each["digest"] for each in data["nodes"].values() if each["stage"] == "snapshot"} == set(SNAPSHOTS.values())
+    mermaid = render_mermaid(node).splitlines()
+    assert mermaid[0] == "flowchart LR"
+    assert sum("-->" in line for line in mermaid) == sum(len(each.inputs) for each in nodes.values())
+
+
+def test_a_gap_in_the_records_is_shown_and_not_passed_over(tracking_uri: str, store: Store, recipe: Recipe) -> None:
+    made = make_all(recipe, store, until="base_model")
+    del made["corpus"]
+    _record_all(tracking_uri, store, made)
+    node = lineage(tracking_uri, "small_base")
+    missing = {each.stage for each in _walk(node) if not each.recorded}
+    assert missing == {"corpus"}
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render_tree(node))
+    assert "no run in MLflow made this digest" in console.export_text()
+
+
+def test_unknown_names_are_answered_with_the_known_ones(tracking_uri: str, store: Store) -> None:
+    with pytest.raises(LifecycleError, match="none yet"):
+        lineage(tracking_uri, "small_dpo")
+    _version(tracking_uri, store, "one")
+    with pytest.raises(LifecycleError, match=r"no registered model 'smal_dpo'.*small_dpo"):
+        lineage(tracking_uri, "smal_dpo")
+    with pytest.raises(LifecycleError, match=r"no alias 'champion'.*candidate"):
+        lineage(tracking_uri, "small_dpo@champion")
+    with pytest.raises(LifecycleError, match=r"no version '7'.*1"):
+        lineage(tracking_uri, "small_dpo/7")
+
+
+def _walk(node: LineageNode):
+    yield node
+    for item in node.inputs:
+        yield from _walk(item)

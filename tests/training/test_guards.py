@@ -1,0 +1,127 @@
+"""Each guard stops a run that would otherwise go on and look healthy."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed
+
+from lifecycle.errors import DataError
+from lifecycle.tokens.memmap import TokenMemmap
+from lifecycle.training import guards
+from lifecycle.training.batches import PackedDocuments, SampleOrder
+from lifecycle.training.checkpoints import Checkpoints
+from lifecycle.training.config import read_config
+from lifecycle.training.distributed import start
+from lifecycle.training.engine import start_engine
+from lifecycle.training.exits import ConfigurationError, ExitClass, NumericsError
+from lifecycle.training.loop import Run, StopRequest, train_step
+from lifecycle.training.meter import Meter
+from lifecycle.training.model import build_model
+from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from tests.training import tiny
+
+
+@pytest.fixture(scope="module")
+def device() -> Iterator[torch.device]:
+    """A process group of this process alone."""
+    patch = pytest.MonkeyPatch()
+    known = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    for name, value in {**known, "DS_ACCELERATOR": "cpu"}.items():
+        patch.setenv(name, value)
+    yield start()
+    distributed.destroy_process_group()
+    torch.use_deterministic_algorithms(False)
+    patch.undo()
+
+
+@pytest.fixture
+def run(tmp_path: Path, device: torch.device, sft_memmap: Path, tokenizer: Path) -> Run:
+    job = tiny.make_job(tmp_path, {"memmap": sft_memmap, "tokenizer": tokenizer}, kind="sft")
+    training = read_config(job).training
+    data = PackedDocuments(TokenMemmap(sft_memmap), training.sequence_length, "sft")
+    model = build_model(tiny.ARCHITECTURE, tiny.VOCAB, torch.float32, 0, tokenizer)
+    return Run(
+        training=training,
+        engine=start_engine(model, training, device.type),
+        data=data,
+        order=SampleOrder(data.sequences, training.global_batch, training.seed),
+        device=device,
+        checkpoints=Checkpoints(tmp_path / "run", 2),
+        identity={},
+        journal=None,
+        meter=Meter(1, 1.0, None),
+    )
+
+
+def test_someone_else_moves_the_learning_rate(run: Run) -> None:
+    """Two schedulers slid the rate to 0 within hours while the loss curve looked plausible."""
+    train_step(run, 0, StopRequest())
+
+    def second_scheduler(*_: object) -> None:
+        for group in run.engine.optimizer.param_groups:
+            group["lr"] *= 0.9
+
+    run.engine.module.register_forward_pre_hook(second_scheduler)
+    with pytest.raises(NumericsError, match=r"step 2: the engine's learning rate .* second scheduler"):
+        train_step(run, 1, StopRequest())
+
+
+def test_a_batch_without_labels_names_its_documents(run: Run, sft_memmap: Path) -> None:
+    """An all-zero mask (a template without generation marks) trains on nothing and logs a loss of 0 or NaN."""
+    memmap = TokenMemmap(sft_memmap)
+    assert memmap.loss_mask is not None
+    run.data.memmap.loss_mask = memmap.loss_mask * 0
+    first = min(run.data.documents(run.order.global_step(4)))
+    with pytest.raises(DataError, match=rf"step 5: no label .* documents {first}, "):
+        train_step(run, 4, StopRequest())
+
+
+def test_a_nan_weight_ends_the_launched_run_as_numerics(tmp_path: Path, sft_memmap: Path, tokenizer: Path) -> None:
+    model = build_model(tiny.ARCHITECTURE, tiny.VOCAB, torch.float32, 0, tokenizer)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[5, 0] = float("nan")
+    start_from = tmp_path / "model"
+    model.save_pretrained(str(start_from))
+    for path in tokenizer.iterdir():
+        (start_from / path.name).write_bytes(path.read_bytes())
+    job = tiny.make_job(
+        tmp_path, {"memmap": sft_memmap, "model": start_from}, kind="sft", architecture=False, processes=2, micro_batch=1
+    )
+    process = tiny.launch(job)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == ExitClass.NUMERICS.code, output
+    failure = json.loads((tmp_path / "run" / "failure.json").read_text())
+    assert failure["exit_class"] == "numerics"
+    assert "step 1: the loss is nan; the batch holds the memmap's documents" in failure["message"]
+    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), 0.0])
+def test_impossible_losses(loss: float) -> None:
+    with pytest.raises(NumericsError, match="step 3"):
+        guards.check_loss(3, loss, lambda: [1])
+    guards.check_loss(3, 0.1, lambda: [1])
+
+
+def test_memmap_of_another_tokenizer_is_refused(tmp_path: Path, memmap: Path, tokenizer: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in tokenizer.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    check_tokenizer(TokenMemmap(memmap), other)
+    (other / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(ConfigurationError, match="build the memmap again"):
+        check_tokenizer(TokenMemmap(memmap), other)
+
+
+def test_vocabulary_and_disk_are_checked_before_anything_runs(tmp_path: Path, memmap: Path, tokenizer: Path) -> None:
+    with pytest.raises(ConfigurationError, match="vocabulary of 320"):
+        check_vocabulary(TokenMemmap(memmap), 319)
+    job = tiny.make_job(tmp_path, {"memmap": memmap, "tokenizer": tokenizer})
+    check_disk(job, read_config(job).training, 1000)
+    with pytest.raises(ConfigurationError, match="3 checkpoints need"):
+        check_disk(job, read_config(job).training, 10**15)

@@ -1,0 +1,131 @@
+"""The preference program as a process: what it learns, what a kill does to it, and what it refuses."""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lifecycle.digests import digest_file
+from lifecycle.errors import DataError
+from lifecycle.jobs import TrainingJob
+from lifecycle.training.exits import ExitClass, NumericsError
+from lifecycle.training.journal import read_metrics
+from lifecycle.training.preference import main
+from tests.training_preference.fixtures import job, pairs_directory, result, run, start
+
+COMPARED = ("loss", "learning_rate", "gradient_norm", "rewards/accuracies", "rewards/margins", "logps/chosen")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pairs_directory(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, model_directory: Path, pairs: Path) -> TrainingJob:
+    """One uninterrupted run."""
+    which = job(tmp_path_factory.mktemp("whole"), model_directory, pairs)
+    assert run(which) == 0, (Path(which.run_dir) / "log.txt").read_text()[-3000:]
+    return which
+
+
+def figures(which: TrainingJob) -> dict[int, tuple[float, ...]]:
+    return {entry["step"]: tuple(entry[name] for name in COMPARED) for entry in read_metrics(Path(which.run_dir))}
+
+
+def weights(which: TrainingJob) -> str:
+    return digest_file(Path(which.output) / "model.safetensors")
+
+
+def wait_for_step(which: TrainingJob, process, step: int) -> None:
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        metrics = read_metrics(Path(which.run_dir))
+        if metrics and metrics[-1]["step"] >= step:
+            return
+        time.sleep(0.005)
+
+
+def test_it_learns_the_preference_and_exports_a_usable_model(finished: TrainingJob):
+    facts = result(finished)
+    assert facts["steps"] == 30
+    assert facts["loss_first"] == pytest.approx(0.693147, abs=1e-5)
+    assert facts["loss_last"] < 0.4
+    assert facts["heldout_pairs"] == 12
+    assert facts["heldout_reward_accuracy"] == 1.0
+    assert facts["heldout_chosen_logp"]["after"] > facts["heldout_chosen_logp"]["before"]
+    model = AutoModelForCausalLM.from_pretrained(finished.output)
+    tokenizer = AutoTokenizer.from_pretrained(finished.output)
+    assert tokenizer.chat_template
+    assert len(tokenizer) == model.config.vocab_size
+    assert not any(str(Path(finished.run_dir).parent) in file.read_text() for file in Path(finished.output).glob("*.json"))
+    assert {path.stem for path in (Path(finished.run_dir) / "plots").glob("*.png")} == {"dpo_loss", "dpo_rewards"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_continues_with_the_same_losses(tmp_path: Path, model_directory, pairs, finished, how):
+    """Killed at some step after 5, between checkpoints (every 4): the steps after it, and the weights, must equal an undisturbed run's."""
+    which = job(tmp_path, model_directory, pairs)
+    process = start(which)
+    wait_for_step(which, process, 5)
+    process.send_signal(how)
+    code = process.wait(timeout=60)
+    assert code == (-signal.SIGKILL if how == signal.SIGKILL else ExitClass.PREEMPTION.code)
+    stopped_at = read_metrics(Path(which.run_dir))[-1]["step"]
+    assert 5 <= stopped_at < 30
+    assert run(which) == 0, (Path(which.run_dir) / "log.txt").read_text()[-3000:]
+    journal = (Path(which.run_dir) / "journal.jsonl").read_text()
+    assert '"kind": "resume", "step": 0' in journal.splitlines()[0]
+    resumed_at = int(journal.rpartition('"kind": "resume", "step": ')[2].partition("}")[0])
+    assert 0 < resumed_at <= stopped_at
+    assert resumed_at == stopped_at or how == signal.SIGKILL
+    assert figures(which) == figures(finished)
+    assert weights(which) == weights(finished)
+
+
+def test_a_damaged_checkpoint_is_named_and_not_used(tmp_path: Path, model_directory, pairs, finished):
+    """All checkpoints lost bytes, and one was never finished: the run goes on from nothing, to the same result."""
+    which = job(tmp_path, model_directory, pairs)
+    shutil.copytree(finished.run_dir, which.run_dir)
+    checkpoints = Path(which.run_dir) / "checkpoints"
+    for checkpoint in checkpoints.iterdir():
+        (checkpoint / "optimizer.pt").write_bytes(b"damaged")
+    shutil.copytree(checkpoints / "checkpoint-28", checkpoints / "checkpoint-29")
+    (checkpoints / "checkpoint-29" / "complete.json").unlink()
+    assert run(which) == 0
+    log = (Path(which.run_dir) / "log.txt").read_text()
+    assert "checkpoint-28: optimizer.pt is missing or damaged; it is not used" in log
+    assert "checkpoint-29: it was not written to its end; it is not used" in log
+    assert weights(which) == weights(finished)
+
+
+@pytest.fixture
+def _own_signal_handler():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("_own_signal_handler")
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pairs(tmp_path: Path, model_directory, pairs):
+    """transformers logs NaN losses as 0 by default; here they end the run with the class numerics, weights untouched."""
+    broken = tmp_path / "model"
+    shutil.copytree(model_directory, broken)
+    model = AutoModelForCausalLM.from_pretrained(broken)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("nan"))
+    model.save_pretrained(broken)
+    which = job(tmp_path, broken, pairs)
+    with pytest.raises(NumericsError, match=r"the loss of step 1 is nan; its pairs are \['pair"):
+        main(which)
+    assert not list((Path(which.run_dir) / "checkpoints").glob("checkpoint-*"))
+
+
+def test_pairs_that_are_all_too_long_give_one_clear_error(tmp_path: Path, model_directory, pairs):
+    which = job(tmp_path, model_directory, pairs, max_length=8)
+    with pytest.raises(DataError, match=r"40 are longer than dpo.max_length 8"):
+        main(which)
