@@ -18,23 +18,21 @@ def run(recipe: RecipeOption = DEFAULT_RECIPE, home: HomeOption = Path(".lifecyc
     outcomes, seconds = timed_run()
 
     from assets.recipe import RECIPE
-    from assets.summary import asset_table, ledger_table, score_table, summarise
+    from assets.summary import asset_table, ledger_table, read_report, report_directory, score_table, summarise
     from lifecycle.artifacts import Store
     from lifecycle.files import write_atomically
 
-    summary = summarise(outcomes, Store(home / "store"), seconds)
+    report = report_directory(outcomes)
+    figures = read_report(report)
+    summary = summarise(outcomes, figures, Store(home / "store"), seconds)
     path = home / f"{RECIPE.name}-summary.json"
     write_atomically(path, json.dumps(summary, indent=1, ensure_ascii=False))
-    for table in (asset_table(outcomes), ledger_table(summary["ledger"]), score_table(summary)):
+    for table in (asset_table(outcomes), ledger_table(summary["ledger"]), score_table(figures)):
         console.print(table)
-    console.print(f"{seconds:.0f} seconds. Numbers: {path}. Report: {outcomes_uri(outcomes)}/report.html")
-    console.print("Dagster UI and MLflow UI:  [bold]make ui[/bold]   then")
-    console.print("  Dagster  http://127.0.0.1:3000/asset-groups   MLflow  http://127.0.0.1:5000", highlight=False)
-
-
-def outcomes_uri(outcomes: list) -> str:
-    """Where the report of this run lies."""
-    return next(outcome.metadata["dagster/uri"] for outcome in outcomes if outcome.name == "eval_report")
+    console.print(f"{seconds:.0f} seconds. Numbers: {path}", highlight=False)
+    console.print(f"Report: {report / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print("Dagster UI: [bold]make ui[/bold], then http://127.0.0.1:3000", highlight=False)
+    console.print("MLflow UI:  [bold]make ui[/bold], then http://127.0.0.1:5000", highlight=False)
 
 
 @app.command()

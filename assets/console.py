@@ -8,8 +8,11 @@ import dagster as dg
 
 def _is_for_people(record: logging.LogRecord) -> bool:
     """Dagster's own events are in its UI; here they are shown only when a step or the run fails."""
-    event = _meta(record).get("dagster_event")
-    return event is None or event.is_step_failure or event.is_run_failure
+    meta = _meta(record)
+    event = meta.get("dagster_event")
+    if event is None:
+        return not (meta.get("orig_message") or "").startswith("[pipes]")
+    return event.is_step_failure or event.is_run_failure
 
 
 def _meta(record: logging.LogRecord) -> dict[str, Any]:

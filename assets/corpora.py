@@ -27,9 +27,7 @@ def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.Ma
 
 
 @stage_asset(stages.CLEANED_CORPORA, CORPORA, {"parquet", "polars"})
-def cleaned_corpora(
-    context: dg.AssetExecutionContext, runner: StageRunner, raw_corpora: Artifact
-) -> dg.MaterializeResult:
+def cleaned_corpora(context: dg.AssetExecutionContext, runner: StageRunner, raw_corpora: Artifact) -> dg.MaterializeResult:
     """One source after normalisation, language, quality and exact-duplicate rules; every drop under a named rule."""
 
     def build(workspace: Workspace) -> dict:
@@ -65,15 +63,15 @@ def corpus(
 
         curation = runner.recipe.curation
         cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
-        return build_corpus(
-            cleaned, curation.minhash, curation.heldout, workspace.out, workspace.run_dir, curation.workers
-        )
+        return build_corpus(cleaned, curation.minhash, curation.heldout, workspace.out, workspace.run_dir, curation.workers)
 
     def balance(published: Published) -> list[dg.AssetCheckResult]:
         from lifecycle.curation.account import account
 
         cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
-        raw = {name: runner.store.open().input_directory(artifact, "raw_corpora") for name, artifact in cleaned_corpora.items()}
+        raw = {
+            name: runner.store.open().input_directory(artifact, "raw_corpora") for name, artifact in cleaned_corpora.items()
+        }
         try:
             accounts = account(raw, cleaned, published.artifact.path)
         except ValueError as error:

@@ -9,9 +9,7 @@ from resources.stages import StageRunner
 
 
 @stage_asset(stages.RAW_INSTRUCTIONS, INSTRUCTIONS, {"parquet"})
-def raw_instructions(
-    context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact
-) -> dg.MaterializeResult:
+def raw_instructions(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult:
     """Conversations made from the documentation in the corpus, and those of the recipe's own files."""
     from lifecycle.corpora.snapshot import file_snapshots
 

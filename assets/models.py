@@ -55,9 +55,7 @@ def sft_model(
 
     def build(workspace: Workspace) -> dict:
         program = "lifecycle.training.causal"
-        return launcher.run(
-            context, _job(stages.SFT_MODEL, workspace, program, settings, directories, training.processes)
-        )
+        return launcher.run(context, _job(stages.SFT_MODEL, workspace, program, settings, directories, training.processes))
 
     return runner.materialize(context, stages.SFT_MODEL, inputs, build)
 

@@ -10,9 +10,7 @@ from resources.stages import StageRunner
 
 
 @stage_asset(stages.RAW_PREFERENCES, PREFERENCES, {"parquet"})
-def raw_preferences(
-    context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact
-) -> dg.MaterializeResult:
+def raw_preferences(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult:
     """Pairs that exist before any model answers: the recipe's files, and pairs made from documentation."""
     from lifecycle.corpora.snapshot import file_snapshots
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import psutil
+from dagster_shared.utils.warnings import PreviewWarning
 
 from lifecycle.errors import LifecycleError
 
@@ -50,6 +52,8 @@ def run_graph() -> list[AssetOutcome]:
     from assets.definitions import CURATE, TRAIN_AND_ALIGN, defs
     from assets.recipe import SOURCES
 
+    # Dagster warns of a preview method that its own Pipes session calls; nobody here can act on it.
+    warnings.filterwarnings("ignore", category=PreviewWarning, module=r"dagster\._core\.pipes")
     with dg.DagsterInstance.get() as instance:
         _close_dead_runs(instance)
         outcomes: list[AssetOutcome] = []

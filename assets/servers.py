@@ -13,7 +13,7 @@ from lifecycle.errors import LifecycleError
 
 HOST = "127.0.0.1"
 START_SECONDS = 90
-STOP_SECONDS = 15
+STOP_SECONDS = 8
 
 
 def serve(home: Path, dagster_port: int, mlflow_port: int) -> None:

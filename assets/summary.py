@@ -1,4 +1,4 @@
-"""What a finished run shows: one table in the terminal, the same numbers in a JSON file."""
+"""What a finished run shows: tables in the terminal, the same numbers in a JSON file."""
 
 import json
 from pathlib import Path
@@ -10,24 +10,25 @@ from assets.run import AssetOutcome
 from lifecycle.artifacts import Store
 from lifecycle.curation.account import account
 
-TITLES = {
-    "rows": "rows",
-    "characters": "characters",
-    "tokens": "tokens",
-    "parameters": "parameters",
-    "loss": "loss",
-}
+SHOWN_FACTS = ("characters", "tokens", "parameters", "loss")
 
 
-def summarise(outcomes: list[AssetOutcome], store: Store, wall_seconds: float) -> dict[str, Any]:
+def report_directory(outcomes: list[AssetOutcome]) -> Path:
+    """Where the evaluation report of this run lies."""
+    return next(Path(outcome.metadata["dagster/uri"]) for outcome in outcomes if outcome.name == "eval_report")
+
+
+def read_report(directory: Path) -> dict[str, Any]:
+    """The figures of the evaluation report."""
+    return json.loads((directory / "report.json").read_text(encoding="utf-8"))
+
+
+def summarise(outcomes: list[AssetOutcome], report: dict[str, Any], store: Store, wall_seconds: float) -> dict[str, Any]:
     """The run in figures: wall seconds, model scores (from the report), ledger and assets."""
-    by_name = {outcome.name: outcome for outcome in outcomes}
-    report = Path(by_name["eval_report"].metadata["dagster/uri"])
-    scores = json.loads((report / "report.json").read_text(encoding="utf-8"))["summary"]
     return {
         "wall_seconds": round(wall_seconds, 1),
-        **scores,
-        "ledger": _ledger(by_name, store),
+        **report["summary"],
+        "ledger": _ledger({outcome.name: outcome for outcome in outcomes}, store),
         "assets": {
             outcome.name: {
                 "seconds": outcome.seconds,
@@ -42,60 +43,77 @@ def summarise(outcomes: list[AssetOutcome], store: Store, wall_seconds: float) -
 
 
 def _ledger(by_name: dict[str, AssetOutcome], store: Store) -> dict[str, Any]:
-    corpus = by_name["corpus"]
     sources = [name.split("/", 1)[1] for name in by_name if name.startswith("raw_corpora/")]
-    directories = {
-        stage: {source: store.directory(stage, by_name[f"{stage}/{source}"].fingerprint) for source in sources}
+    raw, cleaned = (
+        {source: store.directory(stage, by_name[f"{stage}/{source}"].fingerprint) for source in sources}
         for stage in ("raw_corpora", "cleaned_corpora")
-    }
-    accounts = account(directories["raw_corpora"], directories["cleaned_corpora"], store.directory("corpus", corpus.fingerprint))
+    )
+    accounts = account(raw, cleaned, store.directory("corpus", by_name["corpus"].fingerprint))
     return {name: {"read": a.read, "kept": a.kept, "dropped": a.dropped} for name, a in accounts.items()}
 
 
 def asset_table(outcomes: list[AssetOutcome]) -> Table:
     """Per asset: what it made and how long that took."""
     table = Table(title="Assets", title_justify="left")
-    for column, justify in (("asset", "left"), ("made", "left"), ("size", "right"), ("seconds", "right"), ("digest", "left")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    table.add_column("asset", no_wrap=True)
+    table.add_column("made")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("digest", no_wrap=True)
     for outcome in outcomes:
         facts = outcome.metadata
-        made = ", ".join(f"{_figure(facts[key])} {title}" for key, title in _shown(facts))
         seconds = "reused" if outcome.reused else f"{outcome.seconds:.1f}" if outcome.fingerprint else ""
-        table.add_row(outcome.name, made or str(facts.get("reason", "")), str(facts.get("size", "")), seconds, outcome.digest[:12])
+        size = str(facts.get("size", ""))
+        table.add_row(outcome.name, _made(facts) or str(facts.get("reason", "")), size, seconds, outcome.digest[:8])
     return table
 
 
-def _shown(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    shown = [("dagster/row_count", "rows")] if "dagster/row_count" in facts else []
-    return shown + [(key, title) for key, title in TITLES.items() if key in facts]
+def _made(facts: dict[str, Any]) -> str:
+    shown = {"rows": facts["dagster/row_count"]} if "dagster/row_count" in facts else {}
+    shown |= {key: facts[key] for key in SHOWN_FACTS if key in facts}
+    return ", ".join(f"{_figure(value)} {key}" for key, value in shown.items())
 
 
 def _figure(value: Any) -> str:
     return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}"
 
 
-def score_table(summary: dict[str, Any]) -> Table:
-    """The numbers that the run must show, good or bad."""
-    base, choice, dpo = summary["base"], summary["multiple_choice"], summary["dpo"]
-    table = Table(title="Results on text that no training stage has seen", title_justify="left")
-    for column in ("measure", "base", "sft", "dpo", "compare with"):
+def score_table(report: dict[str, Any]) -> Table:
+    """The report's figures for the three models, and plainly whether each stage improved on the one before."""
+    table = Table(title="Results on text that no training stage has seen (95 % intervals)", title_justify="left")
+    for column in ("metric", "base", "sft", "dpo", "each stage against the one before"):
         table.add_column(column)
-    compress = f"xz -9e {base['xz_bits_per_byte']:.3f}, gzip -9 {base['gzip_bits_per_byte']:.3f} on the same bytes"
-    table.add_row("bits per byte", f"{base['bits_per_byte']:.3f}", "", "", compress)
-    cells = [f"{choice[name]:.3f}" for name in ("base", "sft", "dpo")]
-    table.add_row("multiple choice", *cells, f"chance {choice['chance']:.3f}, standard error {choice['standard_error']:.3f}")
-    low, high = dpo["win_rate_interval"]
-    table.add_row("win rate over SFT, %", "", "50", f"{dpo['win_rate']:.1f}", f"95 % interval {low:.1f} to {high:.1f}")
-    table.add_row("reward accuracy on held-out pairs", "", "", f"{dpo['reward_accuracy']:.3f}", "coin 0.5")
+    for row in report["rows"]:
+        cells = [_with_interval(row["values"].get(model)) for model in ("base", "sft", "dpo")]
+        chance = f" (chance {row['chance']:.3f})" if row["chance"] else ""
+        verdicts = "; ".join(f"{model}: {verdict}" for model, verdict in row["verdicts"].items())
+        table.add_row(row["metric"] + chance, *cells, verdicts)
+    base = report["summary"]["base"]
+    table.caption = (
+        f"Bits per byte of compressors on the same held-out text: xz -9e {base['xz_bits_per_byte']:.3f}, "
+        f"gzip -9 {base['gzip_bits_per_byte']:.3f}"
+    )
     return table
+
+
+def _with_interval(entry: dict[str, Any] | None) -> str:
+    if not entry:
+        return ""
+    if not entry["interval"]:
+        return f"{entry['value']:.3f}"
+    low, high = entry["interval"]
+    return f"{entry['value']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def ledger_table(ledger: dict[str, Any]) -> Table:
     """Read = kept + dropped, per source."""
     table = Table(title="Documents", title_justify="left")
-    for column, justify in (("source", "left"), ("read", "right"), ("kept", "right"), ("dropped by rule", "left")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    table.add_column("source", no_wrap=True)
+    table.add_column("read", justify="right")
+    table.add_column("kept", justify="right")
+    table.add_column("dropped by rule")
     for name, entry in ledger.items():
-        drops = ", ".join(f"{rule} {count:,}" for rule, count in sorted(entry["dropped"].items(), key=lambda item: -item[1]))
+        largest_first = sorted(entry["dropped"].items(), key=lambda item: -item[1])
+        drops = ", ".join(f"{rule} {count:,}" for rule, count in largest_first)
         table.add_row(name, f"{entry['read']:,}", f"{entry['kept']:,}", drops)
     return table

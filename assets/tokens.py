@@ -31,9 +31,7 @@ def pretrain_memmap(
 
         recipe = runner.recipe
         epochs = {source.name: source.epochs for source in recipe.sources}
-        return build_pretrain_memmap(
-            corpus.path, tokenizer.path, epochs, recipe.mix_seed, workspace.out, workspace.run_dir
-        )
+        return build_pretrain_memmap(corpus.path, tokenizer.path, epochs, recipe.mix_seed, workspace.out, workspace.run_dir)
 
     return runner.materialize(context, stages.PRETRAIN_MEMMAP, {"corpus": corpus, "tokenizer": tokenizer}, build)
 

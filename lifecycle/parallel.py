@@ -3,7 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,15 +15,17 @@ IN_FLIGHT_PER_WORKER = 4
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     """`function` over `items` in worker processes, results in order, a bounded number of items in flight.
 
-    A fork of a process with threads can deadlock, so workers come from a fork server. With one worker everything runs
-    here.
+    A fork of a process with threads can deadlock, so workers come from a fork server. With one worker, or where there is
+    one item only, everything runs here.
     """
-    if workers == 1:
-        yield from map(function, items)
+    source = iter(items)
+    first = list(islice(source, 2))
+    source = chain(first, source)
+    if workers == 1 or len(first) < 2:
+        yield from map(function, source)
         return
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
-        source = iter(items)
         waiting = [pool.submit(function, item) for item in islice(source, workers * IN_FLIGHT_PER_WORKER)]
         try:
             while waiting:

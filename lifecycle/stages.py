@@ -27,8 +27,9 @@ class Stage:
 
 
 def _source(recipe: Recipe, source: str | None) -> Any:
+    """Not what decides only whether reading fails (tolerance) or how often the text is seen later (epochs)."""
     assert source is not None
-    return identity(recipe.source(source))
+    return {key: value for key, value in identity(recipe.source(source)).items() if key not in ("epochs", "tolerance")}
 
 
 def _cleaning(recipe: Recipe, source: str | None) -> Any:

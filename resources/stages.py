@@ -62,21 +62,27 @@ class StageRunner(dg.ConfigurableResource):
         context.log.info("%s %s (%s)", stage.name, verb, _headline(manifest.facts))
         return dg.MaterializeResult(
             value=published.artifact,
-            metadata=_metadata(published) | self.tracking.link(recipe.name, run_id),
+            metadata=_metadata(published) | self.tracking.link(run_id),
             data_version=dg.DataVersion(published.artifact.digest),
             check_results=list(checks(published)) if checks else None,
         )
 
 
 def _headline(facts: Mapping[str, Any]) -> str:
-    shown = [f"{key} {value:,}" for key, value in facts.items() if isinstance(value, int | float) and not isinstance(value, bool)]
+    numbers = {key: value for key, value in facts.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    shown = [f"{key.replace('_', ' ')} {value:,.3f}".removesuffix(".000") for key, value in numbers.items()]
     return ", ".join(shown[:4]) or "no figures"
 
 
 def _metadata(published: Published) -> dict[str, Any]:
     manifest = published.manifest
-    metadata: dict[str, Any] = {
-        "dagster/uri": published.artifact.uri,
+    metadata: dict[str, Any] = {"dagster/uri": published.artifact.uri}
+    if "rows" in manifest.facts:
+        metadata["dagster/row_count"] = int(manifest.facts["rows"])
+    for path in sorted((published.run_dir / "plots").glob("*.png")):
+        metadata[f"plot: {path.stem.replace('_', ' ')}"] = _picture(path)
+    metadata |= {key: _shown(value) for key, value in manifest.facts.items() if key != "rows"}
+    return metadata | {
         "reused": published.reused,
         "seconds": manifest.seconds,
         "size": metadata_size(sum(entry.size for entry in manifest.files)),
@@ -84,17 +90,9 @@ def _metadata(published: Published) -> dict[str, Any]:
         "fingerprint": manifest.fingerprint,
         "digest": manifest.digest,
     }
-    if "rows" in manifest.facts:
-        metadata["dagster/row_count"] = int(manifest.facts["rows"])
-    for key, value in manifest.facts.items():
-        if key != "rows":
-            metadata[key] = _shown(key, value)
-    for path in sorted((published.run_dir / "plots").glob("*.png")):
-        metadata[f"plot: {path.stem.replace('_', ' ')}"] = _picture(path)
-    return metadata
 
 
-def _shown(key: str, value: Any) -> dg.MetadataValue:
+def _shown(value: Any) -> dg.MetadataValue:
     if isinstance(value, bool):
         return dg.MetadataValue.bool(value)
     if isinstance(value, int):

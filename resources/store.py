@@ -32,7 +32,9 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Remember which artifact this asset (and partition) now is."""
-        path = reference_path(Path(self.root), context.asset_key, context.partition_key if context.has_partition_key else None)
+        path = reference_path(
+            Path(self.root), context.asset_key, context.partition_key if context.has_partition_key else None
+        )
         write_atomically(path, obj.model_dump_json())
 
     def load_input(self, context: dg.InputContext) -> References:
@@ -62,7 +64,9 @@ def read_reference(root: Path, key: dg.AssetKey, partition: str | None) -> Artif
     try:
         artifact = Artifact.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CorruptArtifactError(f"{name} has never been materialized here ({path} is absent): materialize it first") from None
+        raise CorruptArtifactError(
+            f"{name} has never been materialized here ({path} is absent): materialize it first"
+        ) from None
     except ValueError as error:
         raise CorruptArtifactError(f"{path}: damaged reference; materialize {name} again") from error
     try:

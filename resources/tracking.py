@@ -1,5 +1,6 @@
 """MLflow as a Dagster resource. mlflow itself is imported only when something has to be written."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,18 @@ class TrackingResource(dg.ConfigurableResource):
             store_root=Path(self.store_root),
         )
 
-    def link(self, recipe_name: str, run_id: str | None) -> dict[str, Any]:
-        """Metadata that leads to the run: a link where MLflow is a server, else its id."""
+    def link(self, run_id: str | None) -> dict[str, Any]:
+        """Metadata that leads to the run."""
         if run_id is None:
             return {"mlflow_run": dg.MetadataValue.text("not recorded yet: MLflow did not answer; it is caught up later")}
+        # The page looks a run up by its id alone; the experiment in its address may be any.
+        return {"mlflow_run": dg.MetadataValue.url(f"{self._interface()}/#/experiments/0/runs/{run_id}")}
+
+    def _interface(self) -> str:
+        """Where people look at MLflow: the server itself, or what `lifecycle ui` starts over the local database."""
         if self.tracking_uri.startswith("http"):
-            return {"mlflow_run": dg.MetadataValue.url(f"{self.tracking_uri.rstrip('/')}/#/runs/{run_id}")}
-        return {"mlflow_run": dg.MetadataValue.text(f"{run_id} in experiment {recipe_name} of {self.tracking_uri}")}
+            return self.tracking_uri.rstrip("/")
+        return os.environ.get("LIFECYCLE_MLFLOW_UI", "http://127.0.0.1:5000")
 
     def promote(self, recipe_name: str, model: Artifact, gates: "Sequence[GateOutcome]") -> "Promotion":
         """Move the recipe's champion to this model when all blocking gates of it hold."""

@@ -1,6 +1,7 @@
 """Where the Python sources of installed packages lie, found without importing anything."""
 
 import importlib.util
+import os
 import sysconfig
 from pathlib import Path
 
@@ -23,21 +24,27 @@ LEFT_OUT = {
 
 
 def package_root(package: str, source: str) -> Path:
-    """The directory of a package, or of the standard library.
+    """The directory (or single file) of a package, or of the standard library.
 
     Raises:
-        DataError: the package is not installed here, or has no source directory.
+        DataError: the package is not installed here, or has no Python sources.
     """
     if package == STDLIB:
         return Path(sysconfig.get_paths()["stdlib"])
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or spec.origin is None:
-        raise DataError(f"source {source}, field packages: {package!r} is not installed in this environment")
-    origin = Path(spec.origin)
-    return origin.parent if spec.submodule_search_locations else origin
+    top, *below = package.split(".")
+    # Only the top name goes to the import system: it would import the parents of a dotted one.
+    spec = importlib.util.find_spec(top) if top.isidentifier() else None
+    places = [Path(place) for place in (spec.submodule_search_locations or ()) if spec] if spec else []
+    candidates = [place.joinpath(*below) for place in places]
+    candidates += [place.with_suffix(".py") for place in candidates if below]
+    if spec and spec.origin and not places:
+        candidates.append(Path(spec.origin))
+    for candidate in candidates:
+        if candidate.is_dir() or (candidate.is_file() and candidate.suffix == ".py"):
+            return candidate
+    raise DataError(
+        f"source {source}, field packages: {package!r} is not installed in this environment, or has no Python sources"
+    )
 
 
 def python_files(package: str, source: str) -> list[tuple[Path, str]]:
@@ -45,8 +52,14 @@ def python_files(package: str, source: str) -> list[tuple[Path, str]]:
     root = package_root(package, source)
     if root.is_file():
         return [(root, root.name)]
-    named = sorted((path.relative_to(root).as_posix(), path) for path in root.rglob("*.py"))
-    return [(path, name) for name, path in named if not LEFT_OUT & set(name.split("/")[:-1])]
+    found: list[tuple[str, Path]] = []
+    for directory, below, names in os.walk(root):
+        below[:] = [name for name in below if name not in LEFT_OUT]  # site-packages may hold a hundred thousand files
+        here = Path(directory)
+        found += [((here / name).relative_to(root).as_posix(), here / name) for name in names if name.endswith(".py")]
+    if not found:
+        raise DataError(f"source {source}, field packages: {package!r} has no Python source files in {root}")
+    return [(path, name) for name, path in sorted(found)]
 
 
 def module_name(package: str, relative: str) -> str:

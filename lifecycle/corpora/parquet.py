@@ -1,11 +1,12 @@
 """Parquet files, read by row groups."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.corpora.records import Damage, Records, make_document
+from lifecycle.corpora.records import MAX_EXCERPT, Damage, Records, make_document
 from lifecycle.corpora.snapshot import source_files
 from lifecycle.errors import DataError
 from lifecycle.recipe.corpora import ParquetSource
@@ -14,8 +15,8 @@ BATCH_ROWS = 2_000
 
 
 def read(source: ParquetSource) -> Records:
-    """One document a row. Rows without text are damage under `empty_text`, a file that is not Parquet or is cut short
-    under `unreadable_file`.
+    """One document a row. Damage: `empty_text`, `invalid_utf8` (Parquet does not check its strings), and `unreadable_file`
+    for a file that is not Parquet or is cut short.
 
     Raises:
         DataError: a file has no column of the name in `text_field`, or it does not hold strings.
@@ -31,26 +32,40 @@ def _read_file(source: ParquetSource, path: Path, name: str) -> Records:
         with pq.ParquetFile(path) as file:
             _check_columns(source, path, file.schema_arrow, wanted)
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
-                for values in batch.to_pylist():
+                texts = _texts(batch.column(source.text_field))
+                ids = _strings(batch, source.id_field)
+                urls = _strings(batch, source.url_field)
+                for text, identifier, url in zip(texts, ids, urls, strict=True):
                     locator = f"{name}:row {row}"
                     row += 1
-                    text = values[source.text_field]
-                    if text is None or not text.strip():
-                        yield Damage("empty_text", locator, "")
-                        continue
-                    identifier = values.get(source.id_field) if source.id_field else None
-                    url = values.get(source.url_field) if source.url_field else None
-                    yield make_document(
-                        source.name,
-                        source.language,
-                        locator,
-                        text,
-                        id=None if identifier is None else str(identifier),
-                        url=None if url is None else str(url),
-                        meta={"file": name},
-                    )
+                    if isinstance(text, bytes):
+                        yield Damage("invalid_utf8", locator, text[:MAX_EXCERPT].decode("utf-8", "replace"))
+                    elif text is None or not text.strip():
+                        yield Damage("empty_text", locator, text or "")
+                    else:
+                        yield make_document(
+                            source.name, source.language, locator, text, id=identifier, url=url, meta={"file": name}
+                        )
     except (pa.ArrowException, OSError) as error:
         yield Damage("unreadable_file", f"{name}:row {row}", f"{path}: {error}")
+
+
+def _texts(column: pa.Array) -> Iterator[str | bytes | None]:
+    """The values of a string column; those that are not UTF-8, which Parquet does not check, as bytes."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    for value in column.cast(pa.large_binary()).to_pylist():
+        try:
+            yield value if value is None else value.decode("utf-8")
+        except UnicodeDecodeError:
+            yield value
+
+
+def _strings(batch: pa.RecordBatch, field: str | None) -> list[str | None]:
+    """A column of any type as strings, or nulls where the recipe names none."""
+    if field is None:
+        return [None] * batch.num_rows
+    return [None if value is None else str(value) for value in batch.column(field).to_pylist()]
 
 
 def _check_columns(source: ParquetSource, path: Path, schema: pa.Schema, wanted: list[str]) -> None:
@@ -58,5 +73,6 @@ def _check_columns(source: ParquetSource, path: Path, schema: pa.Schema, wanted:
         if field not in schema.names:
             raise DataError(f"source {source.name}: {path} has no column {field!r}; it has {schema.names}")
     kind = schema.field(source.text_field).type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)):
         raise DataError(f"source {source.name}: column {source.text_field!r} of {path} holds {kind}, not text")

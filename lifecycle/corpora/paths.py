@@ -6,11 +6,13 @@ import gzip
 import io
 import os
 import re
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 import zstandard
 
+from lifecycle.corpora.zstd import ZstdReader
 from lifecycle.errors import DataError
 
 UNSET = re.compile(r"\$(\w+|\{\w+\})")
@@ -23,9 +25,12 @@ def expand(path: str, what: str) -> list[tuple[Path, str]]:
     `$NAME` and `${NAME}` are taken from the environment. Hidden files are left out.
 
     Raises:
-        DataError: a variable is not set, or nothing matches; `what` (source and field) is part of the message.
+        DataError: the path is empty, a variable in it is not set, or nothing matches; the message begins with `what`
+            (source and field).
     """
     full = os.path.expanduser(os.path.expandvars(path))
+    if not full.strip():
+        raise DataError(f"{what}: the path {path!r} is empty")
     missing = UNSET.search(full)
     if missing:
         raise DataError(f"{what}: the environment variable in {path!r} is not set ({missing.group(0)})")
@@ -61,10 +66,9 @@ def open_bytes(path: Path) -> BinaryIO:
     if path.suffix == ".bz2":
         return bz2.open(path, "rb")  # type: ignore[return-value]
     if path.suffix == ".zst":
-        reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
-        return io.BufferedReader(reader)  # type: ignore[arg-type, return-value]
+        return io.BufferedReader(ZstdReader(path))
     return path.open("rb")
 
 
-DECOMPRESSION_ERRORS = (OSError, EOFError, zstandard.ZstdError)
-"""What reading a damaged compressed file raises (gzip.BadGzipFile is an OSError)."""
+DECOMPRESSION_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+"""What reading a damaged compressed file raises (gzip.BadGzipFile is an OSError, a broken deflate stream is not)."""

@@ -3,6 +3,7 @@
 import ast
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -40,20 +41,25 @@ def _read_file(source: PythonDocsSource, package: str, path: Path, name: str) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             tree = ast.parse(path.read_bytes(), filename=locator)
+    except OSError as error:
+        yield Damage("unreadable_file", locator, str(error.strerror))
+        return
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         yield Damage("unparsable_file", locator, str(error))
         return
     module = module_name(package, name)
+    met: Counter[str] = Counter()
     for qualname, kind, node in _definitions(tree, "", inside_class=False):
         text = ast.get_docstring(node, clean=True)
-        if text is None:
+        if not text:
             continue
+        met[qualname] += 1  # overloads, properties and their setters, definitions under if and else
         yield make_document(
             source.name,
             source.language,
-            f"{locator}:{qualname}:{getattr(node, 'lineno', 0)}",
+            f"{locator}:{qualname}#{met[qualname]}",
             text,
-            group=locator,
+            group=f"{package}:{name}",
             meta={
                 "module": module,
                 "qualname": qualname,
@@ -81,13 +87,17 @@ def _definitions(node: Definition, qualname: str, inside_class: bool) -> Iterato
 
 
 def _children(body: list[ast.stmt]) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Definitions of a body, also those under `if` and `try`."""
+    """Definitions of a body, also those under `if`, `try` and `with`."""
     for statement in body:
         if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield statement
-        elif isinstance(statement, ast.If | ast.Try):
+        elif isinstance(statement, ast.If | ast.Try | ast.With):
             yield from _children(statement.body)
+        if isinstance(statement, ast.If | ast.Try):
             yield from _children(statement.orelse)
+        if isinstance(statement, ast.Try):
+            yield from _children([each for handler in statement.handlers for each in handler.body])
+            yield from _children(statement.finalbody)
 
 
 def _signature(node: Definition) -> str | None:

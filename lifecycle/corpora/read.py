@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from lifecycle.corpora import jsonl, parquet, python_docs, python_topics, text
-from lifecycle.corpora.documents import DocumentWriter
-from lifecycle.corpora.records import Damage, Records
+from lifecycle.corpora.documents import Document, DocumentWriter
+from lifecycle.corpora.records import Damage, Records, document_id
 from lifecycle.errors import DataError
 from lifecycle.ledger import Ledger, LedgerWriter
 from lifecycle.plots import plot
@@ -34,12 +34,14 @@ def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
     encodings: Counter[str] = Counter()
     ledger = LedgerWriter(source.name)
     lengths: list[int] = []
+    seen: set[int] = set()
     said = time.monotonic()
     with DocumentWriter(out) as writer:
         for record in _records(source, encodings, workers):
             if isinstance(record, Damage):
                 ledger.drop(record.rule, record.locator, record.excerpt)
                 continue
+            _make_unique(record, seen, ledger)
             record["text"] = _without_surrogates(record["text"], record["id"], ledger)
             writer.add(record)
             ledger.keep(record["text"])
@@ -73,6 +75,20 @@ def _records(source: Source, encodings: Counter[str], workers: int) -> Records:
         return jsonl.read(source)
     assert isinstance(source, ParquetSource)
     return parquet.read(source)
+
+
+def _make_unique(document: Document, seen: set[int], ledger: LedgerWriter) -> None:
+    """Give a record whose own identifier came before in this source (numbers that restart in every file) another id."""
+    original = document["id"]
+    number = 1
+    while (key := int(document["id"][:16], 16)) in seen:
+        number += 1
+        document["id"] = document_id(document["source"], f"{original}#{number}")
+    seen.add(key)
+    if number > 1:
+        ledger.notes["repeated_ids"] = ledger.notes.get("repeated_ids", 0) + 1
+        if document["group"] == original:
+            document["group"] = document["id"]
 
 
 def _without_surrogates(value: str, id: str, ledger: LedgerWriter) -> str:

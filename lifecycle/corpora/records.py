@@ -39,7 +39,13 @@ def make_document(
     meta: Mapping[str, Any] | None = None,
     id: str | None = None,
 ) -> Document:
-    """A document of `source`; without a group of its own it is one by itself."""
+    """A document of `source`.
+
+    Args:
+        locator: its place in the source, the same on every machine.
+        id: the record's own identifier, which then decides the document's instead of the place.
+        group: documents that stay together in the held-out split; without one it is a group by itself.
+    """
     identifier = document_id(source, id or locator)
     return {
         "id": identifier,
@@ -47,6 +53,6 @@ def make_document(
         "source": source,
         "url": url,
         "lang": language,
-        "group": f"{source}:{group}" if group else identifier,
+        "group": group or identifier,
         "meta": json.dumps(dict(meta or {}), ensure_ascii=False, sort_keys=True),
     }

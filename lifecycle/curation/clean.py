@@ -1,6 +1,5 @@
 """Stage `cleaned_corpora`: repair, language, quality and exact duplicates of one source."""
 
-import hashlib
 import logging
 import time
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
+from lifecycle.curation.duplicates import text_digest
 from lifecycle.curation.language import language_of
 from lifecycle.curation.normalise import normalise
 from lifecycle.curation.plots import plot_drops, plot_lengths
@@ -64,7 +64,7 @@ def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path,
     if account.kept == 0:
         raise DataError(f"source {source_name}: no document passed the curation rules: {account.dropped} of {account.read}")
     Ledger(sources=(account,)).write(out)
-    plot_drops(run_dir, account)
+    plot_drops(run_dir, source_name, account.read, account.dropped)
     plot_lengths(run_dir, before, after)
     return {
         "rows": account.kept,
@@ -106,8 +106,7 @@ def judge(document: Document, config: CurationConfig) -> Judged:
     language = language_of(text, document["lang"], config.min_language_score)
     dropped = "language" if language not in config.languages else broken_rule(statistics(text), config.quality)
     cleaned = document | {"text": text, "lang": language}
-    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
-    return Judged(cleaned, before, tuple(changes), dropped, digest)
+    return Judged(cleaned, before, tuple(changes), dropped, text_digest(text))
 
 
 def _around_difference(old: str, new: str) -> tuple[str, str]:

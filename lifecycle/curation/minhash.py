@@ -4,15 +4,22 @@ Broder (1997), "On the resemblance and containment of documents"; banding after 
 Massive Datasets", chapter 3: two documents of Jaccard similarity s meet in a band with probability 1 - (1 - s^rows)^bands.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
-from lifecycle.curation.words import character_tables, code_points, find_words
+from lifecycle.curation.words import Points, character_tables, code_points, find_words, mix
 from lifecycle.recipe.corpora import MinHashConfig
 
-MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+Signatures = NDArray[np.uint32]
+Hashes = NDArray[np.uint64]
+
+EMPTY = np.uint32(0xFFFFFFFF)
+"""Every place of the signature of a text without words; it resembles no other."""
+COMPARED = 1000
+"""Texts of one bucket that a text is compared with at most: templates by the million must not cost their square."""
 
 
 def threshold(config: MinHashConfig) -> float:
@@ -20,80 +27,107 @@ def threshold(config: MinHashConfig) -> float:
     return (1 / config.bands) ** (1 / config.rows)
 
 
-def signatures(texts: Iterable[str], config: MinHashConfig) -> np.ndarray:
-    """MinHash signatures of the texts: uint32 of shape (texts, bands x rows)."""
-    rng = np.random.default_rng(config.seed)
-    size = config.bands * config.rows
-    scale = rng.integers(1, 2**63, size=size, dtype=np.uint64) | np.uint64(1)
-    shift = rng.integers(0, 2**63, size=size, dtype=np.uint64)
+def signatures(texts: Sequence[str], config: MinHashConfig) -> Signatures:
+    """MinHash signatures of the texts, shape (texts, bands x rows).
+
+    Words are compared without regard to case. A text of fewer words than a shingle is one shingle by itself.
+    """
+    drawn = np.random.Generator(np.random.PCG64(config.seed)).integers(
+        0, 2**64, size=(2, config.bands * config.rows), dtype=np.uint64
+    )
     classes, lower = character_tables()
-    rows = []
-    for text in texts:
-        hashes, _, _ = find_words(code_points(text), classes, lower)
-        rows.append(_signature(hashes, config.shingle, scale, shift))
-    return np.stack(rows) if rows else np.empty((0, size), dtype=np.uint32)
-
-
-@numba.njit(cache=True, nogil=True)
-def _signature(hashes: np.ndarray, shingle: int, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """A text of fewer words than a shingle is one shingle by itself."""
-    result = np.full(scale.size, np.uint32(0xFFFFFFFF), dtype=np.uint32)
-    for start in range(max(1, hashes.size - shingle + 1)):
-        value = np.uint64(0)
-        for index in range(start, min(start + shingle, hashes.size)):
-            value = (value ^ hashes[index]) * MULTIPLIER
-            value ^= value >> np.uint64(32)
-        for slot in range(scale.size):
-            mixed = np.uint32((value * scale[slot] + shift[slot]) >> np.uint64(32))
-            if mixed < result[slot]:
-                result[slot] = mixed
+    result = np.full((len(texts), config.bands * config.rows), EMPTY, dtype=np.uint32)
+    for row, text in zip(result, texts, strict=True):
+        _sign(code_points(text), classes, lower, config.shingle, drawn[0] | np.uint64(1), drawn[1], row)
     return result
 
 
-def clusters(signature: np.ndarray, config: MinHashConfig) -> np.ndarray:
-    """For each text the smallest index of its cluster: int64 of shape (texts,).
+@numba.njit(cache=True, nogil=True)
+def _sign(
+    points: Points,
+    classes: NDArray[np.uint8],
+    lower: Points,
+    shingle: int,
+    scale: Hashes,
+    shift: Hashes,
+    signature: Signatures,
+) -> None:
+    """Fill `signature` with the least hash of all shingles under h(x) = (a·x + b mod 2^64) >> 32 with odd a
+    (multiply-shift, Dietzfelbinger et al. 1997)."""
+    words, _, _ = find_words(points, classes, lower)
+    if words.size == 0:
+        return
+    width = min(shingle, words.size)
+    for start in range(words.size - width + 1):
+        value = np.uint64(0)
+        for index in range(start, start + width):
+            value = mix(value + words[index])
+        for slot in range(scale.size):
+            hashed = np.uint32((scale[slot] * value + shift[slot]) >> np.uint64(32))
+            if hashed < signature[slot]:
+                signature[slot] = hashed
+
+
+def clusters(signature: Signatures, config: MinHashConfig) -> NDArray[np.int64]:
+    """For each text the smallest index of its cluster, shape (texts,).
 
     Texts that agree in all rows of a band are candidates; they are joined when their whole signatures agree in at least
     the share given by `threshold`, an unbiased estimate of their Jaccard similarity.
     """
     parents = np.arange(signature.shape[0], dtype=np.int64)
-    least = threshold(config)
+    some = np.flatnonzero((signature != EMPTY).any(axis=1))
+    least = int(np.ceil(threshold(config) * config.bands * config.rows))
     for band in range(config.bands):
-        part = np.ascontiguousarray(signature[:, band * config.rows : (band + 1) * config.rows])
-        keys = part.view(np.dtype((np.void, part.dtype.itemsize * config.rows))).ravel()
+        keys = _band_keys(signature, some, band * config.rows, (band + 1) * config.rows)
         order = np.argsort(keys, kind="stable")
-        same = keys[order][1:] == keys[order][:-1]
-        _join(parents, order, same, signature, least)
+        _join(parents, some[order], keys[order], signature, least, COMPARED)
     return _roots(parents)
 
 
-@numba.njit(cache=True)
-def _root(parents: np.ndarray, node: int) -> int:
+@numba.njit(cache=True, nogil=True)
+def _band_keys(signature: Signatures, documents: NDArray[np.int64], first: int, end: int) -> Hashes:
+    keys = np.zeros(documents.size, dtype=np.uint64)
+    for i in range(documents.size):
+        for slot in range(first, end):
+            keys[i] = mix(keys[i] + np.uint64(signature[documents[i], slot]) + np.uint64(0x9E3779B97F4A7C15))
+    return keys
+
+
+@numba.njit(cache=True, nogil=True)
+def _root(parents: NDArray[np.int64], node: int) -> int:
     while parents[node] != node:
         parents[node] = parents[parents[node]]
         node = parents[node]
     return node
 
 
-@numba.njit(cache=True)
-def _join(parents: np.ndarray, order: np.ndarray, same: np.ndarray, signature: np.ndarray, least: float) -> None:
-    """Join each text with an earlier text of its bucket that it agrees with, trying at most 50 of them."""
+@numba.njit(cache=True, nogil=True)
+def _join(
+    parents: NDArray[np.int64], documents: NDArray[np.int64], keys: Hashes, signature: Signatures, least: int, compared: int
+) -> None:
+    """Join each document with those before it in its bucket (equal keys) whose signature agrees in `least` places."""
     first = 0
-    for position in range(order.size):
-        if position and not same[position - 1]:
-            first = position
-        for other in range(max(first, position - 50), position):
-            a, b = order[position], order[other]
-            root_a, root_b = _root(parents, a), _root(parents, b)
-            if root_a == root_b:
-                continue
-            equal = 0
-            for slot in range(signature.shape[1]):
-                equal += signature[a, slot] == signature[b, slot]
-            if equal >= least * signature.shape[1]:
-                parents[max(root_a, root_b)] = min(root_a, root_b)
+    for i in range(documents.size):
+        if keys[i] != keys[first]:
+            first = i
+        one = documents[i]
+        for j in range(max(first, i - compared), i):
+            root, other = _root(parents, one), _root(parents, documents[j])
+            if root != other and _agreeing(signature, one, documents[j]) >= least:
+                parents[max(root, other)] = min(root, other)
 
 
-@numba.njit(cache=True)
-def _roots(parents: np.ndarray) -> np.ndarray:
-    return np.array([_root(parents, node) for node in range(parents.size)], dtype=np.int64)
+@numba.njit(cache=True, nogil=True)
+def _agreeing(signature: Signatures, one: int, two: int) -> int:
+    count = 0
+    for slot in range(signature.shape[1]):
+        count += signature[one, slot] == signature[two, slot]
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _roots(parents: NDArray[np.int64]) -> NDArray[np.int64]:
+    result = np.empty_like(parents)
+    for node in range(parents.size):
+        result[node] = _root(parents, node)
+    return result

@@ -1,19 +1,18 @@
 """The pictures of curation: what was dropped and why, and how long the documents are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lifecycle.ledger import SourceLedger
 from lifecycle.plots import COLOURS, plot
 
 
-def plot_drops(run_dir: Path, account: SourceLedger) -> None:
+def plot_drops(run_dir: Path, name: str, read: int, dropped: Mapping[str, int]) -> None:
     """Bars of dropped documents by rule, largest first, with their share of what was read."""
-    rules = sorted(account.dropped.items(), key=lambda item: item[1])
-    title = f"{account.source}: {account.kept:,} of {account.read:,} documents kept"
+    rules = sorted(dropped.items(), key=lambda item: (item[1], item[0]))
+    title = f"{name}: {read - sum(dropped.values()):,} of {read:,} documents kept"
     with plot(run_dir, "dropped_by_rule", title, size=(7.0, 1.4 + 0.3 * max(1, len(rules)))) as axes:
         bars = axes.barh([rule for rule, _ in rules], [count for _, count in rules], color=COLOURS[1])
-        axes.bar_label(bars, [f" {count:,} ({count / account.read:.1%})" for _, count in rules], fontsize=8)
+        axes.bar_label(bars, [f" {count:,} ({count / read:.1%})" for _, count in rules], fontsize=8)
         axes.margins(x=0.2)
         axes.set_xlabel("documents dropped")
 

@@ -17,30 +17,38 @@ def as_messages(prompt: str | Sequence[Message]) -> list[dict[str, str]]:
 
 def prompt_ids(tokenizer: Any, prompt: Sequence[Message]) -> list[int]:
     """Token ids of the prompt up to and including the header of the assistant's turn."""
-    rendered = tokenizer.apply_chat_template(as_messages(prompt), add_generation_prompt=True, tokenize=False)
-    return tokenizer(rendered, add_special_tokens=False)["input_ids"]
+    return _encode(tokenizer, _render(tokenizer, as_messages(prompt), add_generation_prompt=True))
 
 
 def pair_ids(tokenizer: Any, prompt: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
     """Token ids of the prompt, and of the answer with the end-of-turn token that closes it.
 
-    What a template writes after the end of the last turn (ChatML: a newline) is not part of the answer: the model
-    is never asked to produce it.
+    The two are encoded apart, so that the answer follows exactly the tokens that generation starts from, even where the
+    tokenizer would merge the last characters of the one with the first of the other. What a template writes after the
+    end of the last turn (ChatML: a newline) is not part of the answer: the model is never asked to produce it.
 
     Raises:
         DataError: the rendered prompt is not the beginning of the rendered conversation, or no end-of-turn token
             closes the answer; the chat template cannot be used for training.
     """
-    start = prompt_ids(tokenizer, prompt)
+    start = _render(tokenizer, as_messages(prompt), add_generation_prompt=True)
     messages = [*as_messages(prompt), {"role": "assistant", "content": answer}]
-    whole = tokenizer(tokenizer.apply_chat_template(messages, tokenize=False), add_special_tokens=False)["input_ids"]
-    if whole[: len(start)] != start:
+    whole = _render(tokenizer, messages, add_generation_prompt=False)
+    if not whole.startswith(start):
         raise DataError(
-            "the chat template renders a prompt differently once an answer follows it "
-            f"({tokenizer.decode(start[-8:])!r} against {tokenizer.decode(whole[len(start) - 8 : len(start)])!r})"
+            f"the chat template renders a prompt differently once an answer follows it ({start[-40:]!r} against "
+            f"{whole[max(0, len(start) - 40) : len(start)]!r})"
         )
-    completion = whole[len(start) :]
+    completion = _encode(tokenizer, whole[len(start) :])
     if tokenizer.eos_token_id not in completion:
         raise DataError(f"the chat template does not close an answer with the end-of-turn token {tokenizer.eos_token!r}")
     last = len(completion) - 1 - completion[::-1].index(tokenizer.eos_token_id)
-    return start, completion[: last + 1]
+    return _encode(tokenizer, start), completion[: last + 1]
+
+
+def _render(tokenizer: Any, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=add_generation_prompt, tokenize=False)
+
+
+def _encode(tokenizer: Any, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -3,6 +3,7 @@
 import logging
 import os
 from datetime import timedelta
+from typing import Any
 
 import deepspeed
 import torch
@@ -29,7 +30,8 @@ def start() -> torch.device:
         # Several threads add up the rows of one embedding gradient in no fixed order otherwise, and a resumed run
         # must repeat the losses of an uninterrupted one bit for bit.
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        settings: Any = torch.utils.deterministic
+        settings.fill_uninitialized_memory = False  # a debugging aid that fills every new tensor
     deepspeed.init_distributed(dist_backend=backend, timeout=COLLECTIVE_TIMEOUT, verbose=False)
     total = sum_over_ranks(device, 1.0)[0]
     if total != world():

@@ -1,7 +1,7 @@
 """The DeepSpeed engine around a model: our AdamW, ZeRO, bf16 with fp32 master weights; never fp16, never a scheduler."""
 
 import logging
-from typing import Any
+from typing import Any, TypeAlias
 
 import deepspeed
 import torch
@@ -11,7 +11,8 @@ from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.loss import WeightedLoss
 from lifecycle.training.model import parameter_groups, training_attention
 
-Engine = deepspeed.DeepSpeedEngine
+Engine: TypeAlias = Any
+"""A `deepspeed.DeepSpeedEngine`; its attributes carry no usable types."""
 
 
 def accumulation_steps(training: CausalTraining) -> int:
@@ -50,6 +51,7 @@ def start_engine(model: PreTrainedModel, training: CausalTraining, device_type: 
     model.set_attn_implementation(training_attention(training.compile, device_type, training.sequence_length))
     module = WeightedLoss(model)
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    engine: Engine
     engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=engine_config(training))
     _restore_buffers(engine.module, buffers)
     if training.compile:

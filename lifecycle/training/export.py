@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import deepspeed
 import numpy as np
@@ -66,7 +67,8 @@ def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     model.eval()
     try:
         hidden = hidden_states(model, batch.ids, batch.positions, batch.segments)
-        return model.get_output_embeddings()(hidden).float()
+        head: Any = model.get_output_embeddings()
+        return head(hidden).float()
     finally:
         model.train(training)
 

@@ -1,5 +1,7 @@
 """Token-weighted cross-entropy over packed documents."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -20,14 +22,15 @@ class WeightedLoss(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        self._vocabulary = model.config.get_text_config().vocab_size
 
     def forward(
         self, ids: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
     ) -> torch.Tensor:
         """sum(weight x cross-entropy) in fp32, a scalar; all inputs are [sequences, sequence_length] as in `Batch`."""
         hidden = hidden_states(self.model, ids, positions, segments).flatten(0, 1)
-        head = self.model.get_output_embeddings()
-        rows = max(1, CHUNK_LOGITS // head.weight.shape[0])
+        head: Any = self.model.get_output_embeddings()
+        rows = max(1, CHUNK_LOGITS // self._vocabulary)
         if len(hidden) <= rows:
             return weighted_cross_entropy(head, hidden, labels.flatten(), weights.flatten())
         total = hidden.new_zeros((), dtype=torch.float32)
@@ -48,8 +51,7 @@ def hidden_states(
     causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
     mask = (segments[:, None, :, None] == segments[:, None, None, :]) & causal
     if model.config._attn_implementation == "eager":
-        dtype = model.get_input_embeddings().weight.dtype
-        mask = torch.where(mask, 0.0, torch.finfo(dtype).min).to(dtype)
+        mask = torch.where(mask, 0.0, torch.finfo(model.dtype).min).to(model.dtype)
     return model.base_model(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False).last_hidden_state
 
 

@@ -44,11 +44,11 @@ def build_model(
         bos_token_id=ids.bos_token_id,
         eos_token_id=ids.eos_token_id,
         pad_token_id=ids.pad_token_id,
-        attn_implementation=ATTENTION,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config).to(dtype)
+        model: Any = LlamaForCausalLM(config)
+    model.to(dtype).set_attn_implementation(ATTENTION)
     model.generation_config = GenerationConfig(
         bos_token_id=ids.bos_token_id, eos_token_id=ends, pad_token_id=ids.pad_token_id, do_sample=False
     )

@@ -103,7 +103,7 @@ class Watch(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         values: dict[str, Any] = {
-            RENAMED.get(name, name): float(value) for name, value in logs.items() if isinstance(value, (int, float))
+            str(RENAMED.get(name, name)): float(value) for name, value in logs.items() if isinstance(value, (int, float))
         }
         broken = {name: value for name, value in values.items() if not math.isfinite(value)}
         if broken:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import RECIPE, Home, make_home
+from tests.graph_home import RECIPE, Home, make_home
 
 
 @pytest.fixture(scope="module")

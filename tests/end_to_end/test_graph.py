@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.stages import STAGES
-from tests.end_to_end.conftest import Home, make_home
+from tests.graph_home import Home, make_home
 
 pytestmark = pytest.mark.slow
 

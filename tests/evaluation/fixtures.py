@@ -40,9 +40,7 @@ def heldout_directory(directory: Path, items: int = 12, documents: int = 6) -> P
     write_items(
         directory / "items" / "first_word_match.jsonl",
         [
-            EvaluationItem(
-                id=f"f{i}", task="first_word_match", prompt=f"Repeat the first word.\n\n{word} of it", target=word
-            )
+            EvaluationItem(id=f"f{i}", task="first_word_match", prompt=f"Repeat the word.\n\n{word} of it", target=word)
             for i, word in enumerate(WORDS[:items])
         ],
     )

@@ -82,6 +82,14 @@ def test_the_answer_ends_with_the_end_of_turn_and_nothing_after(loaded):
     assert tokenizer.decode(answer) == "Yes.<|im_end|>"
 
 
+def test_an_answer_that_begins_with_white_space_still_follows_the_prompt_of_generation(loaded):
+    """The tokenizer may merge the newline of the header with the spaces behind it; that pair was refused once."""
+    _, tokenizer = loaded
+    start, answer = pair_ids(tokenizer, PROMPTS[0], "\n    indented")
+    assert start == prompt_ids(tokenizer, PROMPTS[0])
+    assert tokenizer.decode(answer) == "\n    indented<|im_end|>"
+
+
 def test_a_template_that_rewrites_the_prompt_is_refused(loaded):
     tokenizer = AutoTokenizer.from_pretrained(loaded[1].name_or_path)
     tokenizer.chat_template = "{% if add_generation_prompt %}A{% else %}B{% endif %}"

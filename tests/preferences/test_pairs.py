@@ -35,7 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, model_directory: Path):
     """A whole build, with one conversation for each rule."""
     root = tmp_path_factory.mktemp("pairs")
     heldout = heldout_directory(root / "heldout")
-    asked = "Repeat the first word.\n\npath of it"
+    asked = "Repeat the word.\n\npath of it"
     conversations = [conversation(i, f"What does number {i} do?") for i in range(40)]
     conversations += [
         conversation(100, "Held out by group?", group="held/out.py"),
@@ -141,7 +141,7 @@ def test_split_is_disjoint_and_complete(prompts: list[int], share: float, seed: 
                 "Return the path of a file of a file of a file of a file",
                 "path file a of the return file of a file of a file of a",
             ],
-            "near",
+            "near_identical",
         ),
     ],
 )
@@ -156,7 +156,7 @@ def test_each_outcome_has_its_rule(answers: list[str], rule: str | None):
         assert (pairs[0].chosen, pairs[0].rejected) == (answers[0], answers[1])
     else:
         assert not pairs
-        assert next(iter(closed.dropped)).startswith(rule)
+        assert closed.dropped == {rule: 1}
 
 
 def test_nothing_to_pair_is_one_clear_error(tmp_path: Path, model_directory: Path):

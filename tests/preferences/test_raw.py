@@ -77,8 +77,14 @@ def test_a_path_that_matches_nothing(tmp_path: Path):
 def document(number: int, module: str, text: str) -> dict:
     meta = {"module": module, "qualname": f"f{number}", "kind": "function", "signature": "(a)", "deprecated": False}
     return {
-        "id": f"doc{number}", "text": text, "source": "docs", "url": None, "lang": "en", "group": module, "meta": json.dumps(meta),
-    }  # fmt: skip
+        "id": f"doc{number}",
+        "text": text,
+        "source": "docs",
+        "url": None,
+        "lang": "en",
+        "group": module,
+        "meta": json.dumps(meta),
+    }
 
 
 def corpus(root: Path, documents: list[dict]) -> Path:

@@ -68,7 +68,7 @@ def test_it_learns_the_preference_and_exports_a_usable_model(finished: TrainingJ
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_run_continues_with_the_same_losses(tmp_path: Path, model_directory, pairs, finished, how):
-    """Killed at some step after 5, between checkpoints (every 4): the steps after it, and the weights, must equal an undisturbed run's."""
+    """Killed between two checkpoints: the steps that follow, and the weights, equal an undisturbed run's."""
     which = job(tmp_path, model_directory, pairs)
     process = start(which)
     wait_for_step(which, process, 5)

@@ -1,4 +1,4 @@
-"""One finished run of the tiny recipe, shared by every test that looks at its results."""
+"""A home directory in which the tests run the whole graph of the tiny recipe."""
 
 import json
 import os
@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "tests" / "recipes" / "tiny.yaml"
 
 SENTENCES = (
@@ -71,12 +69,3 @@ def make_home(path: Path) -> Home:
         "COLUMNS": "160",
     }
     return Home(path, environment)
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home in which `lifecycle run` has ended well once."""
-    home = make_home(tmp_path_factory.mktemp("finished"))
-    done = home.run("run")
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
-    return home

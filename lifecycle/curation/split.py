@@ -1,0 +1,11 @@
+"""The held-out split: decided by name before anything is trained, whole groups at a time."""
+
+import hashlib
+
+from lifecycle.recipe.corpora import HeldoutConfig
+
+
+def is_heldout(group: str, config: HeldoutConfig) -> bool:
+    """Whether a group of documents is set aside: a hash of (seed, group) against the share, whatever else exists."""
+    value = int.from_bytes(hashlib.sha256(f"{config.seed}\n{group}".encode()).digest()[:8], "big")
+    return value < config.share * 2**64

@@ -1,0 +1,79 @@
+"""MinHash: the probability curve, and what is joined."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lifecycle.curation.minhash import clusters, signatures, threshold
+from lifecycle.recipe.corpora import MinHashConfig
+
+CONFIG = MinHashConfig()
+VOCABULARY = [f"word{number}" for number in range(5000)]
+HAN = [chr(point) for point in range(0x4E00, 0x4E00 + 3000)]
+
+
+def random_text(seed: int, size: int = 200, chinese: bool = False) -> str:
+    draw = random.Random(seed)
+    return ("" if chinese else " ").join(draw.choices(HAN if chinese else VOCABULARY, k=size))
+
+
+def pair_of_similarity(similarity: float, seed: int) -> tuple[str, str]:
+    """Two texts whose sets of words have this Jaccard similarity; for shingles of one word."""
+    words = random.Random(seed).sample(VOCABULARY, 400)
+    shared = round(400 * similarity)
+    own = (400 - shared) // 2
+    return " ".join(words[: shared + own]), " ".join(words[:shared] + words[shared + own : shared + 2 * own])
+
+
+@pytest.mark.parametrize("similarity", [0.0, 0.3, 0.5, 0.8, 1.0])
+def test_equal_places_estimate_the_jaccard_similarity(similarity: float) -> None:
+    config = MinHashConfig(shingle=1, bands=32, rows=8)
+    one, two = signatures(pair_of_similarity(similarity, seed=4), config)
+    assert np.mean(one == two) == pytest.approx(similarity, abs=0.1)  # three standard errors of 256 places
+
+
+@pytest.mark.parametrize(("similarity", "low", "high"), [(0.4, 0.0, 0.1), (0.95, 0.97, 1.0)])
+def test_pairs_meet_as_the_curve_says(similarity: float, low: float, high: float) -> None:
+    """1 - (1 - s^rows)^bands is 0.01 at s = 0.4, and 1.00 at 0.95."""
+    met = 0
+    for seed in range(60):
+        config = MinHashConfig(shingle=1, seed=seed)
+        cluster = clusters(signatures(pair_of_similarity(similarity, seed), config), config)
+        met += cluster[0] == cluster[1]
+    assert low <= met / 60 <= high
+    assert 0.7 < threshold(CONFIG) < 0.75
+
+
+@pytest.mark.parametrize("chinese", [False, True])
+def test_unrelated_texts_are_never_joined_and_near_copies_always(chinese: bool) -> None:
+    unrelated = [random_text(seed, chinese=chinese) for seed in range(300)]
+    changed = [text.replace(text.split()[50] if not chinese else text[50], "X", 1) for text in unrelated[:100]]
+    cluster = clusters(signatures(unrelated + changed, CONFIG), CONFIG)
+    assert list(cluster[:300]) == list(range(300))
+    assert np.mean(cluster[300:] == np.arange(100)) > 0.98
+
+
+def test_texts_without_words_and_short_texts() -> None:
+    """Wordless texts all have the same empty set of shingles; that does not make them copies of each other."""
+    texts = ["...", "!!!", "", "one", "One", "two words", "TWO, words!", "你好", "你 好", "你们"]
+    assert list(clusters(signatures(texts, CONFIG), CONFIG)) == [0, 1, 2, 3, 3, 5, 5, 7, 7, 9]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=25), st.randoms())
+def test_clusters_do_not_depend_on_order(seeds: list[int], draw: random.Random) -> None:
+    texts = [random_text(seed, 40) + (" tail" if number % 2 else "") for number, seed in enumerate(seeds)]
+    order = list(range(len(texts)))
+    draw.shuffle(order)
+    straight = clusters(signatures(texts, CONFIG), CONFIG)
+    shuffled = clusters(signatures([texts[i] for i in order], CONFIG), CONFIG)
+    together = {(i, j) for i in order for j in order if straight[i] == straight[j]}
+    assert together == {(order[a], order[b]) for a in range(len(order)) for b in range(len(order)) if shuffled[a] == shuffled[b]}
+
+
+def test_a_bucket_of_many_copies_is_one_cluster() -> None:
+    cluster = clusters(signatures([random_text(1)] * 3000, CONFIG), CONFIG)
+    assert set(cluster.tolist()) == {0}
