@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.policy import EVALUATION, stage_asset
+from assets.policy import ANY, EVALUATION, stage_asset
 from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
@@ -158,7 +158,7 @@ def eval_report(
     owners=[RECIPE.owner],
     code_version="1",
     io_manager_key="artifacts",
-    dagster_type=dg.Any,
+    dagster_type=ANY,
 )
 def champion(
     context: dg.AssetExecutionContext, runner: StageRunner, eval_report: Artifact, dpo_model: Artifact

@@ -16,6 +16,9 @@ PREFERENCES = "5_preferences"
 EVALUATION = "6_evaluation"
 """Group names sort in the order of the life, which is how the Dagster UI lists them."""
 
+ANY = dg.PythonObjectDagsterType(object, "ArtifactReference")
+"""Without it Dagster takes the annotation `MaterializeResult` to mean that an asset passes nothing on."""
+
 ACCELERATOR_POOL = "accelerator"
 """Stages that want the GPUs (on a laptop: all cores) run one at a time."""
 
@@ -38,5 +41,5 @@ def stage_asset(
         pool=ACCELERATOR_POOL if accelerator else None,
         check_specs=list(checks) if checks else None,
         io_manager_key="artifacts",
-        dagster_type=dg.Any,
+        dagster_type=ANY,
     )

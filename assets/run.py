@@ -79,7 +79,7 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str
 def _outcomes(result: dg.ExecuteInProcessResult, partition: str | None) -> Iterator[AssetOutcome]:
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
-        metadata = {key: value.value for key, value in materialization.metadata.items()}
+        metadata: dict[str, Any] = {key: value.value for key, value in materialization.metadata.items()}
         name = materialization.asset_key.path[-1]
         yield AssetOutcome(
             name=f"{name}/{partition}" if partition else name,
@@ -97,8 +97,10 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
             error = event.step_failure_data.error
             while error and error.cause:
                 error = error.cause
-            message = error.message.strip() if error else "unknown error"
-            return f"{(event.step_key or '').split('__')[-1]} failed: {message}"
+            asset = (event.step_key or "").split("__")[-1]
+            if error and error.cls_name == "DagsterExecutionInterruptedError":
+                return f"interrupted during {asset}; what is finished is kept: the same command continues"
+            return f"{asset} failed: {error.message.strip() if error else 'unknown error'}"
     return "the run failed before any step started; see the Dagster UI"
 
 

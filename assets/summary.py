@@ -75,7 +75,9 @@ def _made(facts: dict[str, Any]) -> str:
 
 
 def _figure(value: Any) -> str:
-    return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return f"{value / 1e6:,.1f} M" if value >= 1_000_000 else f"{value:,}"
 
 
 def score_table(report: dict[str, Any]) -> Table:
@@ -86,7 +88,7 @@ def score_table(report: dict[str, Any]) -> Table:
     for row in report["rows"]:
         cells = [_with_interval(row["values"].get(model)) for model in ("base", "sft", "dpo")]
         chance = f" (chance {row['chance']:.3f})" if row["chance"] else ""
-        verdicts = "; ".join(f"{model}: {verdict}" for model, verdict in row["verdicts"].items())
+        verdicts = ", ".join(f"{model} {verdict.split(' (')[0]}" for model, verdict in row["verdicts"].items())
         table.add_row(row["metric"] + chance, *cells, verdicts)
     base = report["summary"]["base"]
     table.caption = (
@@ -102,7 +104,7 @@ def _with_interval(entry: dict[str, Any] | None) -> str:
     if not entry["interval"]:
         return f"{entry['value']:.3f}"
     low, high = entry["interval"]
-    return f"{entry['value']:.3f} ({low:.3f} to {high:.3f})"
+    return f"{entry['value']:.3f} ({low:.3f}–{high:.3f})"
 
 
 def ledger_table(ledger: dict[str, Any]) -> Table:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From raw text to an aligned, evaluated, registered language model.",
 )
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", 140)))
+"""Into a file or a pipe, tables are as wide as they need to be."""
 
 
 def tracking_uri(home: Path, override: str | None) -> str:

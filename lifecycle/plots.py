@@ -17,6 +17,7 @@ def plot(run_dir: Path, name: str, title: str, size: tuple[float, float] = (7.0,
     import matplotlib
 
     matplotlib.use("Agg")
+    from cycler import cycler
     from matplotlib import pyplot
 
     with pyplot.rc_context(
@@ -27,7 +28,7 @@ def plot(run_dir: Path, name: str, title: str, size: tuple[float, float] = (7.0,
             "axes.grid": True,
             "grid.alpha": 0.25,
             "axes.axisbelow": True,
-            "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+            "axes.prop_cycle": cycler(color=COLOURS),
             "font.family": ["DejaVu Sans", "Noto Sans CJK SC", "sans-serif"],
         }
     ):

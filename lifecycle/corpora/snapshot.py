@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 from lifecycle.corpora.packages import python_files
 from lifecycle.corpora.paths import expand
@@ -33,13 +32,6 @@ class Snapshot(Section):
     def bytes(self) -> int:
         """Size of all files."""
         return sum(file.size for file in self.files)
-
-
-class FileSource(Protocol):
-    """A recipe entry that names files."""
-
-    name: str
-    path: str
 
 
 def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles) -> Snapshot:

@@ -43,7 +43,7 @@ class TextSource(SourceBase):
     path: str
     """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
     document: Literal["file", "line", "paragraph"] = "file"
-    """What one document is."""
+    """What one document is. Lines are held out one by one, paragraphs in blocks of 50, files whole."""
 
 
 class JsonlSource(SourceBase):
@@ -80,16 +80,20 @@ class QualityThresholds(Section):
     max_symbol_share: float = Field(default=0.35, ge=0, le=1)
     """Share of characters that are neither letters, digits nor white space."""
     max_digit_share: float = Field(default=0.3, ge=0, le=1)
+    """Digits over characters that are not white space."""
     min_letter_share: float = Field(default=0.4, ge=0, le=1)
     """Letters of any script, over characters that are not white space."""
     max_duplicate_line_share: float = Field(default=0.3, ge=0, le=1)
     """Characters in repeated lines over all characters (Gopher, Rae et al. 2021)."""
     max_top_ngram_share: float = Field(default=0.2, ge=0, le=1)
-    """Characters covered by the most frequent word 2-gram (Gopher, Rae et al. 2021)."""
+    """Characters covered by the most frequent word 2-gram that occurs four times or more (Gopher, Rae et al. 2021)."""
 
 
 class MinHashConfig(Section):
-    """Near-duplicate detection (Broder 1997); two documents of Jaccard similarity s meet with 1-(1-s^rows)^bands."""
+    """Near-duplicate detection (Broder 1997); two documents of Jaccard similarity s meet with 1-(1-s^rows)^bands.
+
+    Those that meet are duplicates where their signatures agree in at least (1/bands)^(1/rows) of all places.
+    """
 
     shingle: int = Field(default=5, gt=0)
     """Words per shingle; in Han text each character is a word."""
@@ -114,6 +118,7 @@ class CurationConfig(Section):
     languages: tuple[str, ...] = ("en", "zh")
     """Documents in any other language are dropped."""
     min_language_score: float = Field(default=0.3, ge=0, le=1)
+    """Below this certainty (code, tables, short text) a document is taken to be in its source's language."""
     quality: QualityThresholds = QualityThresholds()
     minhash: MinHashConfig = MinHashConfig()
     heldout: HeldoutConfig = HeldoutConfig()

@@ -87,16 +87,23 @@ class PackedDocuments:
 
 @dataclass(frozen=True)
 class SampleOrder:
-    """Which sequences each rank sees: one permutation of all sequences per epoch, read in global batches."""
+    """Which sequences each rank sees: all sequences once per epoch, in global batches.
+
+    With `shuffle`, each epoch is a permutation of its own. Without, every epoch goes through the memmap from front to
+    back: its documents were shuffled when it was written, and random reads over a file larger than memory are slow.
+    """
 
     sequences: int
     global_batch: int
     seed: int
+    shuffle: bool
 
     def global_step(self, step: int) -> np.ndarray:
         """The sequence numbers of step `step` (0-based) [global_batch]."""
         numbers = np.arange(step * self.global_batch, (step + 1) * self.global_batch)
         epochs, places = np.divmod(numbers, self.sequences)
+        if not self.shuffle:
+            return places
         parts = [_permutation(self.sequences, self.seed, int(e))[places[epochs == e]] for e in np.unique(epochs)]
         return np.concatenate(parts)
 

@@ -72,7 +72,7 @@ def _run(
         training=training,
         engine=start_engine(model, training, device.type),
         data=data,
-        order=SampleOrder(data.sequences, training.global_batch, training.seed),
+        order=SampleOrder(data.sequences, training.global_batch, training.seed, shuffle=config.kind == "sft"),
         device=device,
         checkpoints=Checkpoints(run_dir, training.keep_checkpoints),
         identity=checkpoint_identity(job, config),

@@ -79,6 +79,14 @@ def test_every_documented_object_is_a_document(package: str, tmp_path: Path) -> 
     assert package not in sys.modules
 
 
+def test_lone_surrogates_become_replacement_characters(package: str, tmp_path: Path) -> None:
+    """Source code may name them by escape; no UTF-8 file can hold them."""
+    (tmp_path / package / "__init__.py").write_text('"""Half \\ud800 a pair, and a whole one \\ud83d\\ude00."""\n')
+    documents, account = read(tmp_path / "read", kind="python_docs", packages=[package], tolerance=0.5)
+    assert documents[0]["text"] == "Half \ufffd a pair, and a whole one \U0001f600."
+    assert account.changed == {"lone_surrogates": 1}
+
+
 def test_ids_survive_an_edit_above(package: str, tmp_path: Path) -> None:
     """Ids once held line numbers: a new comment on top of a file gave every document below it another id."""
     before, _ = read(tmp_path / "1", kind="python_docs", packages=[package], tolerance=0.5)

@@ -71,7 +71,9 @@ def test_clusters_do_not_depend_on_order(seeds: list[int], draw: random.Random) 
     straight = clusters(signatures(texts, CONFIG), CONFIG)
     shuffled = clusters(signatures([texts[i] for i in order], CONFIG), CONFIG)
     together = {(i, j) for i in order for j in order if straight[i] == straight[j]}
-    assert together == {(order[a], order[b]) for a in range(len(order)) for b in range(len(order)) if shuffled[a] == shuffled[b]}
+    assert together == {
+        (order[a], order[b]) for a in range(len(order)) for b in range(len(order)) if shuffled[a] == shuffled[b]
+    }
 
 
 def test_a_bucket_of_many_copies_is_one_cluster() -> None:

@@ -55,7 +55,11 @@ def test_markdown_latex_code_and_chinese_punctuation_survive(text: str) -> None:
         ("中文行\n\u00c3\u00a9t\u00c3\u00a9", "中文行\nété", "mojibake"),
         ("e\u0301", "é", "canonical_form"),
         ("one\r\ntwo\rthree\u2028four\x0cfive", "one\ntwo\nthree\nfour\nfive", "control_characters"),
-        ("zero\u200bwidth\ufeff, soft\u00adhyphen, bell\x07, \x9bC1", "zerowidth, softhyphen, bell, C1", "control_characters"),
+        (
+            "zero\u200bwidth\ufeff, soft\u00adhyphen, bell\x07, \x9bC1",
+            "zerowidth, softhyphen, bell, C1",
+            "control_characters",
+        ),
         ("ＡＢｃ１２３＋％，全角。", "ABc123+%，全角。", "full_width"),
         ("a\u00a0b\u3000c  \n\n\n\n\n\nd\t\n", "a b c\n\n\nd", "white_space"),
     ],

@@ -14,7 +14,13 @@ ENGLISH = (
     "Return the number of elements that the container holds. The count is computed when it is asked for, so that a caller "
     "who needs it often should keep it; changing the container afterwards does not change a number kept before."
 )
-CHINESE = "深度学习是机器学习的一个分支，它使用多层神经网络来学习数据的表示。近年来，深度学习在图像识别和自然语言处理等领域取得了很大进展，改变了许多行业的面貌。"
+CHINESE = (
+    "深度学习是机器学习的一个分支，它使用多层神经网络来学习数据的表示。"
+    "近年来，深度学习在图像识别和自然语言处理等领域取得了很大进展，改变了许多行业的面貌。"
+)
+RIGHTS = "All rights reserved by the owner."
+FRENCH = "Cette fonction renvoie le nombre d'éléments que contient la liste, et lève une erreur quand elle est vide."
+GERMAN = "Die Funktion gibt die Anzahl der Elemente zurück, die in der Liste enthalten sind, oder einen Fehler."
 
 
 def test_the_word_rule() -> None:
@@ -59,7 +65,10 @@ def test_statistics_by_hand() -> None:
         (ENGLISH[:60] + "=-+*|/" * 30, "symbols"),
         ("Revision f5bac2c36fad of 2021-01-13 10:48:24.022054, then 2022-03-25 10:28:53.372766", "digits"),
         ("[" * 3 + " . " * 100, "few_letters"),
-        ("\n".join([ENGLISH[:70], "All rights reserved by the owner."] + ["All rights reserved by the owner."] * 9), "duplicate_lines"),
+        (
+            "\n".join([ENGLISH[:70], *[RIGHTS] * 10]),
+            "duplicate_lines",
+        ),
         ("Cheap watches here. " + "buy now, buy now and " * 12, "repeated_bigram"),
         ("澳门赌场" * 40, "repeated_bigram"),
     ],
@@ -78,7 +87,8 @@ def test_every_rule_says_what_it_means() -> None:
     [
         "Serialize non tensor data into binary string, tensor data into\ntensor table",
         "Create a frozen n-dimensional uniform direction distribution.\n\nSee `uniform_direction` for more information.",
-        "Register all periodic tasks with the given huey instance.\n\nArgs:\n    huey_instance: The huey instance to register tasks with.",
+        "Register all periodic tasks with the given huey instance.\n\n"
+        "Args:\n    huey_instance: The huey instance to register tasks with.",
     ],
 )
 def test_short_texts_may_name_their_subject_twice(text: str) -> None:
@@ -93,8 +103,16 @@ def test_short_texts_may_name_their_subject_twice(text: str) -> None:
         (CHINESE, "en", "zh"),
         ("電腦軟體的發展與應用，改變了許多行業的面貌。", "en", "zh"),
         ("使用 `pip install torch` 安装 PyTorch，然后 import torch 即可。See https://pytorch.org/docs", "en", "zh"),
-        ("Cette fonction renvoie le nombre d'éléments que contient la liste, et lève une erreur quand elle est vide.", "en", "fr"),
-        ("Die Funktion gibt die Anzahl der Elemente zurück, die in der Liste enthalten sind, oder einen Fehler.", "en", "de"),
+        (
+            "Cette fonction renvoie le nombre d'éléments que contient la liste, et lève une erreur quand elle est vide.",
+            "en",
+            "fr",
+        ),
+        (
+            "Die Funktion gibt die Anzahl der Elemente zurück, die in der Liste enthalten sind, oder einen Fehler.",
+            "en",
+            "de",
+        ),
         ("これは日本語で書かれた文章であり、漢字とかなが混ざっています。言語の判定を試すために使います。" * 3, "zh", "ja"),
         ("이 문장은 한국어로 쓰여 있으며 언어 판별을 시험하기 위해 사용됩니다. " * 5, "en", "ko"),
         ("x = foo(bar)", "en", "en"),

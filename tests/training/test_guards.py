@@ -47,7 +47,7 @@ def run(tmp_path: Path, device: torch.device, sft_memmap: Path, tokenizer: Path)
         training=training,
         engine=start_engine(model, training, device.type),
         data=data,
-        order=SampleOrder(data.sequences, training.global_batch, training.seed),
+        order=SampleOrder(data.sequences, training.global_batch, training.seed, shuffle=True),
         device=device,
         checkpoints=Checkpoints(tmp_path / "run", 2),
         identity={},
