@@ -11,6 +11,9 @@ from lifecycle.errors import DataError
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.tokens.packing import pack_best_fit, pack_fill
 
+BLOCK = 8192
+"""Sequences that are read in mixed order: 64 MB of tokens at 4,096 positions."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -89,23 +92,27 @@ class PackedDocuments:
 class SampleOrder:
     """Which sequences each rank sees: all sequences once per epoch, in global batches.
 
-    With `shuffle`, each epoch is a permutation of its own. Without, every epoch goes through the memmap from front to
-    back: its documents were shuffled when it was written, and random reads over a file larger than memory are slow.
+    The memmap is read from front to back in blocks of `block` sequences, each block in an order of its own. Random reads
+    over a file larger than memory are slow; a strictly sequential order would fill whole batches with one long document.
     """
 
     sequences: int
     global_batch: int
     seed: int
-    shuffle: bool
+    block: int
 
     def global_step(self, step: int) -> np.ndarray:
         """The sequence numbers of step `step` (0-based) [global_batch]."""
         numbers = np.arange(step * self.global_batch, (step + 1) * self.global_batch)
         epochs, places = np.divmod(numbers, self.sequences)
-        if not self.shuffle:
-            return places
-        parts = [_permutation(self.sequences, self.seed, int(e))[places[epochs == e]] for e in np.unique(epochs)]
-        return np.concatenate(parts)
+        blocks, offsets = np.divmod(places, self.block)
+        result = np.empty_like(numbers)
+        for epoch, block in np.unique(np.stack([epochs, blocks], 1), axis=0).tolist():
+            chosen = (epochs == epoch) & (blocks == block)
+            first = block * self.block
+            order = _permutation(min(self.block, self.sequences - first), self.seed, epoch, block)
+            result[chosen] = first + order[offsets[chosen]]
+        return result
 
     def micro_batch(self, step: int, micro_step: int, rank: int, world: int, size: int) -> np.ndarray:
         """The sequence numbers of one forward pass on one rank [size]."""
@@ -113,6 +120,7 @@ class SampleOrder:
         return self.global_step(step)[start : start + size]
 
 
-@lru_cache(maxsize=2)
-def _permutation(sequences: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], dtype=np.uint64))).permutation(sequences)
+@lru_cache(maxsize=4)
+def _permutation(size: int, seed: int, epoch: int, block: int) -> np.ndarray:
+    key = np.array([seed, (epoch << 32) | block], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).permutation(size)

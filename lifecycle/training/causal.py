@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
 from lifecycle.tokens.memmap import TokenMemmap
-from lifecycle.training.batches import PackedDocuments, SampleOrder
+from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.checkpoints import Checkpoints
 from lifecycle.training.config import CausalJobConfig, checkpoint_identity, read_config
 from lifecycle.training.distributed import rank, start, world
@@ -72,7 +72,7 @@ def _run(
         training=training,
         engine=start_engine(model, training, device.type),
         data=data,
-        order=SampleOrder(data.sequences, training.global_batch, training.seed, shuffle=config.kind == "sft"),
+        order=SampleOrder(data.sequences, training.global_batch, training.seed, BLOCK),
         device=device,
         checkpoints=Checkpoints(run_dir, training.keep_checkpoints),
         identity=checkpoint_identity(job, config),

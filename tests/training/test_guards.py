@@ -11,7 +11,7 @@ from torch import distributed
 from lifecycle.errors import DataError
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training import guards
-from lifecycle.training.batches import PackedDocuments, SampleOrder
+from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.checkpoints import Checkpoints
 from lifecycle.training.config import read_config
 from lifecycle.training.distributed import start
@@ -47,7 +47,7 @@ def run(tmp_path: Path, device: torch.device, sft_memmap: Path, tokenizer: Path)
         training=training,
         engine=start_engine(model, training, device.type),
         data=data,
-        order=SampleOrder(data.sequences, training.global_batch, training.seed, shuffle=True),
+        order=SampleOrder(data.sequences, training.global_batch, training.seed, BLOCK),
         device=device,
         checkpoints=Checkpoints(tmp_path / "run", 2),
         identity={},

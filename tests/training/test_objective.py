@@ -10,7 +10,7 @@ from torch.nn import functional
 from lifecycle.recipe.training import Optimization
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training import loss as loss_module
-from lifecycle.training.batches import PackedDocuments, SampleOrder
+from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.journal import read_metrics
 from lifecycle.training.loss import WeightedLoss, engine_scale
 from lifecycle.training.model import build_model, load_model, parameter_groups
@@ -49,7 +49,7 @@ def test_packed_documents_do_not_see_each_other(model: Any, sft_memmap: Path, at
     """With a cache or an all-ones mask transformers lets packed documents leak into each other, silently."""
     memmap = TokenMemmap(sft_memmap)
     data = PackedDocuments(memmap, 64, "sft")
-    sequences = SampleOrder(data.sequences, 8, seed=3, shuffle=True).global_step(0)
+    sequences = SampleOrder(data.sequences, 8, seed=3, block=BLOCK).global_step(0)
     documents = data.documents(sequences)
     assert len(documents) > 8, "the test needs sequences of several documents"
     model.set_attn_implementation(attention)
@@ -95,7 +95,7 @@ def plain_training(memmap: TokenMemmap, tokenizer: Path, settings: dict[str, Any
     model = build_model(tiny.ARCHITECTURE, tiny.VOCAB, torch.float32, 0, tokenizer)
     optimization = Optimization(**settings["optimization"])
     data = PackedDocuments(memmap, 64, "sft")
-    order = SampleOrder(data.sequences, settings["global_batch"], 0, shuffle=True)
+    order = SampleOrder(data.sequences, settings["global_batch"], 0, BLOCK)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, optimization.weight_decay), betas=(optimization.beta1, optimization.beta2)
     )
