@@ -15,6 +15,7 @@ from typing import Any
 
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import CorruptArtifactError, LifecycleError
+from lifecycle.files import fsync, write_atomically
 from lifecycle.locks import StoreLock
 from lifecycle.manifest import MANIFEST, FileEntry, InputReference, Manifest, content_digest, read_manifest, scan
 from lifecycle.recipe.base import Section
@@ -189,10 +190,10 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         (out / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         for path in out.rglob("*"):
-            _fsync(path)
-        _fsync(out)
+            fsync(path)
+        fsync(out)
         os.rename(out, target)
-        _fsync(target.parent)
+        fsync(target.parent)
         self._remember(target, manifest)
 
     def _verify(self, directory: Path, manifest: Manifest) -> None:
@@ -215,11 +216,8 @@ class Store:
             self._remember(directory, manifest)
 
     def _remember(self, directory: Path, manifest: Manifest) -> None:
-        path = self._stats_path(manifest.fingerprint)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({e.path: _stat(directory / e.path) for e in manifest.files}), encoding="utf-8")
-        os.replace(temporary, path)
+        stats = {entry.path: _stat(directory / entry.path) for entry in manifest.files}
+        write_atomically(self._stats_path(manifest.fingerprint), json.dumps(stats))
 
     def _stats_path(self, fingerprint: str) -> Path:
         return self.root / ".verified" / f"{fingerprint}.json"
@@ -235,11 +233,3 @@ def _read_stats(path: Path) -> dict[str, list[int]]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

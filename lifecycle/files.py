@@ -1,4 +1,4 @@
-"""Small files replaced in one step."""
+"""Writing that survives a crash."""
 
 import os
 from pathlib import Path
@@ -10,3 +10,12 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
+
+
+def fsync(path: Path) -> None:
+    """Wait until a file's content, or a directory's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

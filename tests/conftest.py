@@ -1,8 +1,31 @@
 """Fixtures that several rooms share."""
 
+from pathlib import Path
+
 import pytest
 
+from lifecycle.recipe.training import TokenizerConfig
 from tests.graph_home import Home, make_home
+
+SMALL_VOCABULARY = 1024
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small corpus in both languages, as the stage `corpus` writes it."""
+    from tests.tokens.small_corpus import write_corpus
+
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small tokenizer trained on it."""
+    from lifecycle.tokens.tokenizer import train_tokenizer
+
+    out = tmp_path_factory.mktemp("tokenizer")
+    train_tokenizer(corpus, TokenizerConfig(vocab_size=SMALL_VOCABULARY), out, tmp_path_factory.mktemp("run"))
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from lifecycle.digests import digest_file
 from lifecycle.errors import CorruptArtifactError
+from lifecycle.files import fsync
 from lifecycle.recipe.base import Section
 from lifecycle.training.exits import ConfigurationError
 
@@ -65,15 +66,15 @@ class Checkpoints:
         directory = self.temporary(step)
         files = sorted(path for path in directory.rglob("*") if path.is_file())
         for path in files:
-            _fsync(path)
+            fsync(path)
         digests = {path.relative_to(directory).as_posix(): digest_file(path) for path in files}
         manifest = CheckpointManifest(step=step, identity=identity, tokens=tokens, seconds=seconds, files=digests)
         (directory / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-        _fsync(directory / MANIFEST)
+        fsync(directory / MANIFEST)
         if self.path(step).exists():
             shutil.rmtree(self.path(step))
         os.rename(directory, self.path(step))
-        _fsync(self._root)
+        fsync(self._root)
         for old in self.steps()[: -self._keep]:
             shutil.rmtree(self.path(old))
 
@@ -138,11 +139,3 @@ def _refuse_difference(path: Path, found: dict[str, Any], wanted: dict[str, Any]
             f"{path}: this checkpoint cannot be continued: {'; '.join(differences)}. "
             "Use the setting it was made with, or remove the run's checkpoints directory to start again"
         )
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

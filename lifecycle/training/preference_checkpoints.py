@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from lifecycle.digests import digest_file
+from lifecycle.files import fsync
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ def seal(checkpoint: Path, fingerprint: str, world_size: int) -> None:
     """Record the files of a checkpoint, with their hashes, in `complete.json`, written last and flushed to disk."""
     paths = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != COMPLETE)
     for path in paths:
-        _flush(path)
+        fsync(path)
     record = {
         "fingerprint": fingerprint,
         "world_size": world_size,
@@ -26,9 +27,9 @@ def seal(checkpoint: Path, fingerprint: str, world_size: int) -> None:
     }
     temporary = checkpoint / f"{COMPLETE}.tmp"
     temporary.write_bytes(orjson.dumps(record))
-    _flush(temporary)
+    fsync(temporary)
     os.replace(temporary, checkpoint / COMPLETE)
-    _flush(checkpoint)
+    fsync(checkpoint)
 
 
 def latest(directory: Path, fingerprint: str, world_size: int) -> Path | None:
@@ -67,11 +68,3 @@ def _problem(checkpoint: Path, fingerprint: str, world_size: int) -> str | None:
         if not path.exists() or digest_file(path) != digest:
             return f"{name} is missing or damaged"
     return None
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
