@@ -29,8 +29,8 @@ def run(recipe: RecipeOption = DEFAULT_RECIPE, home: HomeOption = Path(".lifecyc
     write_atomically(path, json.dumps(summary, indent=1, ensure_ascii=False))
     for table in (asset_table(outcomes), ledger_table(summary["ledger"]), score_table(figures)):
         console.print(table)
-    console.print(f"{seconds:.0f} seconds. Numbers: {path}", highlight=False)
-    console.print(f"Report: {report / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"{seconds:.0f} seconds. Numbers: {path}", highlight=False, markup=False)
+    console.print(f"Report: {report / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
     console.print("Dagster UI: [bold]make ui[/bold], then http://127.0.0.1:3000", highlight=False)
     console.print("MLflow UI:  [bold]make ui[/bold], then http://127.0.0.1:5000", highlight=False)
 

@@ -32,7 +32,7 @@ class _StepFormatter(logging.Formatter):
     description="One line per message: time, asset, message.",
 )
 def console(init_context: dg.InitLoggerContext) -> logging.Logger:
-    """A logger that prints `time  asset  message` to standard output."""
+    """A logger that prints `time  asset  message` to standard error."""
     logger = logging.Logger("lifecycle-console", level=init_context.logger_config)
     handler = logging.StreamHandler()
     handler.setFormatter(_StepFormatter())

@@ -22,8 +22,10 @@ def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.Ma
     def build(workspace: Workspace) -> dict:
         return read_source(source, workspace.out, workspace.run_dir, recipe.curation.workers)
 
-    digest = snapshot(source).digest
-    return runner.materialize(context, stages.RAW_CORPORA, {}, build, snapshots={"snapshot": digest})
+    def snapshots() -> dict[str, str]:
+        return {stages.SNAPSHOT: snapshot(source).digest}
+
+    return runner.materialize(context, stages.RAW_CORPORA, {}, build, snapshots=snapshots)
 
 
 @stage_asset(stages.CLEANED_CORPORA, CORPORA, {"parquet", "polars"})
@@ -69,9 +71,8 @@ def corpus(
         from lifecycle.curation.account import account
 
         cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
-        raw = {
-            name: runner.store.open().input_directory(artifact, "raw_corpora") for name, artifact in cleaned_corpora.items()
-        }
+        store = runner.store.open()
+        raw = {name: store.input_artifact(artifact, "raw_corpora").path for name, artifact in cleaned_corpora.items()}
         try:
             accounts = account(raw, cleaned, published.artifact.path)
         except ValueError as error:

@@ -8,6 +8,7 @@ from assets.policy import ANY, EVALUATION, stage_asset
 from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
+from lifecycle.errors import LifecycleError
 from resources.launchers.local import LocalLauncher
 from resources.stages import StageRunner
 
@@ -109,6 +110,20 @@ def _evaluate(
     )
 
 
+def _check_measured(runner: StageRunner, report: Artifact, model: Artifact) -> None:
+    """Raises LifecycleError unless `report` measured `model` and the models that it was trained from."""
+    store = runner.store.open()
+    sft = store.input_artifact(model, "sft_model")
+    base = store.input_artifact(sft, "base_model")
+    for name, expected in (("dpo", model), ("sft", sft), ("base", base)):
+        measured = store.input_artifact(store.input_artifact(report, f"{name}_eval"), f"{name}_model")
+        if measured.digest != expected.digest:
+            raise LifecycleError(
+                f"refused: the report {report.fingerprint} measured a {name} model of digest {measured.digest}, but the "
+                f"model to promote has {expected.digest}; materialize {name}_eval and eval_report again first"
+            )
+
+
 @stage_asset(
     stages.EVAL_REPORT,
     EVALUATION,
@@ -163,10 +178,14 @@ def eval_report(
 def champion(
     context: dg.AssetExecutionContext, runner: StageRunner, eval_report: Artifact, dpo_model: Artifact
 ) -> dg.MaterializeResult:
-    """The registry alias `champion`: moved to this model version only when every blocking gate of it holds."""
-    from lifecycle.evaluation.gates import read_gate_results
+    """The registry alias `champion`: moved to this model version only when every blocking gate of it holds.
 
-    gates = [result for model in ("base", "sft", "dpo") for result in read_gate_results(eval_report.path, model)]
+    The gates are those of the recipe as it is now, decided on a report that measured exactly this model.
+    """
+    from lifecycle.evaluation.gates import decide_gates
+
+    _check_measured(runner, eval_report, dpo_model)
+    gates = decide_gates(eval_report.path, runner.recipe.gates)
     promotion = runner.tracking.promote(runner.recipe.name, dpo_model, gates)
     context.log.info("%s", promotion.reason)
     return dg.MaterializeResult(

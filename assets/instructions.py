@@ -18,7 +18,9 @@ def raw_instructions(context: dg.AssetExecutionContext, runner: StageRunner, cor
 
         return build_raw_instructions(corpus.path, runner.recipe.instructions, workspace.out, workspace.run_dir)
 
-    snapshots = file_snapshots(runner.recipe.instructions.sources)
+    def snapshots() -> dict[str, str]:
+        return file_snapshots(runner.recipe.instructions.sources)
+
     return runner.materialize(context, stages.RAW_INSTRUCTIONS, {"corpus": corpus}, build, snapshots=snapshots)
 
 

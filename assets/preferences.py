@@ -19,7 +19,9 @@ def raw_preferences(context: dg.AssetExecutionContext, runner: StageRunner, corp
 
         return build_raw_preferences(corpus.path, runner.recipe.preferences.sources, workspace.out, workspace.run_dir)
 
-    snapshots = file_snapshots(runner.recipe.preferences.sources)
+    def snapshots() -> dict[str, str]:
+        return file_snapshots(runner.recipe.preferences.sources)
+
     return runner.materialize(context, stages.RAW_PREFERENCES, {"corpus": corpus}, build, snapshots=snapshots)
 
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lifecycle.cli import PROJECT, console, tracking_uri
@@ -28,12 +29,12 @@ def serve(home: Path, dagster_port: int, mlflow_port: int) -> None:
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     os.environ["LIFECYCLE_MLFLOW_UI"] = f"http://{HOST}:{mlflow_port}"
-    servers = {
-        "Dagster": (dagster_port, _start(_dagster(dagster_port), logs / "dagster.log")),
-        "MLflow": (mlflow_port, _start(_mlflow(home, mlflow_port), logs / "mlflow.log")),
-    }
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    servers: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
+        servers["Dagster"] = (dagster_port, _start(_dagster(dagster_port), logs / "dagster.log"))
+        servers["MLflow"] = (mlflow_port, _start(_mlflow(home, mlflow_port), logs / "mlflow.log"))
         for name, (port, process) in servers.items():
             _wait(name, port, process, logs)
             console.print(f"{name:<8} http://{HOST}:{port}", highlight=False)
@@ -45,7 +46,6 @@ def serve(home: Path, dagster_port: int, mlflow_port: int) -> None:
     except KeyboardInterrupt:
         console.print("stopping")
     finally:
-        signal.signal(signal.SIGTERM, previous)
         _stop([process for _, process in servers.values()])
 
 
@@ -68,8 +68,13 @@ def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=_prepare,
         )
+
+
+def _prepare() -> None:
+    """In the child: the default reaction to Ctrl-C, which a script's background job would otherwise ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _wait(name: str, port: int, process: subprocess.Popen[bytes], logs: Path) -> None:
@@ -90,7 +95,7 @@ def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
     """Ask every process group to end, wait, then insist."""
     for step in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         for process in processes:
-            if process.poll() is None:
+            with suppress(ProcessLookupError):  # the whole group, also where its leader has ended
                 os.killpg(process.pid, step)
         deadline = time.monotonic() + STOP_SECONDS
         while any(process.poll() is None for process in processes) and time.monotonic() < deadline:

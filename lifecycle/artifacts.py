@@ -90,10 +90,13 @@ class Store:
         """Logs, plots, checkpoints and metrics of the run that makes this fingerprint."""
         return self.root / ".runs" / fingerprint
 
-    def input_directory(self, artifact: Artifact, name: str) -> Path:
-        """The directory of the input that `artifact` was made from under `name`; raises KeyError when it had none."""
-        references = {reference.name: reference for reference in artifact.manifest().inputs}
-        return self.directory(references[name].stage, references[name].fingerprint)
+    def input_artifact(self, artifact: Artifact, name: str) -> Artifact:
+        """What `artifact` was made from under `name`; raises LifecycleError when it had no such input."""
+        for reference in artifact.manifest().inputs:
+            if reference.name == name:
+                uri = str(self.directory(reference.stage, reference.fingerprint))
+                return Artifact(**reference.model_dump(exclude={"name"}), uri=uri)
+        raise LifecycleError(f"{artifact.stage}/{artifact.fingerprint} was not made from any {name}")
 
     def find(self, stage: str, fingerprint: str) -> Published | None:
         """The published artifact, checked, or None when it was never published.

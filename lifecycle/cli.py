@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from lifecycle.artifacts import Store
 from lifecycle.errors import LifecycleError
@@ -73,7 +74,7 @@ def lineage(
     renderers = {"tree": walk.render_tree, "json": walk.render_json, "mermaid": walk.render_mermaid}
     if form not in renderers:
         raise typer.BadParameter(f"{form!r} is none of {sorted(renderers)}", param_hint="--format")
-    console.print(renderers[form](node), soft_wrap=True)
+    console.print(renderers[form](node), soft_wrap=True, markup=False, highlight=form == "tree")
 
 
 @app.command()
@@ -103,5 +104,5 @@ def main() -> None:
     try:
         app()
     except LifecycleError as error:
-        console.print(f"[red]Error:[/red] {error}", highlight=False, markup=True, soft_wrap=True)
+        console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(1) from None

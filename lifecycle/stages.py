@@ -63,6 +63,10 @@ def _sft_memmap(recipe: Recipe, _: str | None) -> Any:
     return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed}
 
 
+def _report(recipe: Recipe, _: str | None) -> Any:
+    return {"name": recipe.name, "gates": identity(recipe.gates)}
+
+
 def _raw_preferences(recipe: Recipe, _: str | None) -> Any:
     return identity(recipe.preferences.sources)
 
@@ -90,7 +94,7 @@ DPO_MODEL = Stage("dpo_model", "1", ("sft_model", "preference_pairs"), _section(
 BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), _section("evaluation"))
 SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), _section("evaluation"))
 DPO_EVAL = Stage("dpo_eval", "1", ("dpo_model", "sft_model", "preference_pairs", "heldout_text"), _section("evaluation"))
-EVAL_REPORT = Stage("eval_report", "1", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), _section("gates"))
+EVAL_REPORT = Stage("eval_report", "1", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), _report)
 
 STAGES: tuple[Stage, ...] = (
     RAW_CORPORA,

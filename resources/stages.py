@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from lifecycle.artifacts import Artifact, Published, Workspace
+from lifecycle.errors import DataError
 from lifecycle.recipe import Recipe, load_recipe
 from lifecycle.stages import Stage, input_references
 from resources.store import References, StoreResource, metadata_size
@@ -26,10 +28,17 @@ class StageRunner(dg.ConfigurableResource):
     store: dg.ResourceDependency[StoreResource]
     tracking: dg.ResourceDependency[TrackingResource]
 
+    _recipe: Recipe | None = PrivateAttr(default=None)
+
     @property
     def recipe(self) -> Recipe:
-        """The recipe, read anew in each process."""
-        return load_recipe(self.recipe_path)
+        """The recipe as it was when this run's process first asked.
+
+        An edit of the file while a stage runs must not change what the stage's fingerprint already stands for.
+        """
+        if self._recipe is None:
+            self._recipe = load_recipe(self.recipe_path)
+        return self._recipe
 
     def materialize(
         self,
@@ -37,24 +46,32 @@ class StageRunner(dg.ConfigurableResource):
         stage: Stage,
         inputs: Mapping[str, References],
         build: Build,
-        snapshots: Mapping[str, str] | None = None,
+        snapshots: Callable[[], Mapping[str, str]] | None = None,
         checks: Checks | None = None,
     ) -> dg.MaterializeResult[Artifact]:
         """Return the stage's artifact, building it with `build` only when no artifact of its fingerprint exists.
 
         Args:
             inputs: the artifacts that the asset received, by asset name.
-            snapshots: digests of raw files that the stage reads itself, by name.
+            snapshots: gives the digests of raw files that the stage reads itself, by name.
             checks: asset check results computed from what was published, also when it was reused.
         """
         source = context.partition_key if context.has_partition_key else None
         recipe = self.recipe
+        before = snapshots() if snapshots else {}
+
+        def build_of_what_was_hashed(workspace: Workspace) -> dict[str, Any]:
+            facts = build(workspace)
+            if snapshots and snapshots() != before:
+                raise DataError(f"{stage.name}: its raw files changed while they were read; run it again")
+            return facts
+
         published = self.store.open().materialize(
             stage.name,
             stage.code_version,
             stage.identity(recipe, source),
-            input_references(stage, inputs, snapshots or {}),
-            build,
+            input_references(stage, inputs, before),
+            build_of_what_was_hashed,
         )
         run_id = self.tracking.record(context, published, recipe.name, source)
         manifest = published.manifest

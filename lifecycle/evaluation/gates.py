@@ -52,6 +52,21 @@ def evaluate_gates(report: dict[str, Any], gates: Sequence[Gate]) -> list[GateRe
     return results
 
 
+def decide_gates(directory: Path, gates: Sequence[Gate]) -> list[GateResult]:
+    """The gates of a recipe, decided on the figures of the report in `directory`.
+
+    Raises:
+        CorruptArtifactError: the report is missing or damaged.
+        RecipeError: as `evaluate_gates`.
+    """
+    path = directory / REPORT
+    try:
+        report = orjson.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CorruptArtifactError(f"{path}: missing or damaged: {error!r}") from error
+    return evaluate_gates(report, gates)
+
+
 def read_gate_results(directory: Path, model: str) -> list[GateResult]:
     """The gates of `model` as the report in `directory` decided them; whoever promotes a model reads them again here.
 

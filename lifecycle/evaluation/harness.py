@@ -54,16 +54,15 @@ def run_tasks(
     separates documents.
 
     Raises:
-        RecipeError: a task name is neither shipped nor in `config.task_directory`.
+        RecipeError: a task is not among those that the project ships.
     """
     import lm_eval
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
     without_items = render_tasks(heldout, run_dir / "tasks")
-    folders = [str(run_dir / "tasks")] + ([config.task_directory] if config.task_directory else [])
     make_manager: Any = TaskManager
-    manager = make_manager(include_path=folders, include_defaults=False)
+    manager = make_manager(include_path=str(run_dir / "tasks"), include_defaults=False)
     unknown = sorted(set(config.tasks) - set(manager.all_tasks))
     if unknown:
         raise RecipeError(f"evaluation.tasks: {unknown} are not among the tasks found: {sorted(manager.all_tasks)}")
@@ -80,7 +79,7 @@ def run_tasks(
         prefix_token_id=separator,
         device=str(model.device),
     )
-    rolling = _rolling_tasks(folders)
+    rolling = _rolling_tasks(run_dir / "tasks")
     results: dict[str, TaskResult] = {}
     samples: list[dict[str, Any]] = []
     for names, chat in (
@@ -110,14 +109,13 @@ def run_tasks(
     return {name: results[name] for name in wanted}, samples, missing
 
 
-def _rolling_tasks(folders: list[str]) -> set[str]:
+def _rolling_tasks(folder: Path) -> set[str]:
     """Names of the tasks whose text is not a question."""
     names = set()
-    for folder in folders:
-        for path in Path(folder).rglob("*.yaml"):
-            task = yaml.load(path.read_text(encoding="utf-8"), Loader=_AnyTag)
-            if isinstance(task, dict) and task.get("output_type") == "loglikelihood_rolling":
-                names.add(task.get("task"))
+    for path in folder.rglob("*.yaml"):
+        task = yaml.load(path.read_text(encoding="utf-8"), Loader=_AnyTag)
+        if isinstance(task, dict) and task.get("output_type") == "loglikelihood_rolling":
+            names.add(task.get("task"))
     return names
 
 

@@ -1,13 +1,13 @@
 """Pairs from JSONL files of {"prompt", "chosen", "rejected"}."""
 
-import glob
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from lifecycle.corpora.paths import open_bytes
+from lifecycle.corpora.snapshot import source_files
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Message
 from lifecycle.ledger import LedgerWriter, SourceLedger
@@ -54,14 +54,8 @@ def file_pairs(config: PreferenceFiles) -> tuple[list[Pair], SourceLedger]:
 
 
 def _lines(config: PreferenceFiles) -> Iterator[tuple[Path, int, bytes]]:
-    pattern = os.path.expanduser(os.path.expandvars(config.path))
-    if os.path.isdir(pattern):
-        pattern = os.path.join(pattern, "**", "*.jsonl")
-    paths = sorted(Path(name) for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
-    if not paths:
-        raise DataError(f"preferences.sources: {config.name}: path {config.path!r} matches no file")
-    for path in paths:
-        with path.open("rb") as file:
+    for path, _ in source_files(config):
+        with open_bytes(path) as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield path, number, line

@@ -10,7 +10,7 @@ from lifecycle.errors import RecipeError
 from lifecycle.recipe.alignment import DpoConfig, InstructionsConfig, PreferencesConfig
 from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, Source
-from lifecycle.recipe.evaluation import EvaluationConfig, Gate
+from lifecycle.recipe.evaluation import BESIDE_TASKS, EvaluationConfig, Gate
 from lifecycle.recipe.training import BaseModelConfig, SftConfig, TokenizerConfig
 
 __all__ = ["Recipe", "identity", "load_recipe"]
@@ -57,6 +57,32 @@ class Recipe(Section):
                     f"sequence_length {length} exceeds base_model.architecture.max_positions "
                     f"{self.base_model.architecture.max_positions}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> "Recipe":
+        """What would otherwise fail, or measure something else, after hours of training."""
+        positions = self.base_model.architecture.max_positions
+        limits = (
+            ("instructions.max_tokens", self.instructions.max_tokens, "sft.training.sequence_length"),
+            ("dpo.max_length", self.dpo.max_length, "base_model.architecture.max_positions"),
+            ("evaluation.context", self.evaluation.context, "base_model.architecture.max_positions"),
+            ("preferences.max_new_tokens", self.preferences.max_new_tokens * 2, "base_model.architecture.max_positions"),
+            ("evaluation.max_new_tokens", self.evaluation.max_new_tokens * 2, "base_model.architecture.max_positions"),
+        )
+        for name, value, limit in limits:
+            allowed = self.sft.training.sequence_length if limit.startswith("sft") else positions
+            if value > allowed:
+                twice = " (twice it: the prompt needs room too)" if name.endswith("new_tokens") else ""
+                raise ValueError(f"{name}{twice} {value} exceeds {limit} {allowed}")
+        return self
+
+    @model_validator(mode="after")
+    def _gates_name_what_is_measured(self) -> "Recipe":
+        measured = (*self.evaluation.tasks, *BESIDE_TASKS)
+        for gate in self.gates:
+            if gate.metric.split("/")[0] not in measured:
+                raise ValueError(f"gates: {gate.metric!r} begins with none of what is measured: {', '.join(measured)}")
         return self
 
     def source(self, name: str) -> Source:

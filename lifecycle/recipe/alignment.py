@@ -105,11 +105,31 @@ class PreferencesConfig(Section):
     batch: Annotated[int, RUNTIME] = Field(default=64, gt=0)
 
 
+DpoLoss = Literal[
+    "sigmoid",
+    "hinge",
+    "ipo",
+    "exo_pair",
+    "nca_pair",
+    "robust",
+    "bco_pair",
+    "sppo_hard",
+    "aot",
+    "aot_unpaired",
+    "apo_zero",
+    "apo_down",
+    "discopop",
+    "sft",
+    "sigmoid_norm",
+]
+
+
 class DpoConfig(Section):
     """Direct preference optimization (Rafailov et al. 2023) with TRL's trainer."""
 
     beta: float = Field(default=0.1, gt=0)
-    loss_type: tuple[str, ...] = ("sigmoid",)
+    loss_type: tuple[DpoLoss, ...] = Field(default=("sigmoid",), min_length=1)
+    """Terms of the loss, by TRL's names; several are summed with `loss_weights`."""
     loss_weights: tuple[float, ...] | None = None
     learning_rate: float = Field(default=5e-5, gt=0)
     """Peak, reached by a linear warm-up; then as `schedule` says, down to a tenth of it, a pure function of the step."""

@@ -6,13 +6,16 @@ from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 
+Task = Literal["kind_of_object", "first_word_match", "heldout_bits_per_byte"]
+BESIDE_TASKS = ("answers", "preferences")
+"""What the report measures beside the tasks: greedy answers to held-out prompts, and held-out pairs."""
+
 
 class EvaluationConfig(Section):
     """Tasks run by lm-eval for each model, and the pairwise win rate of DPO over SFT."""
 
-    tasks: tuple[str, ...] = ("kind_of_object", "first_word_match", "heldout_bits_per_byte")
-    """Names of task files that the project ships, or of the user's own in `task_directory`."""
-    task_directory: str | None = None
+    tasks: tuple[Task, ...] = ("kind_of_object", "first_word_match", "heldout_bits_per_byte")
+    """Names of the task files that the project ships."""
     max_items: int = Field(default=300, gt=0)
     """Items per multiple-choice or generation task."""
     win_rate_prompts: int = Field(default=200, ge=20)

@@ -16,7 +16,7 @@ class TokenizerConfig(Section):
     """Width of a token in the memmaps; `auto` takes the narrowest that holds the vocabulary."""
     training_megabytes: float = Field(default=20.0, gt=0)
     """Text sampled for training the merges, evenly over the sources' documents."""
-    chat_template: str = "chatml"
+    chat_template: Literal["chatml", "alpaca"] = "chatml"
     """Name of a built-in template."""
     seed: int = 0
 

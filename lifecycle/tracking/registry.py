@@ -55,8 +55,8 @@ class Promotion(Section):
 
     moved: bool
     reason: str
-    champion: str | None
-    champion_digest: str | None
+    champion: str | None = None
+    champion_digest: str | None = None
     previous: str | None = None
 
 
@@ -75,11 +75,13 @@ def promote(
     anybody can look up afterwards. The champion until now gets the alias `previous`. A refusal leaves everything as it
     is and says why.
 
-    Raises:
-        LifecycleError: the registry does not answer.
+    A registry that does not answer is a refusal too: tracking never ends a run whose artifacts are all there.
     """
-    catch_up(tracking_uri, store_root)
-    client = connect(tracking_uri)
+    try:
+        catch_up(tracking_uri, store_root)
+        client = connect(tracking_uri)
+    except LifecycleError as error:
+        return Promotion(moved=False, reason=f"refused: {error}; materialize champion again when it does")
     with StoreLock(store_root / ".locks" / f"registry-{model_name}.lock"):
         version = find_made_version(client, model_name, fingerprint, digest)
         if version is None:

@@ -42,12 +42,17 @@ def export(engine: Engine, data: PackedDocuments, tokenizer: Path, out: Path) ->
     weights = _gather_weights(engine)
     if rank() == 0:
         engine.module.model.save_pretrained(str(out), state_dict=weights, max_shard_size="5GB")
-        for name in TOKENIZER_FILES:
-            if (tokenizer / name).is_file():
-                shutil.copyfile(tokenizer / name, out / name)
+        copy_tokenizer(tokenizer, out)
         reloaded = load_model(out).to(engine.device)
         verify(reference, _logits(reloaded, batch), out)
     distributed.barrier()
+
+
+def copy_tokenizer(source: Path, out: Path) -> None:
+    """Copy the tokenizer's files, chat template included, byte for byte."""
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, out / name)
 
 
 def verify(reference: torch.Tensor, reloaded: torch.Tensor, out: Path) -> None:

@@ -27,6 +27,7 @@ from lifecycle.plots import plot
 from lifecycle.preferences.logps import answer_logps, rewards
 from lifecycle.recipe.alignment import DpoConfig
 from lifecycle.training.exits import Preempted
+from lifecycle.training.export import copy_tokenizer, verify
 from lifecycle.training.journal import Journal
 from lifecycle.training.preference_checkpoints import latest, remove_unusable, step_of
 from lifecycle.training.preference_data import RenderedPairs, load_dataset, read_pairs, store_dataset, training_order
@@ -86,7 +87,7 @@ def main(job: TrainingJob) -> None:
         raise Preempted(f"told to stop; step {trainer.state.global_step} of {trainer.state.max_steps} is saved")
     if rank == 0:
         after = _heldout_logps(trainer.model, tokenizer, pairs.heldout, config)
-        export(trainer.model, tokenizer, Path(job.output))
+        export(trainer.model, Path(job.inputs["model"]), Path(job.output))
         history = [entry for entry in trainer.state.log_history if "loss" in entry]
         _plots(run_dir, history)
         facts = _facts(pairs, config, world_size, history, before, after)
@@ -101,11 +102,19 @@ def load_model(directory: Path) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def export(model: Any, tokenizer: Any, directory: Path) -> None:
-    """Write a Hugging Face folder without any trace of where it was made."""
+def export(model: Any, source: Path, directory: Path) -> None:
+    """Write a Hugging Face folder with the tokenizer of `source` byte for byte: saving it anew would change its digest.
+
+    Raises:
+        CorruptArtifactError: the reloaded model gives other logits than the trained one.
+    """
     model.config.use_cache = True
     model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
+    copy_tokenizer(source, directory)
+    ids = torch.arange(min(32, model.config.vocab_size))[None]
+    with torch.inference_mode():
+        trained = model.eval()(input_ids=ids.to(model.device)).logits.cpu().float()
+        verify(trained, load_model(directory)[0](input_ids=ids).logits, directory)
 
 
 def _read(directory: Path, tokenizer: Any, config: DpoConfig) -> Pairs:

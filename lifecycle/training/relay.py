@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster_pipes
 
-from lifecycle.training.journal import FILE, follow
+from lifecycle.training.journal import FILE, cut_torn_line, follow
 
 METRICS_INTERVAL = 3.0
 """Least seconds between two lines of metrics."""
@@ -28,6 +28,7 @@ class Relay:
     def watch(self, run_dir: Path) -> None:
         """Follow this run's journal from its present end."""
         self._path = run_dir / FILE
+        cut_torn_line(self._path)
         self._offset = self._path.stat().st_size if self._path.exists() else 0
 
     def poll(self, last: bool = False) -> None:

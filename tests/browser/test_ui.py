@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.request import urlopen
 
+import psutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -59,10 +60,11 @@ def servers(finished: Home) -> Iterator[Servers]:
             wait_for(address, process)
         yield addresses
     finally:
+        children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
-    children = subprocess.run(["pgrep", "-f", f"--port {mlflow}"], capture_output=True, text=True, check=False)
-    assert not children.stdout.strip(), "`lifecycle ui` left a server behind"
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive, f"`lifecycle ui` left servers behind: {alive}"
 
 
 def test_graph_shows_every_asset(page: Page, servers: Servers) -> None:

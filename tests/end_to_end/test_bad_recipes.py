@@ -19,8 +19,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         ("steps: 24", "steps: many", ["base_model.training.steps"]),
         ("${TINY_CHINESE}", "/nowhere/*.jsonl", ["chinese", "path", "/nowhere/*.jsonl"]),
         ("vocab_size: 1024", "vocab_size: 70000, dtype: uint16", ["tokenizer", "70000", "uint16"]),
+        ("max_tokens: 512", "max_tokens: 4000", ["instructions.max_tokens", "4000", "sft.training.sequence_length"]),
+        ("kind_of_object/acc", "kind_of_objekt/acc", ["gates", "kind_of_objekt/acc"]),
+        ("${TINY_CHINESE}", "/data/[abc]/nothing", ["/data/[abc]/nothing"]),
     ],
-    ids=["unknown field", "wrong type", "path matches nothing", "vocabulary over dtype"],
+    ids=[
+        "unknown field",
+        "wrong type",
+        "path matches nothing",
+        "vocabulary over dtype",
+        "conversations longer than a sequence",
+        "gate on nothing",
+        "brackets survive printing",
+    ],
 )
 def test_mistake_is_named(home: Home, tmp_path: Path, old: str, new: str, named: list[str]) -> None:
     text = RECIPE.read_text(encoding="utf-8")
@@ -52,6 +63,7 @@ def test_empty_corpus_is_named(home: Home, tmp_path: Path) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "chinese" in said
+    assert "no document" in said
     assert "Traceback" not in done.stdout
 
 

@@ -3,13 +3,15 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from lifecycle.stages import STAGES
-from tests.graph_home import Home, make_home
+from tests.graph_home import ROOT, Home, make_home
 
 pytestmark = pytest.mark.slow
 
@@ -62,14 +64,36 @@ def test_lineage_reaches_the_bytes_of_every_source(finished: Home) -> None:
     """Which data made this model? is answered from MLflow alone, down to the digest of each source."""
     done = finished.run("lineage", "tiny_dpo@champion", "--format", "json")
     assert done.returncode == 0, done.stdout + done.stderr
+    tree = json.loads(done.stdout)
+    assert tree["nodes"][tree["root"]]["stage"] == "dpo_model"
+    leaves = [node for node in tree["nodes"].values() if not node["inputs"]]
+    assert {leaf["stage"] for leaf in leaves} == {"snapshot"}
+    assert len({leaf["digest"] for leaf in leaves}) == 2
 
-    def leaves(node: dict) -> list[dict]:
-        children = node.get("inputs", [])
-        return [leaf for child in children for leaf in leaves(child)] if children else [node]
 
-    found = leaves(json.loads(done.stdout))
-    assert {leaf["stage"] for leaf in found} == {"snapshot"}
-    assert len({leaf["digest"] for leaf in found}) == 2
+def test_champion_refuses_a_report_of_another_model(finished: Home) -> None:
+    """Materializing `champion` alone, after the model but not its evaluation, must not promote what nobody measured."""
+    program = (
+        "import dagster as dg\n"
+        "from assets.evaluation import _check_measured\n"
+        "from assets.definitions import RECIPE_PATH, STORE_ROOT, store, tracking\n"
+        "from pathlib import Path\n"
+        "from resources.stages import StageRunner\n"
+        "from resources.store import read_reference\n"
+        "runner = StageRunner(recipe_path=str(RECIPE_PATH), store=store, tracking=tracking)\n"
+        "report, dpo, sft = (read_reference(Path(STORE_ROOT), dg.AssetKey(['tiny', n]), None)\n"
+        "    for n in ('eval_report', 'dpo_model', 'sft_model'))\n"
+        "_check_measured(runner, report, dpo)\n"
+        "print('measured')\n"
+        "other = dpo.model_copy(update={'digest': '0' * 32})\n"
+        "_check_measured(runner, report, other)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=finished.environment, capture_output=True, text=True, check=False
+    )
+    assert "measured" in done.stdout, done.stderr
+    assert done.returncode != 0
+    assert "refused" in done.stderr
 
 
 def test_unknown_model_is_a_clear_error(finished: Home) -> None:
@@ -114,7 +138,7 @@ def test_killed_run_continues_to_the_same_model(finished: Home, tmp_path: Path) 
     second.wait(timeout=60)
     digest = json.loads(reference.read_text(encoding="utf-8"))["digest"]
     assert digest == finished.summary()["assets"]["base_model"]["digest"]
-    assert "resum" in (home.path / "output.log").read_text(encoding="utf-8")
+    assert "continuing after step" in (home.path / "output.log").read_text(encoding="utf-8")
 
 
 def wait_for(directory: Path, pattern: str, process, seconds: float = 240) -> Path:

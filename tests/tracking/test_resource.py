@@ -27,7 +27,7 @@ def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, s
         run_id = tracking.record(context, published, "small")
         promotion = tracking.promote("small", published.artifact, [Outcome()])
         assert isinstance(published.artifact, Artifact)
-        return dg.MaterializeResult(metadata=tracking.link("small", run_id) | {"champion": promotion.champion})
+        return dg.MaterializeResult(metadata=tracking.link(run_id) | {"champion": promotion.champion})
 
     tracking = TrackingResource(tracking_uri=tracking_uri, store_root=str(store.root))
     result = dg.materialize([dpo_model], resources={"tracking": tracking})
@@ -35,15 +35,15 @@ def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, s
     assert metadata["champion"].value == "small_dpo/1"
     client = connect(tracking_uri)
     run = client.search_runs([client.get_experiment_by_name("small").experiment_id])[0]
-    assert str(metadata["mlflow_run"].value).startswith(run.info.run_id)
+    assert str(metadata["mlflow_run"].value).endswith(f"/runs/{run.info.run_id}")
     assert run.info.run_name == "small/dpo_model"
     assert run.data.tags["lifecycle.dagster_run_id"] == result.run_id
 
 
 def test_links_lead_to_the_run_or_say_why_there_is_none(tmp_path: Path) -> None:
     server = TrackingResource(tracking_uri="http://host:5000/", store_root=str(tmp_path))
-    assert server.link("small", "abc")["mlflow_run"].value == "http://host:5000/#/runs/abc"
-    assert "did not answer" in server.link("small", None)["mlflow_run"].value
+    assert server.link("abc")["mlflow_run"].value == "http://host:5000/#/experiments/0/runs/abc"
+    assert "did not answer" in server.link(None)["mlflow_run"].value
 
 
 def test_definitions_may_import_it_without_paying_for_mlflow() -> None:
