@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lifecycle.cli import DEFAULT_RECIPE, HomeOption, RecipeOption, app, console, main
+from lifecycle.cli import DEFAULT_RECIPE, PROJECT, HomeOption, RecipeOption, app, console, main
 
 
 @app.command()
@@ -31,8 +31,15 @@ def run(recipe: RecipeOption = DEFAULT_RECIPE, home: HomeOption = Path(".lifecyc
         console.print(table)
     console.print(f"{seconds:.0f} seconds. Numbers: {path}", highlight=False, markup=False)
     console.print(f"Report: {report / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
-    console.print("Dagster UI: [bold]make ui[/bold], then http://127.0.0.1:3000", highlight=False)
-    console.print("MLflow UI:  [bold]make ui[/bold], then http://127.0.0.1:5000", highlight=False)
+    command = _ui_command(recipe, home)
+    console.print(f"Dagster UI: {command}, then http://127.0.0.1:3000", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"MLflow UI:  {command}, then http://127.0.0.1:5000", highlight=False, markup=False, soft_wrap=True)
+
+
+def _ui_command(recipe: Path, home: Path) -> str:
+    if recipe.resolve() == DEFAULT_RECIPE.resolve() and home.resolve() == (PROJECT / ".lifecycle").resolve():
+        return "make ui"
+    return f"lifecycle ui --recipe {recipe} --home {home}"
 
 
 @app.command()

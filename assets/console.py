@@ -11,7 +11,7 @@ def _is_for_people(record: logging.LogRecord) -> bool:
     meta = _meta(record)
     event = meta.get("dagster_event")
     if event is None:
-        return not (meta.get("orig_message") or "").startswith("[pipes]")
+        return not (meta.get("orig_message") or "").startswith(("[pipes]", "Dependencies for step"))
     return event.is_step_failure or event.is_run_failure
 
 

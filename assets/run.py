@@ -1,6 +1,7 @@
 """`lifecycle run`: the whole graph of one recipe, in one process, recorded in the same Dagster instance as the UI."""
 
 import os
+import re
 import shutil
 import time
 import warnings
@@ -16,6 +17,7 @@ from dagster_shared.utils.warnings import PreviewWarning
 from lifecycle.errors import LifecycleError
 
 PROJECT = Path(__file__).resolve().parents[1]
+OWN_ERROR = re.compile(r"^lifecycle\.errors\.\w+: ")
 PROCESS_TAG = "lifecycle/process"
 
 
@@ -100,7 +102,8 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
             asset = (event.step_key or "").split("__")[-1]
             if error and error.cls_name == "DagsterExecutionInterruptedError":
                 return f"interrupted during {asset}; what is finished is kept: the same command continues"
-            return f"{asset} failed: {error.message.strip() if error else 'unknown error'}"
+            message = error.message.strip() if error else "unknown error"
+            return f"{asset} failed: {OWN_ERROR.sub('', message)}"
     return "the run failed before any step started; see the Dagster UI"
 
 

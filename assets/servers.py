@@ -30,7 +30,7 @@ def serve(home: Path, dagster_port: int, mlflow_port: int) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     os.environ["LIFECYCLE_MLFLOW_UI"] = f"http://{HOST}:{mlflow_port}"
     servers: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         servers["Dagster"] = (dagster_port, _start(_dagster(dagster_port), logs / "dagster.log"))

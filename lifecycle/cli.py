@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -21,7 +21,13 @@ RecipeOption = Annotated[
     Path, typer.Option("--recipe", "-r", envvar="LIFECYCLE_RECIPE", help="The recipe file of the model.")
 ]
 HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="LIFECYCLE_HOME", help="Where store, tracking database and Dagster's state live.")
+    Path,
+    typer.Option(
+        "--home",
+        envvar="LIFECYCLE_HOME",
+        file_okay=False,
+        help="Where store, tracking database and Dagster's state live.",
+    ),
 ]
 TrackingOption = Annotated[
     str | None,
@@ -74,7 +80,7 @@ def lineage(
     renderers = {"tree": walk.render_tree, "json": walk.render_json, "mermaid": walk.render_mermaid}
     if form not in renderers:
         raise typer.BadParameter(f"{form!r} is none of {sorted(renderers)}", param_hint="--format")
-    console.print(renderers[form](node), soft_wrap=True, markup=False, highlight=form == "tree")
+    console.print(renderers[form](node), soft_wrap=True, markup=form == "tree", highlight=False)
 
 
 @app.command()
@@ -89,11 +95,13 @@ def chat(
     from lifecycle.chat import chat as talk
 
     directory = Path(model)
+    if model not in ("base", "sft", "dpo") and not directory.exists():
+        raise LifecycleError(f"{model}: neither base, sft or dpo nor a directory with a model")
     if model in ("base", "sft", "dpo"):
         name = load_recipe(recipe).name
         reference = home / "store" / ".refs" / name / f"{model}_model" / "artifact.json"
         if not reference.exists():
-            raise LifecycleError(f"{name}/{model}_model has not been made in {home}: run `lifecycle run` first")
+            raise LifecycleError(f"{name}/{model}_model has not been made in {home.resolve()}: run `lifecycle run` first")
         directory = Path(json.loads(reference.read_text(encoding="utf-8"))["uri"])
     talk(directory, temperature=temperature, max_new_tokens=max_new_tokens)
 
@@ -104,5 +112,12 @@ def main() -> None:
     try:
         app()
     except LifecycleError as error:
-        console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise SystemExit(1) from None
+        _complain(str(error))
+    except OSError as error:
+        _complain(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
+
+
+def _complain(message: str) -> NoReturn:
+    """One line on standard error, so that it never mixes with what a command prints for other programs."""
+    Console(stderr=True, soft_wrap=True).print(f"[red]Error:[/red] {escape(message)}", highlight=False)
+    raise SystemExit(1)

@@ -10,7 +10,7 @@ from lifecycle.errors import RecipeError
 from lifecycle.recipe.alignment import DpoConfig, InstructionsConfig, PreferencesConfig
 from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, Source
-from lifecycle.recipe.evaluation import BESIDE_TASKS, EvaluationConfig, Gate
+from lifecycle.recipe.evaluation import BESIDE_TASKS, TEXT_ONLY_TASK, EvaluationConfig, Gate
 from lifecycle.recipe.training import BaseModelConfig, SftConfig, TokenizerConfig
 
 __all__ = ["Recipe", "identity", "load_recipe"]
@@ -47,7 +47,10 @@ class Recipe(Section):
             for entry in entries:
                 unknown = set(getattr(entry, "sources", ())) - documented
                 if unknown:
-                    raise ValueError(f"{section}.sources: {sorted(unknown)} are not python_docs sources of this recipe")
+                    raise ValueError(
+                        f"{section}.sources: {sorted(unknown)} are not python_docs sources of this recipe; "
+                        "for conversations or pairs of your own use {kind: files, name: …, path: …, licence: …}"
+                    )
             files = [entry.name for entry in entries if entry.kind == "files"]
             if len(set(files)) != len(files):
                 raise ValueError(f"{section}.sources: every name must be unique, got {files}")
@@ -83,6 +86,12 @@ class Recipe(Section):
         for gate in self.gates:
             if gate.metric.split("/")[0] not in measured:
                 raise ValueError(f"gates: {gate.metric!r} begins with none of what is measured: {', '.join(measured)}")
+            documented = any(source.kind == "python_docs" for source in self.sources)
+            if not documented and gate.metric.split("/")[0] != TEXT_ONLY_TASK:
+                raise ValueError(
+                    f"gates: {gate.metric!r} is measured on documented objects and this recipe has no python_docs source; "
+                    f"use {TEXT_ONLY_TASK}/bits_per_byte with at_most"
+                )
         return self
 
     def source(self, name: str) -> Source:

@@ -12,7 +12,7 @@ class SourceBase(Section):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Partition key in the Dagster UI."""
-    language: str = "en"
+    language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
     """ISO 639-1 code of the language that most of the text is in."""
     licence: str
     """What is known of the right to use this text; copied into lineage and the model card."""

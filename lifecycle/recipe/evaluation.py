@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from lifecycle.recipe.base import RUNTIME, Section
 
 Task = Literal["kind_of_object", "first_word_match", "heldout_bits_per_byte"]
+TEXT_ONLY_TASK = "heldout_bits_per_byte"
+"""The task that any held-out text can be measured by."""
 BESIDE_TASKS = ("answers", "preferences")
 """What the report measures beside the tasks: greedy answers to held-out prompts, and held-out pairs."""
 

@@ -58,6 +58,9 @@ def test_empty_corpus_is_named(home: Home, tmp_path: Path) -> None:
     text = recipe.read_text(encoding="utf-8")
     text = text.replace("  sources:\n    - {kind: sibling_answers, sources: [], max_pairs: 40}\n", "")
     text = text.replace("{kind: documented_objects, sources: [], max_conversations: 600}", instruction_file(tmp_path))
+    text = text.replace(
+        "{model: dpo, metric: kind_of_object/acc, at_least: 0.0}", "{metric: heldout_bits_per_byte/x, at_most: 9}"
+    )
     recipe.write_text(text, encoding="utf-8")
     done = home.run("run", "--recipe", str(recipe))
     said = done.stdout + done.stderr

@@ -70,7 +70,7 @@ def test_past_the_tolerance_the_first_line_is_named(tmp_path: Path, line: str, m
 
 
 def test_a_path_that_matches_nothing(tmp_path: Path):
-    with pytest.raises(DataError, match=r"preferences\.sources: mine: path .*nothing.* matches no file"):
+    with pytest.raises(DataError, match=r"source mine, field path: no file matches .*nothing"):
         build(tmp_path, files(tmp_path / "nothing*.jsonl"))
 
 

@@ -20,6 +20,7 @@ sources:
 base_model:
   training: {steps: 1200, global_batch: 8, sequence_length: 64, micro_batch: 4, optimization: {learning_rate: 1.0e-3}}
 instructions:
+  max_tokens: 64
   sources: [{kind: documented_objects, sources: [standard_library]}]
 sft:
   training: {steps: 300, global_batch: 8, sequence_length: 64, micro_batch: 4, optimization: {learning_rate: 1.0e-3}}
