@@ -35,6 +35,7 @@ COMMON_JAPANESE = "のにはをたがでてとしれさいるもなからこよ�
 COMMON_KOREAN = "이다는의에을를가은한고지하도로기사서인대시자리어나부정수보일만해과라상제면들조주전그"
 PUNCTUATION = "，。、；：？！（）“”‘’《》—…「」 "
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+NOT_ASCII_RUNS = re.compile(r"[^\x00-\x7f]{2,}")
 ESCAPED = re.compile("[\udc80-\udcff]")
 """What a byte that does not decode becomes (Python's `surrogateescape`)."""
 
@@ -90,13 +91,17 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _common_share(sample: bytes, encoding: str) -> float:
-    """Share of common characters of East Asian languages among those outside ASCII; broken bytes count as uncommon."""
+    """Share of common characters of East Asian languages among those outside ASCII; broken bytes count as uncommon.
+
+    So do characters by themselves between ASCII: a Western quotation mark and the letter after it are one Big5 character.
+    """
     if encoding in WIDE:
         text = sample[: len(sample) // 2 * 2].decode(encoding, "replace")
     else:
         text = sample.decode(encoding, "surrogateescape")
     found = NOT_ASCII.findall(text)
-    return sum(character in _common() for character in found) / len(found) if found else 0.0
+    common = sum(character in _common() for run in NOT_ASCII_RUNS.findall(text) for character in run)
+    return common / len(found) if found else 0.0
 
 
 def _wide_latin(sample: bytes) -> str | None:

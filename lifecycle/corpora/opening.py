@@ -52,6 +52,8 @@ class GuardedReader(io.RawIOBase):
 
     def __init__(self, stream: Any, limit: int | None, *below: Any) -> None:
         super().__init__()
+        # read1 hands over what was decompressed before a fault; read would lose it.
+        self._take = getattr(stream, "read1", stream.read)
         self._stream, self._below = stream, below
         self._limit, self._read = limit, 0
 
@@ -60,7 +62,7 @@ class GuardedReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            data = self._stream.read(len(buffer))
+            data = self._take(len(buffer))
         except FAULTS as error:
             raise as_unreadable(error) from error
         self._read += len(data)

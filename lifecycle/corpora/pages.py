@@ -36,7 +36,11 @@ MAX_DEPTH = 1_500
 """Nested elements; parsing takes time with the square of the depth, browsers stop at 512."""
 TAGS = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
 NOT_NESTING = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", "p", "li", "dd", "dt", "option", "optgroup", "tr", "td", "th", "thead", "tbody", "tfoot", "rb", "rt", "rp", "a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u", "html", "head", "body"]
+    (
+        "area base br col embed hr img input link meta param source track wbr "
+        "p li dd dt option optgroup tr td th thead tbody tfoot rb rt rp "
+        "a b big code em font i nobr s small strike strong tt u html head body"
+    ).split()
 )
 """Void elements, those that the next of their kind closes, and those that parsers never nest deeply."""
 MAX_TAGS = 400_000
@@ -72,7 +76,8 @@ def main_text(data: bytes, language: str, declared: str | None = None) -> Page:
     if _depth(html) > MAX_DEPTH:
         return Page(html[:300], encoding, "page_too_deep")
     text = extract_plain_text(html.replace("\0", ""), main_content=True, alt_texts=False, links=False, form_fields=False)
-    if not text.strip():
+    text = text.strip()
+    if not text:
         return Page(html[:300], encoding, "no_main_text", expected=True)
     return Page(text, encoding)
 

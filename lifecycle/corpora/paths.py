@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lifecycle.corpora.remote import RemoteFile, expand_url, is_url
@@ -13,7 +14,7 @@ Location = Path | RemoteFile
 UNSET = re.compile(r"\$(\w+|\{\w+\})")
 
 
-def expand(path: str, what: str) -> list[tuple[Location, str]]:
+def expand(path: str, what: str) -> Sequence[tuple[Location, str]]:
     """The files that `path` means, in order, each with its name relative to the part of the path without wildcards.
 
     A file stands for itself, a directory for every file below it, and `*`, `?`, `[…]` and `**` are wildcards.
@@ -31,7 +32,7 @@ def expand(path: str, what: str) -> list[tuple[Location, str]]:
     if missing:
         raise DataError(f"{what}: the environment variable in {path!r} is not set ({missing.group(0)})")
     if is_url(full):
-        return [*expand_url(full, what)]
+        return expand_url(full, what)
     root = Path(full)
     if root.is_file():
         return [(root, root.name)]

@@ -53,7 +53,7 @@ def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
     seen: set[int] = set()
     said = time.monotonic()
     with DocumentWriter(out) as writer:
-        for record in _records(source, notes, workers):
+        for record in records(source, notes, workers):
             if isinstance(record, Damage):
                 ledger.drop(record.rule, record.locator, record.excerpt)
                 damaged += not record.expected
@@ -82,7 +82,8 @@ def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
     }
 
 
-def _records(source: Source, notes: Notes, workers: int) -> Records:
+def records(source: Source, notes: Notes, workers: int) -> Records:
+    """What the reader of this kind of source gives, documents and damage, in order."""
     match source:
         case PythonDocsSource():
             return python_docs.read(source, workers)

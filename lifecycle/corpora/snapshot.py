@@ -1,7 +1,7 @@
 """The content digest of what a source would read, without reading documents: the first link of every lineage."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def file_snapshots(sources: Iterable[object]) -> dict[str, str]:
     return {entry.name: snapshot(entry).digest for entry in sources if isinstance(entry, InstructionFiles | PreferenceFiles)}
 
 
-def source_files(source: SourceBase | InstructionFiles | PreferenceFiles) -> list[tuple[Location, str]]:
+def source_files(source: SourceBase | InstructionFiles | PreferenceFiles) -> Sequence[tuple[Location, str]]:
     """The files of a source in reading order, each with a name that does not depend on where the source lies."""
     if isinstance(source, PythonDocsSource):
         return [
@@ -66,7 +66,7 @@ def source_files(source: SourceBase | InstructionFiles | PreferenceFiles) -> lis
     return expand(path, f"source {source.name}, field path")
 
 
-def _hash_all(files: list[tuple[Location, str]]) -> Snapshot:
+def _hash_all(files: Sequence[tuple[Location, str]]) -> Snapshot:
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
         entries = tuple(pool.map(_hash_one, files))
     return Snapshot(digest=digest_json([[e.path, e.size, e.sha256] for e in entries])[:32], files=entries)

@@ -33,7 +33,7 @@ class Content:
 
 
 def read(source: WarcSource, notes: Notes) -> Records:
-    """One document a record: the main text of HTML `response` and `resource` records, the text of `conversion` (WET) records.
+    """One document a record: of HTML `response` and `resource` records the main text, of `conversion` (WET) the text.
 
     `notes` counts the other records by type. A URL and the date of the archive go with each document.
     Damage: that of `parts`, `raw_records` and `main_text`, `invalid_record` for what warcio cannot parse, `bad_digest`,
