@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.corpora.records import Damage, Notes
 from lifecycle.corpora.read import records
+from lifecycle.corpora.records import Damage, Notes
 from lifecycle.corpora.snapshot import snapshot
 from lifecycle.errors import DataError
 from tests.corpora.fixtures import CHINESE, PARAGRAPH, page, zipped
@@ -181,7 +181,7 @@ def test_a_dataset_of_the_hub_without_a_network(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     fields = {"kind": "datasets", "dataset": "someone/some-dataset", "revision": "0" * 40}
     assert snapshot(source(**fields)).digest != snapshot(source(**fields, split="test")).digest
-    with pytest.raises(DataError, match="someone/some-dataset cannot be opened.*give its `path`"):
+    with pytest.raises(DataError, match=r"someone/some-dataset cannot be opened.*give its `path`"):
         read(tmp_path, **fields)
     with pytest.raises(ValueError, match="full commit hash"):
         source(kind="datasets", dataset="someone/some-dataset")
