@@ -96,7 +96,7 @@ DECOMPRESSORS: dict[str, Callable[[BinaryIO], Any]] = {
     ".gz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     ".tgz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     ".bz2": lambda file: bz2.BZ2File(file, "rb"),
-    ".xz": lambda file: lzma.LZMAFile(file, "rb"),
+    ".xz": lambda file: lzma.LZMAFile(file, "rb"),  # noqa: SIM115 - the caller closes it
     ".zst": lambda file: io.BufferedReader(ZstdReader(file)),
 }
 

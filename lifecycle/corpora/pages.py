@@ -35,56 +35,13 @@ MAX_BROKEN_SHARE = 0.005
 MAX_DEPTH = 1_500
 """Nested elements; parsing takes time with the square of the depth, browsers stop at 512."""
 TAGS = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
-NOT_NESTING = frozenset(
-    [
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-        "p",
-        "li",
-        "dd",
-        "dt",
-        "option",
-        "optgroup",
-        "tr",
-        "td",
-        "th",
-        "thead",
-        "tbody",
-        "tfoot",
-        "rb",
-        "rt",
-        "rp",
-        "a",
-        "b",
-        "big",
-        "code",
-        "em",
-        "font",
-        "i",
-        "nobr",
-        "s",
-        "small",
-        "strike",
-        "strong",
-        "tt",
-        "u",
-        "html",
-        "head",
-        "body",
-    ]
-)
+# fmt: off
+NOT_NESTING = frozenset({
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr",
+    "p", "li", "dd", "dt", "option", "optgroup", "tr", "td", "th", "thead", "tbody", "tfoot", "rb", "rt", "rp",
+    "a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u", "html", "head", "body",
+})
+# fmt: on
 """Void elements, those that the next of their kind closes, and those that parsers never nest deeply."""
 MAX_TAGS = 400_000
 MAX_HTML_CHARACTERS = 16_000_000

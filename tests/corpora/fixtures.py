@@ -14,7 +14,8 @@ CHINESE = "在一个安静的早晨，人们走到河边看日出，孩子们在
 def page(text: str, head: str = "") -> str:
     """A page whose main text is `text`."""
     menu = "<nav><ul><li><a href='/'>Home</a><li><a href='/x'>Contact</a></ul></nav>"
-    return f"<!DOCTYPE html><html><head>{head}<title>t</title></head><body>{menu}<main><article><p>{text}</p></article></main></body></html>"
+    top = f"<!DOCTYPE html><html><head>{head}<title>t</title></head>"
+    return f"{top}<body>{menu}<main><article><p>{text}</p></article></main></body></html>"
 
 
 def zipped(members: dict[str, bytes]) -> bytes:

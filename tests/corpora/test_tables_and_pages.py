@@ -53,7 +53,7 @@ def test_an_open_quote_is_loud(tmp_path: Path) -> None:
     documents, account = read(tmp_path, kind="csv", path=str(tmp_path / "a.csv"), tolerance=1)
     assert len(documents) == 1
     assert account.dropped == {"invalid_csv": 51}
-    with pytest.raises(DataError, match="no column 'body'.*'text', 'n'"):
+    with pytest.raises(DataError, match=r"no column 'body'.*'text', 'n'"):
         read(tmp_path / "2", kind="csv", path=str(tmp_path / "a.csv"), text_field="body")
 
 
