@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 
@@ -36,38 +36,118 @@ class PythonTopicsSource(SourceBase):
     kind: Literal["python_topics"]
 
 
-class TextSource(SourceBase):
+class FileSource(SourceBase):
+    """A source of files, archives of files (zip, tar, compressed tar), or both."""
+
+    path: str
+    """File, directory, glob or fsspec URL of these; `$NAME` and `${NAME}` are taken from the environment."""
+    members: str = "*"
+    """Which members of an archive are read, as a pattern over their whole path (`*` matches `/` too)."""
+    max_megabytes: int = Field(default=1024, gt=0)
+    """Largest file, line or record that is held in memory at once, decompressed; a larger one is damage."""
+
+
+class TextSource(FileSource):
     """Plain text files, optionally compressed; the encoding is detected and recorded."""
 
     kind: Literal["text"]
-    path: str
-    """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
     document: Literal["file", "line", "paragraph"] = "file"
     """What one document is. Lines are held out one by one, paragraphs in blocks of 50, files whole."""
 
 
-class JsonlSource(SourceBase):
+class JsonlSource(FileSource):
     """One JSON object a line, optionally compressed."""
 
     kind: Literal["jsonl"]
-    path: str
-    text_field: str = "text"
+    text_field: str | tuple[str, ...] = "text"
+    """Name or dotted path of a string or of strings (joined by newlines); of several, the first that a record has."""
     id_field: str | None = None
     url_field: str | None = None
 
 
-class ParquetSource(SourceBase):
+class JsonSource(FileSource):
+    """JSON files that are an array of records, or an object that holds one; a file that is one record counts as such."""
+
+    kind: Literal["json"]
+    records_field: str | None = None
+    """Name or dotted path of the list of records, where it is not the file itself."""
+    text_field: str | tuple[str, ...] = "text"
+    """Name or dotted path of a string or of strings (joined by newlines); of several, the first that a record has."""
+    id_field: str | None = None
+    url_field: str | None = None
+
+
+class CsvSource(FileSource):
+    """Tables as text, with a column of text; the encoding is detected and recorded."""
+
+    kind: Literal["csv"]
+    text_field: str = "text"
+    columns: tuple[str, ...] | None = None
+    """Names of the columns of files without a header line."""
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    quotes: bool = True
+    """Whether `"` encloses fields; without, it is a character like any other."""
+    id_field: str | None = None
+    url_field: str | None = None
+
+
+class HtmlSource(FileSource):
+    """Web pages, one a file; a document is the main text of one."""
+
+    kind: Literal["html"]
+
+
+class WarcSource(FileSource):
+    """Web archives (.warc, .arc, .wet, compressed or not): HTML responses give their main text, conversions their text."""
+
+    kind: Literal["warc"]
+
+
+class DatasetsSource(SourceBase):
+    """A Hugging Face dataset: saved with `save_to_disk`, a downloaded repository, or one of the Hub, read as a stream."""
+
+    kind: Literal["datasets"]
+    path: str | None = None
+    """Directory of a saved dataset or of a downloaded repository."""
+    dataset: str | None = None
+    """Name on the Hub."""
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    """Commit of a dataset of the Hub, in full: it is what lineage records, and needs no network to be known."""
+    config: str | None = None
+    split: str = "train"
+    text_field: str = "text"
+    id_field: str | None = None
+    url_field: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "DatasetsSource":
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError("a datasets source has either a path or the name of a dataset of the Hub")
+        if self.dataset is not None and self.revision is None:
+            raise ValueError(f"dataset {self.dataset}: give the `revision`, a full commit hash (`git ls-remote` shows it)")
+        return self
+
+
+class ParquetSource(FileSource):
     """Parquet files with a string column of text."""
 
     kind: Literal["parquet"]
-    path: str
     text_field: str = "text"
     id_field: str | None = None
     url_field: str | None = None
 
 
 Source = Annotated[
-    PythonDocsSource | PythonTopicsSource | TextSource | JsonlSource | ParquetSource,
+    PythonDocsSource
+    | PythonTopicsSource
+    | TextSource
+    | JsonlSource
+    | JsonSource
+    | CsvSource
+    | HtmlSource
+    | WarcSource
+    | DatasetsSource
+    | ParquetSource,
     Field(discriminator="kind"),
 ]
 
