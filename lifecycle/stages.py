@@ -38,7 +38,9 @@ def _cleaning(recipe: Recipe, source: str | None) -> Any:
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:
-    return {"minhash": identity(recipe.curation.minhash), "heldout": identity(recipe.curation.heldout)}
+    """Files named by `decontaminate` and `against` count by content, as snapshots, wherever they lie."""
+    curation = identity(recipe.curation)
+    return {key: curation[key] for key in ("minhash", "repeated_text", "overlap", "heldout", "heldout_overlap")}
 
 
 def _heldout(recipe: Recipe, _: str | None) -> Any:
@@ -71,9 +73,9 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
     return {key: value for key, value in identity(recipe.preferences).items() if key != "sources"}
 
 
-RAW_CORPORA = Stage("raw_corpora", "1", (), _source, per_source=True)
-CLEANED_CORPORA = Stage("cleaned_corpora", "1", ("raw_corpora",), _cleaning, per_source=True)
-CORPUS = Stage("corpus", "1", ("cleaned_corpora",), _corpus)
+RAW_CORPORA = Stage("raw_corpora", "2", (), _source, per_source=True)
+CLEANED_CORPORA = Stage("cleaned_corpora", "2", ("raw_corpora",), _cleaning, per_source=True)
+CORPUS = Stage("corpus", "2", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "1", ("corpus", "tokenizer"), _mix)

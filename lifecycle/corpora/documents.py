@@ -1,5 +1,6 @@
 """Documents on disk: zstd Parquet shards with one row a document, read and written as a stream."""
 
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ SCHEMA = pa.schema(
 
 SHARD_BYTES = 128_000_000
 ROW_GROUP_ROWS = 10_000
+"""Rows of a row group at most, and of a batch read."""
+CUT_AFTER = 1_000
+CUT_ONE_IN = 2_048
+"""A row group of `CUT_AFTER` rows ends with the next document whose id a hash picks, one in `CUT_ONE_IN`: a document added
+anywhere then changes the row group that it falls into and none behind it, and what is cached of those stays valid."""
 
 Document = dict[str, Any]
 
@@ -75,8 +81,11 @@ class DocumentWriter:
         self.rows += 1
         self.characters += len(document["text"])
         self._shard_bytes += len(document["text"].encode("utf-8", "surrogatepass"))
-        if len(self._rows) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES:
+        if len(self._rows) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES or self._is_cut(document):
             self._flush()
+
+    def _is_cut(self, document: Document) -> bool:
+        return len(self._rows) >= CUT_AFTER and zlib.crc32(document["id"].encode()) % CUT_ONE_IN == 0
 
     def _flush(self) -> None:
         if not self._rows:
