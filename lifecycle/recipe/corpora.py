@@ -18,6 +18,9 @@ class SourceBase(Section):
     """What is known of the right to use this text; copied into lineage and the model card."""
     epochs: float = Field(default=1.0, gt=0)
     """How often this source's tokens are seen in one pass over the mix; 0.5 takes half of the documents."""
+    weight: float | None = Field(default=None, gt=0)
+    """Share of the mix's tokens, in proportion to the other sources' weights; given for all sources or for none. Then
+    `mix.max_epochs` limits repetition, and `epochs` stays 1."""
     tolerance: float = Field(default=0.01, ge=0, le=1)
     """Share of damaged records above which reading this source fails."""
 
@@ -128,6 +131,17 @@ class RepeatedTextConfig(Section):
     unit: Literal["none", "line", "paragraph"] = "none"
     min_words: int = Field(default=10, gt=0)
     """Shorter ones stay: headings, list entries, lines of code. In Han text each character is a word."""
+
+
+class MixConfig(Section):
+    """Pretraining text by tokens, where sources have weights or a temperature is given; else their `epochs` decide."""
+
+    temperature: float | None = Field(default=None, ge=1)
+    """Shares follow tokens^(1/temperature): at 1 each source counts as it is, above it small sources count for more."""
+    tokens: int | None = Field(default=None, gt=0)
+    """Tokens of the mix; by default as many as all sources hold."""
+    max_epochs: float = Field(default=4.0, gt=0)
+    """No source is seen more often; up to four times costs little (Muennighoff et al. 2023)."""
 
 
 class FilesRead(Section):

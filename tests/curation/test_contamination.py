@@ -129,13 +129,13 @@ def test_no_long_passage_of_heldout_text_is_trained_on(tmp_path: Path) -> None:
 )
 def test_real_items_planted_in_real_text_are_found(name: str) -> None:
     """Every item long enough for a passage is found wherever it stands, and the text around it alone is not."""
-    path = shared(f"data/eval/{name}")
+    path = shared(f"eval/{name}")
     overlaps = evaluation_overlaps([str(path)], OverlapConfig())
     around = [
         "Preface of the second edition, with notes on the text and its readers.\n",
         "\n编者按：本文转自网络，文字略有改动。",
     ]
-    long = [text for text in overlaps.index.texts if overlaps.index._windows(text)[0].size][::37]
+    long = [text for text in overlaps.index.texts if overlaps.index._windows(text)[0].size][::17]
     assert len(long) > 20
     for text in long:
         document = {"id": "d", "source": "s", "text": around[0] + text + around[1]}
