@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import shards
 from lifecycle.curation.minhash import settle
-from lifecycle.curation.signature_cache import Fingerprints, shard_fingerprints
+from lifecycle.curation.signature_cache import Fingerprints, RowGroup, fingerprints, row_groups
 from lifecycle.curation.signature_cache import text_digest as text_digest  # read by the cleaning stage too
 from lifecycle.recipe.corpora import MinHashConfig
 
@@ -60,16 +60,19 @@ def index_documents(
     ids: list[str] = []
     sources: list[str] = []
     groups: list[str] = []
-    parts = [_nothing(config)]
-    reused = 0
-    for path, group, part, cached in shard_fingerprints(source_of, config, cache, workers):
+    places: list[RowGroup] = []
+    for path, source in source_of.items():
         with pq.ParquetFile(path) as file:
-            names = file.read_row_group(group, columns=["id", "group"])
+            names = file.read(columns=["id", "group"])
+            places += row_groups(file, path)
         ids += names.column("id").to_pylist()
         groups += names.column("group").to_pylist()
-        sources += [source_of[path]] * len(names)
+        sources += [source] * len(names)
+    parts = [_nothing(config)]
+    reused = 0
+    for part, cached in fingerprints(places, config, cache, workers):
         parts.append(part)
-        reused += len(names) * cached
+        reused += len(part.lengths) * cached
     digests = np.concatenate([part.digests for part in parts])
     return Index(
         ids,

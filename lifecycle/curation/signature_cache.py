@@ -47,32 +47,49 @@ def text_digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8"), digest_size=DIGEST_BYTES).digest()
 
 
-def shard_fingerprints(
-    shards: Iterable[Path], config: MinHashConfig, cache: Path | None, workers: int
-) -> Iterator[tuple[Path, int, Fingerprints, bool]]:
-    """The fingerprints of every row group of `shards`, in order: shard, row group, fingerprints, and whether cached.
+@dataclass(frozen=True)
+class RowGroup:
+    """Where one row group lies, and where the bytes of its text column lie in the file."""
+
+    path: Path
+    number: int
+    begin: int
+    size: int
+    layout: str
+    """How these bytes are read: rows, compression, encodings."""
+
+
+def row_groups(file: pq.ParquetFile, path: Path) -> list[RowGroup]:
+    """The row groups of an open document shard."""
+    column = file.schema_arrow.get_field_index("text")
+    found = []
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        chunk = group.column(column)
+        begin = chunk.data_page_offset if chunk.dictionary_page_offset is None else chunk.dictionary_page_offset
+        layout = f"{group.num_rows} {chunk.compression} {','.join(chunk.encodings)}"
+        found.append(RowGroup(path, number, begin, chunk.total_compressed_size, layout))
+    return found
+
+
+def fingerprints(
+    groups: Iterable[RowGroup], config: MinHashConfig, cache: Path | None, workers: int
+) -> Iterator[tuple[Fingerprints, bool]]:
+    """The fingerprints of each row group, in order, and whether they were cached.
 
     Args:
         cache: a directory of entries, made and filled here; None computes everything.
     """
-
-    def groups() -> Iterator[tuple[Path, int]]:
-        for path in shards:
-            with pq.ParquetFile(path) as file:
-                count = file.num_row_groups
-            yield from ((path, group) for group in range(count))
-
-    yield from ordered_map(partial(_row_group, config, cache), groups(), workers)
+    yield from ordered_map(partial(_of_group, config, digest_json(identity(config)), cache), groups, workers)
 
 
-def _row_group(config: MinHashConfig, cache: Path | None, place: tuple[Path, int]) -> tuple[Path, int, Fingerprints, bool]:
-    path, group = place
-    entry = cache / _key(path, group, config) if cache else None
+def _of_group(config: MinHashConfig, settings: str, cache: Path | None, group: RowGroup) -> tuple[Fingerprints, bool]:
+    entry = cache / _key(group, settings) if cache else None
     found = _load(entry, config.bands * config.rows) if entry else None
     if found:
-        return path, group, found, True
-    with pq.ParquetFile(path) as file:
-        texts = file.read_row_group(group, columns=["text"]).column("text").to_pylist()
+        return found, True
+    with pq.ParquetFile(group.path) as file:
+        texts = file.read_row_group(group.number, columns=["text"]).column("text").to_pylist()
     made = Fingerprints(
         np.array([len(text) for text in texts], dtype=np.int64),
         np.frombuffer(b"".join(text_digest(text) for text in texts), dtype=np.uint8).reshape(-1, DIGEST_BYTES),
@@ -80,20 +97,16 @@ def _row_group(config: MinHashConfig, cache: Path | None, place: tuple[Path, int
     )
     if entry:
         _save(entry, made)
-    return path, group, made, False
+    return made, False
 
 
-def _key(path: Path, group: int, config: MinHashConfig) -> str:
+def _key(group: RowGroup, settings: str) -> str:
     """Digest of the compressed text column of one row group, of how it is read, and of what is computed from it."""
-    with pq.ParquetFile(path) as file:
-        column = file.schema_arrow.get_field_index("text")
-        chunk = file.metadata.row_group(group).column(column)
-        begin = chunk.data_page_offset if chunk.dictionary_page_offset is None else chunk.dictionary_page_offset
-        rows, how = file.metadata.row_group(group).num_rows, [chunk.compression, list(chunk.encodings), chunk.num_values]
-    with path.open("rb") as raw:
-        raw.seek(begin)
-        content = hashlib.sha256(raw.read(chunk.total_compressed_size)).hexdigest()
-    key = digest_json({"version": VERSION, "minhash": identity(config), "text": content, "rows": rows, "how": how})
+    with group.path.open("rb") as raw:
+        raw.seek(group.begin)
+        content = hashlib.sha256(raw.read(group.size))
+    content.update(f"{VERSION} {settings} {group.layout}".encode())
+    key = content.hexdigest()
     return f"{key[:2]}/{key}"
 
 

@@ -37,7 +37,7 @@ def test_shares_within_one_document_and_never_beyond_the_limit(
 ) -> None:
     sources = np.array([source for source, _ in documents], dtype=np.int32)
     lengths = np.array([length for _, length in documents], dtype=np.int64)
-    held = np.bincount(sources, weights=lengths, minlength=4)
+    held = np.bincount(sources, weights=lengths, minlength=4).astype(np.float64)
     mix = MixConfig(tokens=total, max_epochs=limit, temperature=temperature)
     targets = target_tokens(held, weights, mix)
     wanted = min(float(total or held.sum()), limit * held.sum())
