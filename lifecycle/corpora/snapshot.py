@@ -45,8 +45,8 @@ def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead
 
 def file_snapshots(sources: Iterable[object]) -> dict[str, str]:
     """Digest by name of those entries (instruction or preference sources, files of the corpus stage) that are files."""
-    files = InstructionFiles | PreferenceFiles | FilesRead
-    return {entry.name: snapshot(entry).digest for entry in sources if isinstance(entry, files)}
+    files = [entry for entry in sources if isinstance(entry, InstructionFiles | PreferenceFiles | FilesRead)]
+    return {entry.name: snapshot(entry).digest for entry in files}
 
 
 def source_files(source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead) -> list[tuple[Path, str]]:

@@ -152,7 +152,7 @@ def _windows(
     numbers = np.zeros(count + 1, dtype=np.int64)
     weight = np.empty(count, dtype=np.int64)
     for i in range(count):
-        kind = character_class(classes, points[begins[i]])
+        kind = character_class(classes, int(points[begins[i]]))
         prefix[i + 1] = prefix[i] * BASE + found[i]
         numbers[i + 1] = numbers[i] + (kind == DIGIT)
         weight[i] = words if kind == IDEOGRAPH else han

@@ -60,7 +60,7 @@ def draw(
         epochs = {index: share.epochs for index, share in enumerate(asked)}
         drawn = Drawn(draw_copies(sources, epochs, rng), None)
     else:
-        tokens = np.bincount(sources, weights=lengths, minlength=len(names))
+        tokens = np.bincount(sources, weights=lengths, minlength=len(names)).astype(np.float64)
         targets = target_tokens(tokens, [share.weight for share in asked], mix)
         drawn = Drawn(draw_tokens(sources, lengths, targets, rng), targets)
     if not drawn.copies.sum():
