@@ -6,8 +6,8 @@ PATH is what a recipe's path may be: JSONL files with a `text` field, plain or c
 documentation strings of the installed packages (English). datatrove needs another xxhash than lifecycle, so that the
 script makes an environment for it below the temporary directory, once. Both read text from memory, in one process: what is
 measured is word splitting, hashing, banding and clustering. Both use 5-word shingles and 14 bands of 8 rows; datatrove joins
-every pair that meets in a band, we only those whose signatures agree in 0.72 of all places, and we keep the chains apart. The rows that both remove are fewer than either's, because of two copies each may keep
-the other one.
+every pair that meets in a band, we only those whose signatures agree in 0.72 of all places, and we keep the chains apart.
+The rows that both remove are fewer than either's: of two copies each may keep the other one.
 """
 
 import argparse
