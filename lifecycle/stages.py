@@ -26,10 +26,13 @@ class Stage:
     per_source: bool = False
 
 
+LATER = ("epochs", "weight", "tolerance")
+
+
 def _source(recipe: Recipe, source: str | None) -> Any:
-    """Not what decides only whether reading fails (tolerance) or how often the text is seen later (epochs)."""
+    """Not what decides only whether reading fails (tolerance) or how often the text is seen later (epochs, weight)."""
     assert source is not None
-    return {key: value for key, value in identity(recipe.source(source)).items() if key not in ("epochs", "tolerance")}
+    return {key: value for key, value in identity(recipe.source(source)).items() if key not in LATER}
 
 
 def _cleaning(recipe: Recipe, source: str | None) -> Any:
@@ -38,7 +41,9 @@ def _cleaning(recipe: Recipe, source: str | None) -> Any:
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:
-    return {"minhash": identity(recipe.curation.minhash), "heldout": identity(recipe.curation.heldout)}
+    """Files named by `decontaminate` and `against` count by content, as snapshots, wherever they lie."""
+    curation = identity(recipe.curation)
+    return {key: curation[key] for key in ("minhash", "repeated_text", "overlap", "heldout", "heldout_overlap")}
 
 
 def _heldout(recipe: Recipe, _: str | None) -> Any:
@@ -52,7 +57,8 @@ def _heldout(recipe: Recipe, _: str | None) -> Any:
 
 
 def _mix(recipe: Recipe, _: str | None) -> Any:
-    return {"seed": recipe.mix_seed, "epochs": {source.name: source.epochs for source in recipe.sources}}
+    sources = {source.name: {"epochs": source.epochs, "weight": source.weight} for source in recipe.sources}
+    return {"seed": recipe.mix_seed, "sources": sources, "mix": identity(recipe.mix)}
 
 
 def _section(name: str) -> Identity:
@@ -76,11 +82,11 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
 
 
 RAW_CORPORA = Stage("raw_corpora", "2", (), _source, per_source=True)
-CLEANED_CORPORA = Stage("cleaned_corpora", "1", ("raw_corpora",), _cleaning, per_source=True)
-CORPUS = Stage("corpus", "1", ("cleaned_corpora",), _corpus)
+CLEANED_CORPORA = Stage("cleaned_corpora", "2", ("raw_corpora",), _cleaning, per_source=True)
+CORPUS = Stage("corpus", "2", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))
-PRETRAIN_MEMMAP = Stage("pretrain_memmap", "1", ("corpus", "tokenizer"), _mix)
+PRETRAIN_MEMMAP = Stage("pretrain_memmap", "2", ("corpus", "tokenizer"), _mix)
 BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _section("base_model"))
 RAW_INSTRUCTIONS = Stage("raw_instructions", "1", ("corpus",), _section("instructions"))
 INSTRUCTIONS = Stage("instructions", "1", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))

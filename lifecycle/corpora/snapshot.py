@@ -12,7 +12,7 @@ from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import DataError
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.base import Section
-from lifecycle.recipe.corpora import DatasetsSource, PythonDocsSource, PythonTopicsSource, SourceBase
+from lifecycle.recipe.corpora import DatasetsSource, FilesRead, PythonDocsSource, PythonTopicsSource, SourceBase
 
 
 class FileDigest(Section):
@@ -36,7 +36,7 @@ class Snapshot(Section):
         return sum(file.size for file in self.files)
 
 
-def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles) -> Snapshot:
+def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead) -> Snapshot:
     """Hash every file that `source` would read; of a dataset of the Hub, its name and commit.
 
     Raises:
@@ -48,11 +48,14 @@ def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles) -> Snapsho
 
 
 def file_snapshots(sources: Iterable[object]) -> dict[str, str]:
-    """Digest by name of those entries (instruction or preference sources) that are files."""
-    return {entry.name: snapshot(entry).digest for entry in sources if isinstance(entry, InstructionFiles | PreferenceFiles)}
+    """Digest by name of those entries (instruction or preference sources, files of the corpus stage) that are files."""
+    files = [entry for entry in sources if isinstance(entry, InstructionFiles | PreferenceFiles | FilesRead)]
+    return {entry.name: snapshot(entry).digest for entry in files}
 
 
-def source_files(source: SourceBase | InstructionFiles | PreferenceFiles) -> Sequence[tuple[Location, str]]:
+def source_files(
+    source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead,
+) -> Sequence[tuple[Location, str]]:
     """The files of a source in reading order, each with a name that does not depend on where the source lies."""
     if isinstance(source, PythonDocsSource):
         return [
@@ -62,6 +65,8 @@ def source_files(source: SourceBase | InstructionFiles | PreferenceFiles) -> Seq
         from pydoc_data import topics
 
         return [(Path(topics.__file__), "topics.py")]
+    if isinstance(source, FilesRead):
+        return expand(source.path, source.name)
     path = getattr(source, "path")  # noqa: B009 - every other kind has one, the base class has not
     return expand(path, f"source {source.name}, field path")
 

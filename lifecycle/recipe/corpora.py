@@ -18,6 +18,9 @@ class SourceBase(Section):
     """What is known of the right to use this text; copied into lineage and the model card."""
     epochs: float = Field(default=1.0, gt=0)
     """How often this source's tokens are seen in one pass over the mix; 0.5 takes half of the documents."""
+    weight: float | None = Field(default=None, gt=0)
+    """Share of the mix's tokens, in proportion to the other sources' weights; given for all sources or for none. Then
+    `mix.max_epochs` limits repetition, and `epochs` stays 1."""
     tolerance: float = Field(default=0.01, ge=0, le=1)
     """Share of damaged records above which reading this source fails."""
 
@@ -191,6 +194,43 @@ class HeldoutConfig(Section):
     """How much of the held-out text the bits-per-byte measurement reads, at most."""
 
 
+class OverlapConfig(Section):
+    """How long a passage is that a document may not share with protected text.
+
+    13 words as in Brown et al. (2020); a Han character carries less than a word, so 30 of them. In mixed text each Han
+    character is 1/30 and each other word 1/13 of a passage.
+    """
+
+    words: int = Field(default=13, gt=0)
+    han_characters: int = Field(default=30, gt=0)
+
+
+class RepeatedTextConfig(Section):
+    """Lines or paragraphs that stand in several documents: all but the first go (CCNet, Wenzek et al. 2020)."""
+
+    unit: Literal["none", "line", "paragraph"] = "none"
+    min_words: int = Field(default=10, gt=0)
+    """Shorter ones stay: headings, list entries, lines of code. In Han text each character is a word."""
+
+
+class MixConfig(Section):
+    """Pretraining text by tokens, where sources have weights or a temperature is given; else their `epochs` decide."""
+
+    temperature: float | None = Field(default=None, ge=1)
+    """Shares follow tokens^(1/temperature): at 1 each source counts as it is, above it small sources count for more."""
+    tokens: int | None = Field(default=None, gt=0)
+    """Tokens of the mix; by default as many as all sources hold."""
+    max_epochs: float = Field(default=4.0, gt=0)
+    """No source is seen more often; up to four times costs little (Muennighoff et al. 2023)."""
+
+
+class FilesRead(Section):
+    """Files that the corpus stage reads beside its inputs; `name` is the recipe's field."""
+
+    name: str
+    path: str
+
+
 class CurationConfig(Section):
     """Cleaning of each source, then deduplication and the held-out split over all of them."""
 
@@ -201,5 +241,24 @@ class CurationConfig(Section):
     """Below this certainty (code, tables, short text) a document is taken to be in its source's language."""
     quality: QualityThresholds = QualityThresholds()
     minhash: MinHashConfig = MinHashConfig()
+    against: tuple[str, ...] = ()
+    """Directories of documents (artifacts of `corpus` or `cleaned_corpora`): what they hold already is dropped here."""
+    repeated_text: RepeatedTextConfig = RepeatedTextConfig()
+    decontaminate: tuple[str, ...] = ()
+    """Evaluation files (JSONL, JSON, CSV, text, compressed, tar and zip of those): documents sharing a passage go."""
+    overlap: OverlapConfig = OverlapConfig()
+    """What a passage of an evaluation item is."""
+    heldout_overlap: OverlapConfig | None = OverlapConfig(words=50, han_characters=115)
+    """Training documents that share such a passage with a held-out document go, too; null keeps them. 50 words as in Lee et
+    al. (2022): at 13 the stock phrases of one kind of text (Python documentation: a quarter of it) would count."""
     heldout: HeldoutConfig = HeldoutConfig()
     workers: Annotated[int, RUNTIME] = Field(default=2, gt=0)
+
+    def files_read(self) -> tuple[FilesRead, ...]:
+        """What the corpus stage reads beside the cleaned sources: evaluation files, and documents to compare with."""
+        fields = {"decontaminate": self.decontaminate, "against": self.against}
+        return tuple(
+            FilesRead(name=f"curation.{field}[{number}]", path=path)
+            for field, paths in fields.items()
+            for number, path in enumerate(paths)
+        )
