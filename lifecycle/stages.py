@@ -27,14 +27,20 @@ class Stage:
 
 
 def _source(recipe: Recipe, source: str | None) -> Any:
-    """Not what decides only whether reading fails (tolerance) or how often the text is seen later (epochs)."""
+    """Not what decides whether reading fails (tolerance), how text is judged, or how often it is seen later (epochs)."""
     assert source is not None
-    return {key: value for key, value in identity(recipe.source(source)).items() if key not in ("epochs", "tolerance")}
+    left_out = ("epochs", "tolerance", "quality_sets")
+    return {key: value for key, value in identity(recipe.source(source)).items() if key not in left_out}
 
 
 def _cleaning(recipe: Recipe, source: str | None) -> Any:
-    curation = identity(recipe.curation)
-    return {key: curation[key] for key in ("traditional_to_simplified", "languages", "min_language_score", "quality")}
+    """Repairs and language, and of the sets of quality rules those that this source is judged by."""
+    assert source is not None
+    config = recipe.curation.of(recipe.source(source))
+    curation = identity(config)
+    thresholds = ["quality" if name == "light" else name for name in config.quality_sets]
+    parts = ("traditional_to_simplified", "languages", "min_language_score", "quality_sets", *thresholds)
+    return {key: curation[key] for key in parts}
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:
@@ -72,7 +78,7 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
 
 
 RAW_CORPORA = Stage("raw_corpora", "1", (), _source, per_source=True)
-CLEANED_CORPORA = Stage("cleaned_corpora", "1", ("raw_corpora",), _cleaning, per_source=True)
+CLEANED_CORPORA = Stage("cleaned_corpora", "2", ("raw_corpora",), _cleaning, per_source=True)
 CORPUS = Stage("corpus", "1", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))

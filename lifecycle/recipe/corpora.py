@@ -5,6 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.recipe.rules import (
+    C4QualityRules,
+    ChineseQualityRules,
+    FineWebQualityRules,
+    GopherQualityRules,
+    GopherRepetitionRules,
+    RuleSet,
+)
 
 
 class SourceBase(Section):
@@ -20,6 +28,8 @@ class SourceBase(Section):
     """How often this source's tokens are seen in one pass over the mix; 0.5 takes half of the documents."""
     tolerance: float = Field(default=0.01, ge=0, le=1)
     """Share of damaged records above which reading this source fails."""
+    quality_sets: tuple[RuleSet, ...] | None = None
+    """Sets of quality rules for this source in place of `curation.quality_sets`."""
 
 
 class PythonDocsSource(SourceBase):
@@ -119,7 +129,19 @@ class CurationConfig(Section):
     """Documents in any other language are dropped."""
     min_language_score: float = Field(default=0.3, ge=0, le=1)
     """Below this certainty (code, tables, short text) a document is taken to be in its source's language."""
+    quality_sets: tuple[RuleSet, ...] = ("light",)
+    """Which sets of quality rules documents must pass, in this order; a source may name its own."""
     quality: QualityThresholds = QualityThresholds()
+    """Thresholds of the set `light`, in every language."""
+    gopher_quality: GopherQualityRules = GopherQualityRules()
+    gopher_repetition: GopherRepetitionRules = GopherRepetitionRules()
+    c4_quality: C4QualityRules = C4QualityRules()
+    fineweb_quality: FineWebQualityRules = FineWebQualityRules()
+    chinese_quality: ChineseQualityRules = ChineseQualityRules()
     minhash: MinHashConfig = MinHashConfig()
     heldout: HeldoutConfig = HeldoutConfig()
     workers: Annotated[int, RUNTIME] = Field(default=2, gt=0)
+
+    def of(self, source: SourceBase) -> "CurationConfig":
+        """This configuration with what one source states for itself."""
+        return self if source.quality_sets is None else self.model_copy(update={"quality_sets": source.quality_sets})
