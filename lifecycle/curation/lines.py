@@ -224,7 +224,7 @@ def _is_contents(buffer: Bytes, begin: int, end: int) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def _among(point: int, points: NDArray[np.int64]) -> bool:
+def _among(point: int | np.int64, points: NDArray[np.int64]) -> bool:
     found = False
     for i in range(points.size):
         found = found or points[i] == point

@@ -161,7 +161,7 @@ def _covered(
             for word in range(max(i, unused[found]), i + 2):
                 covered[found] += lengths[word]
             unused[found] = i + 2
-            best = max(best, covered[found])
+            best = max(best, int(covered[found]))
     return best
 
 

@@ -9,7 +9,7 @@ REPLACEMENT = 0xFFFD
 
 
 @numba.njit(cache=True, nogil=True)
-def decode(buffer: NDArray[np.uint8], position: int, end: int) -> tuple[int, int]:
+def decode(buffer: NDArray[np.uint8], position: int, end: int) -> tuple[int | np.int64, int]:
     """The code point at a byte, and how many bytes it takes; never reads at or beyond `end`.
 
     Lone surrogates in three bytes pass as themselves: text that Python holds must not be a text that we cannot count.

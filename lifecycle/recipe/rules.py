@@ -1,8 +1,7 @@
 """Thresholds of the quality and repetition rules, in sets named after their papers, per language.
 
 `min_…` drops what is below, `max_…` what is above. Chinese has classes of its own because the papers' figures are for words
-between blanks; the figures here were set for the project's word rule (each Han character is a word) on the sources
-that `docs/calibration.md` names.
+between blanks, and here each Han character is a word.
 """
 
 from typing import Literal

@@ -1,5 +1,6 @@
 """What the statistics kernel computes, in slow plain Python: `str` methods, regular expressions, dictionaries of strings."""
 
+import itertools
 import re
 from collections import Counter
 
@@ -104,7 +105,7 @@ def slow_statistics(text: str, language: str) -> dict[str, int]:
     found["stop_words"] = len(set(STOP_WORDS) & set(folded))
     found["hashes"], found["ellipses"] = text.count("#"), text.count("...") + text.count("…")
     scripts = [2 if mark(c) & HAN else 1 for c in text if mark(c) & HAN or (mark(c) & CLASS == 1 and mark(c) & ALPHABETIC)]
-    found["script_switches"] = sum(a != b for a, b in zip(scripts, scripts[1:], strict=False))
+    found["script_switches"] = sum(a != b for a, b in itertools.pairwise(scripts))
     found["segments"] = len("".join(" " if c in "|｜" else c for c in text).split())
     for line in text.splitlines():
         found["lines"] += 1
@@ -150,7 +151,7 @@ def _ngrams(plain: list[str], folded: list[str], found: Counter) -> None:
             else:
                 seen.add(gram)
                 i += 1
-    pairs = list(zip(folded, folded[1:], strict=False))
+    pairs = list(itertools.pairwise(folded))
     for pair, often in Counter(pairs).items():
         if often >= 4:
             places = {place for i, each in enumerate(pairs) if each == pair for place in (i, i + 1)}

@@ -11,10 +11,21 @@ from lifecycle.curation.statistics import statistics, statistics_of_arrow
 from tests.curation.slow_statistics import slow_statistics
 
 PIECES = [
-    *"\n\n\r\t\v\x1c\x85\u2028\u3000 \u00a0#-•.!?\"'()[]{|｜…。！？，”」a的b是了1２İıßẞΣ\u0301\u200b\U0001f600\U00020000\U000e0100\ud800",
+    *"\n\n\r\t\v\x1c\x85\u2028\u3000 \u00a0#-•.!?\"'()[]{|｜…。！？，”」a的b是了1２İıß",
+    *"ẞΣ\u0301\u200b\U0001f600\U00020000\U000e0100\ud800",
     *("the ", "be ", "to ", "of ", "and ", "that ", "word ", "ab", "12", "...", "\r\n", "\n\n", "\n", " ", "[12]", "[edit]"),
     *("[citation needed]", "lorem ipsum", "Lorem Ipsum ", "JavaScript", "uses cookies", "Privacy Policy", "third word. "),
-    *("第三章", "第十2節 ", "第", "目录....... 12", "深度学习。", "我们在学习", "A sentence here.\n", "buy now ", "x" * 1001),
+    *(
+        "第三章",
+        "第十2節 ",
+        "第",
+        "目录....... 12",
+        "深度学习。",
+        "我们在学习",
+        "A sentence here.\n",
+        "buy now ",
+        "x" * 1001,
+    ),
 ]
 TEXTS = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
 
@@ -34,7 +45,20 @@ def test_the_kernel_equals_plain_python(text: str, language: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "\n", "\n\n\n", " \n \n", "\0", "\0\n\0", "\ud800\udfff", "😀" * 50, "a", "的", "a\r\n\r\nb\r\n\r\na", "\na\n\na\n"],
+    [
+        "",
+        "\n",
+        "\n\n\n",
+        " \n \n",
+        "\0",
+        "\0\n\0",
+        "\ud800\udfff",
+        "😀" * 50,
+        "a",
+        "的",
+        "a\r\n\r\nb\r\n\r\na",
+        "\na\n\na\n",
+    ],
 )
 def test_texts_with_next_to_nothing_in_them(text: str) -> None:
     check(text)
