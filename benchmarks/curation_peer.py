@@ -28,7 +28,8 @@ SETS = {
     "c4_quality": C4QualityFilter,
     "fineweb_quality": FineWebQualityFilter,
 }
-LANGUAGES = {"en": "eng", "zh": "zho"}
+# Without the script, "zho" is split at white space.
+LANGUAGES = {"en": "eng", "zh": "cmn_Hani"}
 
 
 def reason(filter, text: str) -> str | None:

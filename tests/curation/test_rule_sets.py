@@ -56,7 +56,7 @@ CASES = [
     (
         "chinese_quality",
         "zh",
-        "我a们b在c这d里e学f习g和h工i作j一k起l进m步n的o人p大q家r都s是t这u样v说w的x。",
+        "我们用a和b在这里学c，又用d和e在那里做f的事情；大家g都说h是这样的i。",
         "chinese_switches",
     ),
 ]
