@@ -34,13 +34,12 @@ def _source(recipe: Recipe, source: str | None) -> Any:
 
 
 def _cleaning(recipe: Recipe, source: str | None) -> Any:
-    """Repairs and language, and of the sets of quality rules those that this source is judged by."""
+    """What is done to one source: its own sets of quality rules, where it names some."""
     assert source is not None
-    config = recipe.curation.of(recipe.source(source))
-    curation = identity(config)
-    thresholds = ["quality" if name == "light" else name for name in config.quality_sets]
-    parts = ("traditional_to_simplified", "languages", "min_language_score", "quality_sets", *thresholds)
-    return {key: curation[key] for key in parts}
+    curation = identity(recipe.curation.of(recipe.source(source)))
+    parts = ("traditional_to_simplified", "languages", "min_language_score", "quality_sets", "quality")
+    sets = ("gopher_quality", "gopher_repetition", "c4_quality", "fineweb_quality", "chinese_quality")
+    return {key: curation[key] for key in (*parts, *sets)}
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:
