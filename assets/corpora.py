@@ -35,7 +35,7 @@ def cleaned_corpora(context: dg.AssetExecutionContext, runner: StageRunner, raw_
     def build(workspace: Workspace) -> dict:
         from lifecycle.curation.clean import clean_source
 
-        config = runner.recipe.curation
+        config = runner.recipe.curation.of(runner.recipe.source(context.partition_key))
         return clean_source(raw_corpora.path, context.partition_key, config, workspace.out, workspace.run_dir)
 
     return runner.materialize(context, stages.CLEANED_CORPORA, {"raw_corpora": raw_corpora}, build)

@@ -26,18 +26,22 @@ class Stage:
     per_source: bool = False
 
 
-LATER = ("epochs", "weight", "tolerance")
+LATER = ("epochs", "weight", "tolerance", "quality_sets")
 
 
 def _source(recipe: Recipe, source: str | None) -> Any:
-    """Not what decides only whether reading fails (tolerance) or how often the text is seen later (epochs, weight)."""
+    """Not what decides only whether reading fails (tolerance) or how text is judged or seen later."""
     assert source is not None
     return {key: value for key, value in identity(recipe.source(source)).items() if key not in LATER}
 
 
 def _cleaning(recipe: Recipe, source: str | None) -> Any:
-    curation = identity(recipe.curation)
-    return {key: curation[key] for key in ("traditional_to_simplified", "languages", "min_language_score", "quality")}
+    """What is done to one source: its own sets of quality rules, where it names some."""
+    assert source is not None
+    curation = identity(recipe.curation.of(recipe.source(source)))
+    parts = ("traditional_to_simplified", "languages", "min_language_score", "quality_sets", "quality")
+    sets = ("gopher_quality", "gopher_repetition", "c4_quality", "fineweb_quality", "chinese_quality")
+    return {key: curation[key] for key in (*parts, *sets)}
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:

@@ -5,6 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.recipe.rules import (
+    C4QualityRules,
+    ChineseQualityRules,
+    FineWebQualityRules,
+    GopherQualityRules,
+    GopherRepetitionRules,
+    RuleSet,
+)
 
 
 class SourceBase(Section):
@@ -23,6 +31,8 @@ class SourceBase(Section):
     `mix.max_epochs` limits repetition, and `epochs` stays 1."""
     tolerance: float = Field(default=0.01, ge=0, le=1)
     """Share of damaged records above which reading this source fails."""
+    quality_sets: tuple[RuleSet, ...] | None = None
+    """Sets of quality rules for this source in place of `curation.quality_sets`."""
 
 
 class PythonDocsSource(SourceBase):
@@ -239,7 +249,15 @@ class CurationConfig(Section):
     """Documents in any other language are dropped."""
     min_language_score: float = Field(default=0.3, ge=0, le=1)
     """Below this certainty (code, tables, short text) a document is taken to be in its source's language."""
+    quality_sets: tuple[RuleSet, ...] = ("light",)
+    """Which sets of quality rules documents must pass, in this order; a source may name its own."""
     quality: QualityThresholds = QualityThresholds()
+    """Thresholds of the set `light`, in every language."""
+    gopher_quality: GopherQualityRules = GopherQualityRules()
+    gopher_repetition: GopherRepetitionRules = GopherRepetitionRules()
+    c4_quality: C4QualityRules = C4QualityRules()
+    fineweb_quality: FineWebQualityRules = FineWebQualityRules()
+    chinese_quality: ChineseQualityRules = ChineseQualityRules()
     minhash: MinHashConfig = MinHashConfig()
     against: tuple[str, ...] = ()
     """Directories of documents (artifacts of `corpus` or `cleaned_corpora`): what they hold already is dropped here."""
@@ -262,3 +280,7 @@ class CurationConfig(Section):
             for field, paths in fields.items()
             for number, path in enumerate(paths)
         )
+
+    def of(self, source: SourceBase) -> "CurationConfig":
+        """This configuration with what one source states for itself."""
+        return self if source.quality_sets is None else self.model_copy(update={"quality_sets": source.quality_sets})
