@@ -5,10 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 
-SUSPECT = re.compile(
-    "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
-)
-"""A lead byte and a following byte of UTF-8, read as Latin-1 or Windows-1252."""
+from lifecycle.curation.mojibake import mojibake
 
 LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 CONTROL = re.compile(
@@ -26,16 +23,6 @@ FULL_WIDTH = re.compile("[\uff02-\uff07\uff0a\uff0b\uff0d\uff0f-\uff19\uff1c-\uf
 TO_HALF_WIDTH = 0xFEE0
 
 Repair = Callable[[str], str]
-
-
-def mojibake(text: str) -> str:
-    """Undo lines decoded in the wrong encoding (ftfy), where a cheap test suspects them: ftfy runs at 2-3 MB/s."""
-    if text.isascii() or not SUSPECT.search(text):
-        return text
-    import ftfy
-
-    # Line by line, as one sound character elsewhere in the text would make the whole of it unrepairable.
-    return "\n".join(ftfy.fix_encoding(line) if SUSPECT.search(line) else line for line in text.split("\n"))
 
 
 def canonical_form(text: str) -> str:
