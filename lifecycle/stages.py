@@ -11,6 +11,7 @@ from typing import Any
 from lifecycle.artifacts import Artifact, InputReference
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, identity
+from lifecycle.recipe.curation import list_digests
 
 Identity = Callable[[Recipe, str | None], Any]
 
@@ -34,7 +35,8 @@ def _source(recipe: Recipe, source: str | None) -> Any:
 
 def _cleaning(recipe: Recipe, source: str | None) -> Any:
     curation = identity(recipe.curation)
-    return {key: curation[key] for key in ("traditional_to_simplified", "languages", "min_language_score", "quality")}
+    elsewhere = ("minhash", "heldout")
+    return {key: value for key, value in curation.items() if key not in elsewhere} | {"lists": list_digests(recipe.curation)}
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:
@@ -72,7 +74,7 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
 
 
 RAW_CORPORA = Stage("raw_corpora", "1", (), _source, per_source=True)
-CLEANED_CORPORA = Stage("cleaned_corpora", "1", ("raw_corpora",), _cleaning, per_source=True)
+CLEANED_CORPORA = Stage("cleaned_corpora", "2", ("raw_corpora",), _cleaning, per_source=True)
 CORPUS = Stage("corpus", "1", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))

@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
+from lifecycle.curation.blocklists import blocked_category
 from lifecycle.curation.duplicates import text_digest
 from lifecycle.curation.language import language_of
-from lifecycle.curation.normalise import normalise
+from lifecycle.curation.normalise import normalise, repaired
 from lifecycle.curation.plots import plot_drops, plot_lengths
 from lifecycle.curation.quality import broken_rule
+from lifecycle.curation.repeated_lines import Hashes, repeated_lines
 from lifecycle.curation.statistics import statistics
 from lifecycle.errors import DataError
 from lifecycle.ledger import Ledger, LedgerWriter
@@ -49,9 +51,10 @@ def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path,
     before: list[int] = []
     after: list[int] = []
     said = time.monotonic()
+    repeated = _repeated(raw, config)
     tasks = chunks(iter_documents(raw), DOCUMENTS_PER_TASK)
     with DocumentWriter(out) as writer:
-        for batch in ordered_map(partial(_judge_all, config), tasks, config.workers):
+        for batch in ordered_map(partial(_judge_all, config, repeated), tasks, config.workers):
             for item in batch:
                 before.append(len(item.before))
                 if _settle(item, seen, ledger):
@@ -92,19 +95,32 @@ def _settle(item: Judged, seen: set[bytes], ledger: LedgerWriter) -> bool:
     return True
 
 
-def _judge_all(config: CurationConfig, documents: list[Document]) -> list[Judged]:
-    return [judge(document, config) for document in documents]
+def _repeated(raw: Path, config: CurationConfig) -> Hashes:
+    if config.repeated_lines is None:
+        return frozenset()
+    return repeated_lines(
+        lambda: (document["text"] for document in iter_documents(raw, ["text"])),
+        partial(repaired, config),
+        config.repeated_lines,
+        config.workers,
+    )
 
 
-def judge(document: Document, config: CurationConfig) -> Judged:
-    """Every rule that needs one document only: repairs, then language, then quality; the first broken rule counts."""
+def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Document]) -> list[Judged]:
+    return [judge(document, config, repeated) for document in documents]
+
+
+def judge(document: Document, config: CurationConfig, repeated: Hashes = frozenset()) -> Judged:
+    """Every rule that needs one document only: changes, then language, quality, blocklists; the first broken rule counts."""
     before = text = document["text"]
     changes = []
-    for rule, repaired in normalise(before, config.traditional_to_simplified):
+    for rule, repaired in normalise(before, config, repeated):
         changes.append((rule, *_around_difference(text, repaired)))
         text = repaired
     language = language_of(text, document["lang"], config.min_language_score)
     dropped = "language" if language not in config.languages else broken_rule(statistics(text), config.quality)
+    if dropped is None and (category := blocked_category(text, config.blocklists)):
+        dropped = f"blocklist:{category}"
     cleaned = document | {"text": text, "lang": language}
     return Judged(cleaned, before, tuple(changes), dropped, text_digest(text))
 

@@ -3,9 +3,15 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 
+from lifecycle.curation.boilerplate import advert_sentences, broken_edges
+from lifecycle.curation.html_remnants import html_remnants
+from lifecycle.curation.look_alikes import look_alikes
 from lifecycle.curation.mojibake import mojibake
+from lifecycle.curation.pii import personal_data
+from lifecycle.curation.repeated_lines import Hashes, without_lines
+from lifecycle.recipe.corpora import CurationConfig
 
 LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 CONTROL = re.compile(
@@ -62,16 +68,46 @@ def traditional_to_simplified(text: str) -> str:
     return _simplifier()(text) if HAN.search(text) else text
 
 
-def repairs(simplify: bool) -> tuple[Repair, ...]:
-    """The repairs in the order in which they run; each one's name is its rule in the ledger."""
-    always = (mojibake, canonical_form, control_characters, full_width, white_space)
-    return (*always, traditional_to_simplified) if simplify else always
+def repairs(config: CurationConfig) -> tuple[Repair, ...]:
+    """The repairs in the order in which they run; each one's name is its rule in the ledger.
+
+    HTML goes before white space, as tags leave line ends; NFC before look-alikes, as these are single letters.
+    """
+    first = (mojibake, html_remnants) if config.html_remnants else (mojibake,)
+    always = (*first, canonical_form, control_characters, full_width, look_alikes, white_space)
+    return (*always, traditional_to_simplified) if config.traditional_to_simplified else always
 
 
-def normalise(text: str, simplify: bool) -> Iterator[tuple[str, str]]:
-    """Every repair that changed something, as (rule, text after it); nothing when the text was clean."""
-    for repair in repairs(simplify):
-        after = repair(text)
+def repaired(config: CurationConfig, text: str) -> str:
+    """`text` after all repairs: what the rules for boilerplate see, and what lines are counted on."""
+    for repair in repairs(config):
+        text = repair(text)
+    return text
+
+
+def normalise(text: str, config: CurationConfig, repeated: Hashes = frozenset()) -> Iterator[tuple[str, str]]:
+    """Every change, as (rule, text after it): repairs, then boilerplate, then personal data; nothing for a clean text.
+
+    Args:
+        repeated: the source's repeated lines, where the recipe asks for their removal.
+    """
+    for rule, change in _changes(config, repeated):
+        after = change(text)
         if after != text:
-            yield repair.__name__, after
+            yield rule, after
             text = after
+    if config.pii:
+        yield from personal_data(text, config.pii.kinds)
+
+
+def _changes(config: CurationConfig, repeated: Hashes) -> Iterator[tuple[str, Repair]]:
+    for repair in repairs(config):
+        yield repair.__name__, repair
+    if config.repeated_lines:
+        yield "repeated_lines", partial(without_lines, repeated=repeated, config=config.repeated_lines)
+    if config.boilerplate:
+        yield "advert_sentences", partial(advert_sentences, config=config.boilerplate)
+        if config.boilerplate.trim_broken:
+            yield "broken_edges", broken_edges
+    if config.repeated_lines or config.boilerplate:
+        yield "white_space", white_space  # what went may have left blank lines, or a space at a line end

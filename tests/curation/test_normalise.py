@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.curation.normalise import normalise
+from lifecycle.recipe.corpora import CurationConfig
 
 MARKDOWN = """# Title
 
@@ -35,7 +36,7 @@ CHINESE = "《红楼梦》（又名“石头记”）：第一回，甄士隐…
 
 def repaired(text: str, simplify: bool = False) -> tuple[str, list[str]]:
     rules = []
-    for rule, after in normalise(text, simplify):
+    for rule, after in normalise(text, CurationConfig(traditional_to_simplified=simplify)):
         rules.append(rule)
         text = after
     return text, rules
