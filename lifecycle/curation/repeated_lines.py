@@ -23,8 +23,10 @@ DOCUMENTS_PER_TASK = 500
 LINES = re.compile(r"[^\n]*\n|[^\n]+")
 LETTERS = re.compile(r"\w")
 WIDE = re.compile("[\u2e80-\u9fff\uf900-\ufaff]")
-HEADING = ("#", "=", "|")
-"""First characters of Markdown headings and table rows: they repeat because documents are alike in structure."""
+STRUCTURE = ("#", "=", "|", "?", "!", "[", ":", "@", "\\", "$")
+"""First characters of Markdown headings, table rows, admonitions, link targets, LaTeX: documents are alike in structure."""
+ANNOUNCES = (":", "：")
+"""Last characters of a line that the next one needs (`For example:`)."""
 
 Texts = Callable[[], Iterable[str]]
 Hashes = frozenset[int]
@@ -61,7 +63,9 @@ def without_lines(text: str, repeated: Hashes, config: RepeatedLinesConfig) -> s
 def line_hash(line: str, config: RepeatedLinesConfig) -> int | None:
     """Which line this is without regard to white space and case; None for one that never counts as repeated."""
     key = "".join(line.split()).casefold()
-    if key.startswith(HEADING) or len(LETTERS.findall(key)) + len(WIDE.findall(key)) < config.min_characters:
+    if key.startswith(STRUCTURE) or key.endswith(ANNOUNCES):
+        return None
+    if len(LETTERS.findall(key)) + len(WIDE.findall(key)) < config.min_characters:
         return None
     return xxhash.xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"))
 

@@ -29,7 +29,7 @@ class BoilerplateConfig(Section):
     """Phrase files beside those that ship in lifecycle/curation/phrases; `$NAME` is taken from the environment."""
     clean_sentences: int = Field(default=5, gt=0)
     """Clean sentences in a row that end the walk inwards from either side (seed: five)."""
-    max_sentence: int = Field(default=150, gt=0)
+    max_sentence: int = Field(default=100, gt=0)
     """Characters up to which a sentence with such a phrase is an advert; a longer one says something else as well."""
     trim_broken: bool = False
     """Whether a first or last sentence that is cut off is trimmed, where whole sentences stay."""
@@ -39,7 +39,7 @@ class RepeatedLinesConfig(Section):
     """Lines that stand in many documents of a source: navigation, licences, page furniture (CCNet, Wenzek et al. 2020)."""
 
     min_documents: int = Field(default=10, gt=1)
-    min_share: float = Field(default=0.02, gt=0, le=1)
+    min_share: float = Field(default=0.05, gt=0, le=1)
     """Share of the source's documents; a line goes when it reaches this and `min_documents`."""
     min_characters: int = Field(default=8, gt=0)
     """Letters, digits and Han below which a line is structure (`}`, `---`, `小结`), not furniture; Han count twice."""
