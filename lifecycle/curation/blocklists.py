@@ -6,7 +6,7 @@ from typing import Any
 import ahocorasick
 
 from lifecycle.errors import RecipeError
-from lifecycle.recipe.curation import Blocklist, list_entries, list_file
+from lifecycle.recipe.curation import Blocklist, ListFile, list_entries, list_file
 
 
 def blocked_category(text: str, blocklists: tuple[Blocklist, ...]) -> str | None:
@@ -14,7 +14,8 @@ def blocked_category(text: str, blocklists: tuple[Blocklist, ...]) -> str | None
     folded = text.lower() if blocklists else ""
     size = 0
     for entry in blocklists:
-        hits, characters = _hits(_automaton(entry), folded)
+        field = f"curation.blocklists.{entry.category}"
+        hits, characters = _hits(_automaton(list_file(entry.path, field), field), folded)
         if hits >= entry.min_hits:
             size = size or max(1, len("".join(folded.split())))
             if characters / size >= entry.min_share:
@@ -23,9 +24,8 @@ def blocked_category(text: str, blocklists: tuple[Blocklist, ...]) -> str | None
 
 
 @cache
-def _automaton(blocklist: Blocklist) -> Any:
-    field = f"curation.blocklists.{blocklist.category}"
-    path = list_file(blocklist.path, field)
+def _automaton(file: ListFile, field: str) -> Any:
+    path = file.path
     automaton = ahocorasick.Automaton()
     for word in list_entries(path, field):
         automaton.add_word(word.lower(), len(word.lower()))

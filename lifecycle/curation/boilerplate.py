@@ -12,13 +12,16 @@ import re2
 
 from lifecycle.curation.markup import pieces
 from lifecycle.errors import RecipeError
-from lifecycle.recipe.curation import BoilerplateConfig, list_entries, list_file
+from lifecycle.recipe.curation import BoilerplateConfig, ListFile, list_entries, list_file
 
+FIELD = "curation.boilerplate.phrases"
 PHRASES = Path(__file__).parent / "phrases"
 SENTENCE = re.compile(  # where a line has no stop, it is one sentence
     r"[^\n]+?(?:[。！？；…]+[”’\"')）】」』]*|[.!?]+[\"')\]]*(?=\s|[^\x00-\x7f])|(?=\n)|\Z)\s*"
     r"|\s+"
 )
+ROUNDS = 8
+"""A fence may begin a line only when the sentence before it is gone; then the rest is looked at once more."""
 COMPLETE = re.compile(r"(?:[。！？!?；…]|[a-z]{3}\.)[”’\"')\]）】」』]*\s*\Z")
 """Of a full stop in Latin script only behind a word: not behind initials and numbers."""
 CONTINUES = re.compile(r"\s*[，。、；：！？,;）】」』》]")
@@ -28,9 +31,18 @@ LIST_ITEM = re.compile(r"\s*(?:[-*+>|#\[]|\d+[.、)])")
 
 def advert_sentences(text: str, config: BoilerplateConfig) -> str:
     """`text` without the sentences of its head and tail that hold a phrase of the lists; code is never touched."""
-    pattern = _pattern(config.phrases)
-    if not pattern.search(text.encode("utf-8", "surrogatepass")):
-        return text
+    pattern = _pattern(tuple(list_file(path, FIELD) for path in config.phrases))
+    for _ in range(ROUNDS):
+        if not pattern.search(text.encode("utf-8", "surrogatepass")):
+            break
+        after = _trimmed(text, pattern, config)
+        if after == text:
+            break
+        text = after
+    return text
+
+
+def _trimmed(text: str, pattern: "re2._Regexp", config: BoilerplateConfig) -> str:
     units = [
         (False, piece) if is_code else (True, unit) for is_code, piece in pieces(text) for unit in _units(is_code, piece)
     ]
@@ -79,17 +91,15 @@ def _is_advert(sentence: str, pattern: "re2._Regexp", config: BoilerplateConfig)
 
 
 @cache
-def _pattern(extra: tuple[str, ...]) -> "re2._Regexp":
-    named = [(path, "curation.boilerplate") for path in sorted(PHRASES.glob("*.txt"))]
-    named += [(list_file(path, "curation.boilerplate.phrases"), "curation.boilerplate.phrases") for path in extra]
+def _pattern(extra: tuple[ListFile, ...]) -> "re2._Regexp":
     forms = []
-    for path, field in named:
-        for entry in list_entries(path, field):
+    for path in (*sorted(PHRASES.glob("*.txt")), *(file.path for file in extra)):
+        for entry in list_entries(path, FIELD):
             form = entry[3:].strip() if entry.startswith("re:") else re2.escape(entry)
             try:
                 re2.compile(form)
             except re2.error as error:
-                raise RecipeError(f"{field}: {path}: {entry!r} is no regular expression of RE2 ({error})") from error
+                raise RecipeError(f"{FIELD}: {path}: {entry!r} is no regular expression of RE2 ({error})") from error
             forms.append(f"(?:{form})")
     return re2.compile(f"(?im){'|'.join(forms)}".encode())
 

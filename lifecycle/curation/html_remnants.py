@@ -82,7 +82,7 @@ def _untagged(data: bytes) -> list[bytes]:
     return [*parts, data[begin:]]
 
 
-def _instead(match: re.Match[bytes], data: bytes) -> bytes:
+def _instead(match: "re2._Match", data: bytes) -> bytes:
     before, close, block, inline, rest = (match[number] or b"" for number in range(1, 6))
     if not block and not inline:
         return b""
@@ -90,7 +90,7 @@ def _instead(match: re.Match[bytes], data: bytes) -> bytes:
     bare = not close and not rest.strip()
     closing = b"</" + name
     if len(name) == 1 and bare and before and data.find(closing, match.end(), match.end() + NEARBY) < 0:
-        return match.group()  # Vec<p>, Option<a>: parameters of types
+        return data[match.start() : match.end()]  # Vec<p>, Option<a>: parameters of types
     if inline:
         return before
     start = match.start()

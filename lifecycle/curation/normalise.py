@@ -22,7 +22,7 @@ CONTROL = re.compile(
 )
 """Joiners (U+200C, U+200D) mean something after Arabic, Indic and Mongolian letters and inside emoji; nowhere else."""
 SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+TRAILING = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
 BLANK_LINES = re.compile(r"\n{4,}")
 CONTROLS = re2.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]".encode()
@@ -119,10 +119,13 @@ def _changes(config: CurationConfig, repeated: Hashes) -> Iterator[tuple[str, Re
     for repair in repairs(config):
         yield repair.__name__, repair
     if config.repeated_lines:
-        yield "repeated_lines", partial(without_lines, repeated=repeated, config=config.repeated_lines)
+        yield "repeated_lines", _tidy(partial(without_lines, repeated=repeated, config=config.repeated_lines))
     if config.boilerplate:
-        yield "advert_sentences", partial(advert_sentences, config=config.boilerplate)
+        yield "advert_sentences", _tidy(partial(advert_sentences, config=config.boilerplate))
         if config.boilerplate.trim_broken:
-            yield "broken_edges", broken_edges
-    if config.repeated_lines or config.boilerplate:
-        yield "white_space", white_space  # what went may have left blank lines, or a space at a line end
+            yield "broken_edges", _tidy(broken_edges)
+
+
+def _tidy(rule: Repair) -> Repair:
+    """`rule`, and the blank lines and spaces that it leaves at line ends: one change of one name in the ledger."""
+    return lambda text: text if (after := rule(text)) == text else white_space(after)

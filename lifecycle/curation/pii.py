@@ -39,6 +39,10 @@ RULES: dict[PiiKind, tuple[bytes, Check, bytes]] = {
 """By kind: pattern of candidates, check, placeholder. They run in this order, the more certain first."""
 
 
+ROUNDS = 8
+"""What stands beside a placeholder is judged once more (a number in a list of phones is one); a bound on the time."""
+
+
 @cache
 def _compiled(pattern: bytes) -> "re2._Regexp":
     options = re2.Options()
@@ -49,15 +53,21 @@ def _compiled(pattern: bytes) -> "re2._Regexp":
 
 
 def personal_data(text: str, kinds: tuple[PiiKind, ...]) -> Iterator[tuple[str, str]]:
-    """Every kind that was found, as (rule, text with placeholders); the rule is `pii_<kind>`. URLs stay whole."""
+    """Every kind that was found, once, as (rule, text with placeholders); the rule is `pii_<kind>`. URLs stay whole."""
+    changes: dict[str, bytes] = {}
     data = text.encode("utf-8", "surrogatepass")
-    for kind, (pattern, check, placeholder) in RULES.items():
-        if kind not in kinds or (kind == "email" and b"@" not in data):
-            continue
-        after = _masked(data, pattern, check, placeholder)
-        if after is not None:
-            data = after
-            yield f"pii_{kind}", data.decode("utf-8", "surrogatepass")
+    for _ in range(ROUNDS):
+        before = data
+        for kind, (pattern, check, placeholder) in RULES.items():
+            if kind in kinds and (kind != "email" or b"@" in data):
+                after = _masked(data, pattern, check, placeholder)
+                if after is not None:
+                    changes.setdefault(f"pii_{kind}", after)
+                    data = after
+        if data == before:
+            break
+    for number, (rule, after) in enumerate(changes.items(), 1):
+        yield rule, (data if number == len(changes) else after).decode("utf-8", "surrogatepass")
 
 
 def _masked(data: bytes, pattern: bytes, check: Check, placeholder: bytes) -> bytes | None:

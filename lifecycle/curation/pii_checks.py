@@ -25,14 +25,14 @@ PROVINCES = {
 ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 ID_CHECK = b"10X98765432"
 DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-RESERVED_DOMAINS = re.compile(rb"(?i)(?:^|[@.])(?:example\.(?:com|org|net)|[^@]+\.(?:example|invalid|test|localhost))$")
+RESERVED_DOMAINS = re.compile(rb"(?i)(?:^|[@.])(?:example\.(?:com|org|net)|[^@]+\.(?:example|invalid|test|localhost))\Z")
 """Documentation writes these (RFC 2606); nobody's mail arrives there."""
 BRACKETS = {b")": b"(", b"]": b"["}
 END_OF_SENTENCE = (b".", b",", b";", b":", b"!", b"?", b"'", b"*", b"_", b"~")
 WORD = re.compile(rb"[A-Za-z0-9_]")
-JOINED = re.compile(rb"[A-Za-z0-9_]$|\d[.\-:=]$|[A-Za-z_][\-/=]$")
+JOINED = re.compile(rb"(?:[A-Za-z0-9_]|\d[.\-:=]|[A-Za-z_][\-/=])\Z")
 CONTINUED = re.compile(rb"[A-Za-z0-9_]|[.\-:]\d|,\d{3}(?!\d)")
-NUMBER_BEFORE, NUMBER_AFTER = re.compile(rb"\d[ \t]{1,2}$"), re.compile(rb"[ \t]{1,2}\d")
+NUMBER_BEFORE, NUMBER_AFTER = re.compile(rb"\d[ \t]{1,2}\Z"), re.compile(rb"[ \t]{1,2}\d")
 GROUPED = re.compile(rb"\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{5}")
 MOBILE = re.compile(rb"(?:86[ \-])?1[3-9]\d{9}")
 MOBILE_GROUPED = re.compile(rb"(?:86[ \-])?1[3-9]\d([ \-])\d{4}\1\d{4}")

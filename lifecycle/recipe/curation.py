@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -57,12 +57,21 @@ class Blocklist(Section):
     """Characters in listed words over all that are not white space; a document goes when it reaches both limits."""
 
 
-def list_file(path: str, field: str) -> Path:
+class ListFile(NamedTuple):
+    """A list on disk as it is now: what is kept of it in memory stands for this state of the file only."""
+
+    path: Path
+    modified: int
+    size: int
+
+
+def list_file(path: str, field: str) -> ListFile:
     """The file that a recipe's path means; raises RecipeError when there is none."""
     full = Path(os.path.expanduser(os.path.expandvars(path)))
     if not full.is_file():
         raise RecipeError(f"{field}: no file at {path!r} ({full}); give a text file with one entry a line")
-    return full
+    state = full.stat()
+    return ListFile(full, state.st_mtime_ns, state.st_size)
 
 
 def list_entries(path: Path, field: str) -> list[str]:
@@ -79,4 +88,4 @@ def list_digests(curation: "CurationConfig") -> dict[str, str]:
     phrases = curation.boilerplate.phrases if curation.boilerplate else ()
     named = [("curation.boilerplate.phrases", path) for path in phrases]
     named += [(f"curation.blocklists.{entry.category}", entry.path) for entry in curation.blocklists]
-    return {path: digest_file(list_file(path, field)) for field, path in named}
+    return {path: digest_file(list_file(path, field).path) for field, path in named}

@@ -12,8 +12,10 @@ from lifecycle.curation.clean import clean_source
 from lifecycle.curation.normalise import normalise
 from lifecycle.curation.repeated_lines import line_hash, repeated_lines, without_lines
 from lifecycle.errors import RecipeError
+from lifecycle.recipe import load_recipe
 from lifecycle.recipe.corpora import CurationConfig
 from lifecycle.recipe.curation import Blocklist, BoilerplateConfig, PiiConfig, RepeatedLinesConfig, list_entries
+from lifecycle.stages import CLEANED_CORPORA
 from tests.curation.cleaning import account_of, texts, write_documents
 from tests.curation.test_rules import CHINESE, ENGLISH
 
@@ -178,4 +180,22 @@ def test_a_source_is_cleaned_in_the_stated_order_and_accounted_for(tmp_path: Pat
     assert all(furniture not in text and "1381234567" not in text for text in texts(out))
     text = f"ＡＢ&amp;{CHINESE}扫码关注\n电话：13812345678"
     rules = [rule for rule, _ in normalise(text, config)]
-    assert rules == sorted(rules, key=["full_width", "advert_sentences", "white_space", "pii_phone"].index)
+    assert rules == sorted(rules, key=["full_width", "advert_sentences", "pii_phone"].index)
+    assert len(rules) == len(set(rules))  # a document counts once under each rule
+
+
+def test_another_word_in_a_list_is_another_result(tmp_path: Path) -> None:
+    """A path in the recipe stays the same while its file changes: the fingerprint must know the content."""
+    path = tmp_path / "words.txt"
+    blocklist = Blocklist(category="words", path=str(path), min_hits=1)
+    recipe = load_recipe(Path(__file__).parents[2] / "deploy/recipes/demo.yaml")
+    recipe = recipe.model_copy(update={"curation": recipe.curation.model_copy(update={"blocklists": (blocklist,)})})
+    found = []
+    for words in ("one", "another"):
+        path.write_text(words, encoding="utf-8")
+        found.append((CLEANED_CORPORA.identity(recipe, None), blocked_category("one word", (blocklist,))))
+    assert found[0][0] != found[1][0]
+    assert [category for _, category in found] == ["words", None]
+    path.unlink()
+    with pytest.raises(RecipeError, match=r"curation\.blocklists\.words: no file at"):
+        CLEANED_CORPORA.identity(recipe, None)

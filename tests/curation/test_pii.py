@@ -73,7 +73,9 @@ def test_not_found(text: str) -> None:
 def test_a_url_ends_where_it_ends(text: str, url: str) -> None:
     """A pattern of the seed's went on into the English text behind the URL."""
     data = text.encode()
-    begin, end = _compiled(URL).search(data).span()
+    match = _compiled(URL).search(data)
+    assert match is not None
+    begin, end = match.span()
     assert data[begin : url_end(data, begin, end)].decode() == url
 
 
