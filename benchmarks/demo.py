@@ -29,9 +29,7 @@ def timed(command: list[str], directory: Path) -> float:
 
 def measure(skip_install: bool) -> dict[str, float | str | int | None]:
     """Clone this checkout's HEAD and run its two steps twice."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with tempfile.TemporaryDirectory(prefix="demo-benchmark-") as temporary:
         clone = Path(temporary) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
