@@ -82,7 +82,10 @@ def corpus(
         return [dg.AssetCheckResult(passed=True, check_name=LEDGER_BALANCES, metadata={"ledger": table})]
 
     inputs = {"cleaned_corpora": cleaned_corpora}
-    snapshots = file_snapshots(runner.recipe.curation.files_read())
+
+    def snapshots() -> dict[str, str]:
+        return file_snapshots(runner.recipe.curation.files_read())
+
     return runner.materialize(context, stages.CORPUS, inputs, build, snapshots=snapshots, checks=balance)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from lifecycle.artifacts import Artifact, InputReference
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, identity
+from lifecycle.recipe.curation import list_digests
 
 Identity = Callable[[Recipe, str | None], Any]
 
@@ -35,13 +36,25 @@ def _source(recipe: Recipe, source: str | None) -> Any:
     return {key: value for key, value in identity(recipe.source(source)).items() if key not in LATER}
 
 
+OF_THE_CORPUS = (
+    "minhash",
+    "heldout",
+    "against",
+    "repeated_text",
+    "decontaminate",
+    "overlap",
+    "heldout_overlap",
+)
+"""Parts of `curation` that only the stage over all sources reads."""
+
+
 def _cleaning(recipe: Recipe, source: str | None) -> Any:
-    """What is done to one source: its own sets of quality rules, where it names some."""
+    """What is done to one source: its own sets of quality rules, where it names some, and the content of every list."""
     assert source is not None
     curation = identity(recipe.curation.of(recipe.source(source)))
-    parts = ("traditional_to_simplified", "languages", "min_language_score", "quality_sets", "quality")
-    sets = ("gopher_quality", "gopher_repetition", "c4_quality", "fineweb_quality", "chinese_quality")
-    return {key: curation[key] for key in (*parts, *sets)}
+    return {key: value for key, value in curation.items() if key not in OF_THE_CORPUS} | {
+        "lists": list_digests(recipe.curation)
+    }
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:

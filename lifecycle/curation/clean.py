@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
+from lifecycle.curation.blocklists import blocked_category
 from lifecycle.curation.duplicates import text_digest
 from lifecycle.curation.language import language_of
-from lifecycle.curation.normalise import normalise
+from lifecycle.curation.normalise import normalise, repaired
 from lifecycle.curation.plots import plot_drops, plot_lengths
 from lifecycle.curation.quality import KEPT, decisions
+from lifecycle.curation.repeated_lines import Hashes, repeated_lines
 from lifecycle.curation.rewrite import c4_lines
 from lifecycle.curation.sidecar import SidecarWriter
 from lifecycle.curation.statistics import statistics
@@ -58,9 +60,10 @@ def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path,
     before: list[int] = []
     after: list[int] = []
     said = time.monotonic()
+    repeated = _repeated(raw, config)
     tasks = chunks(iter_documents(raw), DOCUMENTS_PER_TASK)
     with DocumentWriter(out) as writer, SidecarWriter(out) as sidecar:
-        for batch in ordered_map(partial(_judge_all, config), tasks, config.workers):
+        for batch in ordered_map(partial(_judge_all, config, repeated), tasks, config.workers):
             decided = []
             for item in batch:
                 before.append(len(item.before))
@@ -104,10 +107,10 @@ def _settle(item: Judged, seen: set[bytes], ledger: LedgerWriter) -> str | None:
     return None
 
 
-def _judge_all(config: CurationConfig, documents: list[Document]) -> list[Judged]:
-    """Every rule that needs one document only: repairs, language, statistics, quality; the first broken rule counts."""
-    repaired = [_repair(document, config) for document in documents]
-    texts = [text for text, _ in repaired]
+def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Document]) -> list[Judged]:
+    """Every rule that needs one document only: repairs, language, quality, blocklists; the first broken rule counts."""
+    changed = [_repair(document, config, repeated) for document in documents]
+    texts = [text for text, _ in changed]
     languages = [
         language_of(text, document["lang"], config.min_language_score)
         for text, document in zip(texts, documents, strict=True)
@@ -117,10 +120,12 @@ def _judge_all(config: CurationConfig, documents: list[Document]) -> list[Judged
     rows = np.stack(list(counts.values()), axis=1)
     judged = []
     for place, document in enumerate(documents):
-        text, changes = repaired[place]
+        text, changes = changed[place]
         language = languages[place]
         rule = "language" if language not in config.languages else str(decided[place])
         dropped = None if rule == KEPT else rule
+        if dropped is None and (category := blocked_category(text, config.blocklists)):
+            dropped = f"blocklist:{category}"
         if dropped is None and "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
             rewritten = c4_lines(text, language)
             if rewritten != text:
@@ -131,14 +136,25 @@ def _judge_all(config: CurationConfig, documents: list[Document]) -> list[Judged
     return judged
 
 
-def _repair(document: Document, config: CurationConfig) -> tuple[str, tuple[tuple[str, str, str], ...]]:
+def _repair(document: Document, config: CurationConfig, repeated: Hashes) -> tuple[str, tuple[tuple[str, str, str], ...]]:
     """The text after every repair, and what each repair changed."""
     text = document["text"]
     changes = []
-    for rule, repaired in normalise(text, config.traditional_to_simplified):
-        changes.append((rule, *_around_difference(text, repaired)))
-        text = repaired
+    for rule, changed in normalise(text, config, repeated):
+        changes.append((rule, *_around_difference(text, changed)))
+        text = changed
     return text, tuple(changes)
+
+
+def _repeated(raw: Path, config: CurationConfig) -> Hashes:
+    if config.repeated_lines is None:
+        return frozenset()
+    return repeated_lines(
+        lambda: (document["text"] for document in iter_documents(raw, ["text"])),
+        partial(repaired, config),
+        config.repeated_lines,
+        config.workers,
+    )
 
 
 def _around_difference(old: str, new: str) -> tuple[str, str]:

@@ -78,7 +78,9 @@ def _against(paths: tuple[str, ...]) -> list[Path]:
     for number, path in enumerate(paths):
         what = f"curation.against[{number}]"
         shards = [
-            file for file, name in expand(path, what) if file.name.startswith("documents-") and file.suffix == ".parquet"
+            file
+            for file, _ in expand(path, what)
+            if isinstance(file, Path) and file.name.startswith("documents-") and file.suffix == ".parquet"
         ]
         if not shards:
             raise DataError(f"{what}: no documents-*.parquet below {path!r}; name an artifact of corpus or cleaned_corpora")

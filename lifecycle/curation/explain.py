@@ -76,7 +76,7 @@ def explain(
         if row.num_rows:
             document = _find(raw[source], identifier)
             text = document["text"] if document else ""
-            repairs = tuple(rule for rule, _ in normalise(text, config[source].traditional_to_simplified))
+            repairs = tuple(rule for rule, _ in normalise(text, config[source], frozenset()))
             decision = row["decision"][0].as_py()
             where, instead = _in_corpus(corpus, identifier) if decision == KEPT else ("not there", None)
             judged = _judge(row, config[source])

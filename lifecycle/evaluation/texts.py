@@ -7,10 +7,11 @@ import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from lifecycle.corpora.paths import DECOMPRESSION_ERRORS, expand, open_bytes
+from lifecycle.corpora.opening import UnreadableError, open_bytes, open_stored
+from lifecycle.corpora.paths import Location, expand
 from lifecycle.errors import DataError
 
 COMPRESSED = (".gz", ".bz2", ".zst")
@@ -49,22 +50,22 @@ def read_evaluation_texts(paths: Iterable[str], field: str) -> Iterator[Evaluati
                         for text in _strings(value):
                             found += 1
                             yield EvaluationText(member, item, text)
-            except (*DECOMPRESSION_ERRORS, tarfile.TarError, zipfile.BadZipFile, ValueError, csv.Error) as error:
+            except (UnreadableError, tarfile.TarError, zipfile.BadZipFile, ValueError, csv.Error) as error:
                 raise DataError(f"{field}[{number}]: {file}: cannot be read as evaluation items: {error}") from error
             if not found:
                 raise DataError(f"{field}[{number}]: {file}: holds no text of an evaluation item; remove it from the field")
 
 
-def _members(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
+def _members(path: Location, name: str) -> Iterator[tuple[str, bytes]]:
     plain = _without_compression(name)
     if plain.endswith((".tar", ".tgz")):
-        with tarfile.open(fileobj=io.BytesIO(path.read_bytes())) as archive:
+        with open_stored(path)[0] as stored, tarfile.open(fileobj=stored) as archive:
             for member in archive:
                 file = archive.extractfile(member) if _is_read(member.name) else None
                 if file:
                     yield f"{name}/{member.name}", file.read()
     elif plain.endswith(".zip"):
-        with zipfile.ZipFile(path) as archive:
+        with open_stored(path)[0] as stored, zipfile.ZipFile(stored) as archive:
             for member in sorted(archive.namelist()):
                 if _is_read(member):
                     yield f"{name}/{member}", archive.read(member)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.recipe.curation import Blocklist, BoilerplateConfig, PiiConfig, RepeatedLinesConfig
 from lifecycle.recipe.rules import (
     C4QualityRules,
     ChineseQualityRules,
@@ -245,6 +246,12 @@ class CurationConfig(Section):
     """Cleaning of each source, then deduplication and the held-out split over all of them."""
 
     traditional_to_simplified: bool = False
+    html_remnants: bool = False
+    """Whether entities and leftover tags outside code are repaired; text about HTML itself loses by it."""
+    repeated_lines: RepeatedLinesConfig | None = None
+    boilerplate: BoilerplateConfig | None = None
+    pii: PiiConfig | None = None
+    blocklists: tuple[Blocklist, ...] = ()
     languages: tuple[str, ...] = ("en", "zh")
     """Documents in any other language are dropped."""
     min_language_score: float = Field(default=0.3, ge=0, le=1)
