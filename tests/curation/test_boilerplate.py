@@ -193,9 +193,9 @@ def test_another_word_in_a_list_is_another_result(tmp_path: Path) -> None:
     found = []
     for words in ("one", "another"):
         path.write_text(words, encoding="utf-8")
-        found.append((CLEANED_CORPORA.identity(recipe, None), blocked_category("one word", (blocklist,))))
+        found.append((CLEANED_CORPORA.identity(recipe, "packages"), blocked_category("one word", (blocklist,))))
     assert found[0][0] != found[1][0]
     assert [category for _, category in found] == ["words", None]
     path.unlink()
     with pytest.raises(RecipeError, match=r"curation\.blocklists\.words: no file at"):
-        CLEANED_CORPORA.identity(recipe, None)
+        CLEANED_CORPORA.identity(recipe, "packages")

@@ -12,7 +12,7 @@ from lifecycle.curation.quality import KEPT, RULES, decisions
 from lifecycle.curation.sidecar import counts_of, read_sidecar
 from lifecycle.curation.sweep import sweep
 from lifecycle.errors import DataError, LifecycleError
-from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, MinHashConfig
+from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
 from tests.curation.cleaning import account_of, rows, write_documents
 from tests.curation.test_rules import CHINESE, ENGLISH
 
@@ -86,7 +86,8 @@ def test_a_document_is_followed_to_the_corpus(stages: tuple[Path, Path], tmp_pat
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     directories = {"sample": cleaned, "other": other_cleaned}
-    build_corpus(directories, MinHashConfig(), HeldoutConfig(share=0.5), corpus, tmp_path / "run", 1)
+    curation = CurationConfig(heldout=HeldoutConfig(share=0.5), heldout_overlap=None, workers=1)
+    build_corpus(directories, curation, corpus, tmp_path / "run")
 
     def follow(identifier: str):
         return explain(identifier, {"sample": raw, "other": other}, directories, corpus, {"sample": CONFIG, "other": config})

@@ -99,7 +99,8 @@ def test_champion_refuses_a_report_of_another_model(finished: Home) -> None:
 def test_unknown_model_is_a_clear_error(finished: Home) -> None:
     done = finished.run("lineage", "nobody@champion")
     assert done.returncode == 1
-    assert "nobody" in done.stdout
+    assert "nobody" in done.stderr
+    assert not done.stdout.strip()
     assert "Traceback" not in done.stdout + done.stderr
 
 
