@@ -119,6 +119,16 @@ def _close_dead_runs(instance: dg.DagsterInstance) -> None:
         identity = run.tags.get(PROCESS_TAG)
         if identity and not _is_alive(identity):
             instance.report_run_failed(run, "The process of this run was killed. `lifecycle run` continues its work.")
+    _free_pool_slots(instance)
+
+
+def _free_pool_slots(instance: dg.DagsterInstance) -> None:
+    """A killed run keeps its slot of a pool, and the in-process executor would spin for it until the end of days."""
+    storage = instance.event_log_storage
+    for run_id in storage.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            storage.free_concurrency_slots_for_run(run_id)
 
 
 def _is_alive(identity: str) -> bool:
