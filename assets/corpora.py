@@ -35,7 +35,7 @@ def cleaned_corpora(context: dg.AssetExecutionContext, runner: StageRunner, raw_
     def build(workspace: Workspace) -> dict:
         from lifecycle.curation.clean import clean_source
 
-        config = runner.recipe.curation
+        config = runner.recipe.curation.of(runner.recipe.source(context.partition_key))
         return clean_source(raw_corpora.path, context.partition_key, config, workspace.out, workspace.run_dir)
 
     return runner.materialize(context, stages.CLEANED_CORPORA, {"raw_corpora": raw_corpora}, build)
@@ -59,13 +59,14 @@ def corpus(
     context: dg.AssetExecutionContext, runner: StageRunner, cleaned_corpora: dict[str, Artifact]
 ) -> dg.MaterializeResult:
     """All sources together, each text once, split into training and held-out text before anything is trained."""
+    from lifecycle.corpora.snapshot import file_snapshots
 
     def build(workspace: Workspace) -> dict:
         from lifecycle.curation.corpus import build_corpus
 
-        curation = runner.recipe.curation
         cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
-        return build_corpus(cleaned, curation.minhash, curation.heldout, workspace.out, workspace.run_dir, curation.workers)
+        cache = runner.store.open().root / ".cache" / "signatures"
+        return build_corpus(cleaned, runner.recipe.curation, workspace.out, workspace.run_dir, cache)
 
     def balance(published: Published) -> list[dg.AssetCheckResult]:
         from lifecycle.curation.account import account
@@ -80,7 +81,12 @@ def corpus(
         table = {name: {"read": a.read, "kept": a.kept, "dropped": a.dropped} for name, a in accounts.items()}
         return [dg.AssetCheckResult(passed=True, check_name=LEDGER_BALANCES, metadata={"ledger": table})]
 
-    return runner.materialize(context, stages.CORPUS, {"cleaned_corpora": cleaned_corpora}, build, checks=balance)
+    inputs = {"cleaned_corpora": cleaned_corpora}
+
+    def snapshots() -> dict[str, str]:
+        return file_snapshots(runner.recipe.curation.files_read())
+
+    return runner.materialize(context, stages.CORPUS, inputs, build, snapshots=snapshots, checks=balance)
 
 
 @stage_asset(stages.HELDOUT_TEXT, CORPORA, {"parquet"})

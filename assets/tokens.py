@@ -28,10 +28,13 @@ def pretrain_memmap(
 
     def build(workspace: Workspace) -> dict:
         from lifecycle.tokens.build import build_pretrain_memmap
+        from lifecycle.tokens.mix import source_shares
 
         recipe = runner.recipe
-        epochs = {source.name: source.epochs for source in recipe.sources}
-        return build_pretrain_memmap(corpus.path, tokenizer.path, epochs, recipe.mix_seed, workspace.out, workspace.run_dir)
+        shares = source_shares(recipe.sources)
+        return build_pretrain_memmap(
+            corpus.path, tokenizer.path, shares, recipe.mix, recipe.mix_seed, workspace.out, workspace.run_dir
+        )
 
     return runner.materialize(context, stages.PRETRAIN_MEMMAP, {"corpus": corpus, "tokenizer": tokenizer}, build)
 

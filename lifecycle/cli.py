@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lifecycle.artifacts import Store
+from lifecycle.artifacts import Artifact, Store
 from lifecycle.errors import LifecycleError
-from lifecycle.recipe import load_recipe
+from lifecycle.recipe import Recipe, load_recipe
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_RECIPE = PROJECT / "deploy" / "recipes" / "demo.yaml"
@@ -104,6 +104,61 @@ def chat(
             raise LifecycleError(f"{name}/{model}_model has not been made in {home.resolve()}: run `lifecycle run` first")
         directory = Path(json.loads(reference.read_text(encoding="utf-8"))["uri"])
     talk(directory, temperature=temperature, max_new_tokens=max_new_tokens)
+
+
+@app.command()
+def sweep(
+    rule: Annotated[str, typer.Argument(help="RULE.threshold, e.g. gopher_few_words.min_words")],
+    first: Annotated[float, typer.Argument(help="First value.")],
+    last: Annotated[float, typer.Argument(help="Last value.")],
+    steps: Annotated[int, typer.Option(min=2, help="How many values.")] = 9,
+    source: Annotated[list[str] | None, typer.Option(help="Only these sources.")] = None,
+    language: Annotated[str | None, typer.Option(help="Only documents of this language.")] = None,
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    home: HomeOption = Path(".lifecycle"),
+) -> None:
+    """Show what a rule would keep over a range of its threshold, without reading any text."""
+    from lifecycle.curation.sweep import render
+    from lifecycle.curation.sweep import sweep as try_out
+
+    loaded = load_recipe(recipe)
+    names = source or [each.name for each in loaded.sources]
+    sidecars = {name: made(loaded, home, "cleaned_corpora", loaded.source(name).name) for name in names}
+    values = [first + (last - first) * step / (steps - 1) for step in range(steps)]
+    console.print(render(rule, try_out(sidecars, rule, values, language)))
+
+
+@app.command()
+def explain(
+    document: Annotated[str, typer.Argument(help="A document's id, as in the ledger, in duplicates.parquet or from sweep.")],
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    home: HomeOption = Path(".lifecycle"),
+) -> None:
+    """Tell what happened to one document on its way into the corpus, rule by rule."""
+    from lifecycle.curation.explain import explain as follow
+    from lifecycle.curation.explain import render
+
+    loaded = load_recipe(recipe)
+    names = [each.name for each in loaded.sources]
+    raw, cleaned = ({name: made(loaded, home, f"{part}_corpora", name) for name in names} for part in ("raw", "cleaned"))
+    has_corpus = reference_path(loaded, home, "corpus").exists()
+    corpus = made(loaded, home, "corpus") if has_corpus else None
+    config = {each.name: loaded.curation.of(each) for each in loaded.sources}
+    console.print(render(follow(document, raw, cleaned, corpus, config)))
+
+
+def reference_path(recipe: Recipe, home: Path, stage: str, source: str | None = None) -> Path:
+    """The file that says which artifact an asset (of one source) was last."""
+    return home / "store" / ".refs" / recipe.name / stage / f"{source or 'artifact'}.json"
+
+
+def made(recipe: Recipe, home: Path, stage: str, source: str | None = None) -> Path:
+    """The directory of an asset's last artifact; raises LifecycleError when it was never made."""
+    reference = reference_path(recipe, home, stage, source)
+    if not reference.exists():
+        of = f" of source {source}" if source else ""
+        raise LifecycleError(f"{recipe.name}/{stage}{of} has not been made in {home}: run `lifecycle run` first")
+    return Artifact.model_validate_json(reference.read_text(encoding="utf-8")).path
 
 
 def main() -> None:

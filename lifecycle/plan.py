@@ -16,10 +16,19 @@ from lifecycle.manifest import read_manifest
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.base import Section
-from lifecycle.recipe.corpora import SourceBase
-from lifecycle.stages import RAW_CORPORA, RAW_INSTRUCTIONS, RAW_PREFERENCES, SNAPSHOT, STAGES, Stage, input_references
+from lifecycle.recipe.corpora import FilesRead, SourceBase
+from lifecycle.stages import (
+    CORPUS,
+    RAW_CORPORA,
+    RAW_INSTRUCTIONS,
+    RAW_PREFERENCES,
+    SNAPSHOT,
+    STAGES,
+    Stage,
+    input_references,
+)
 
-RawBytes = SourceBase | InstructionFiles | PreferenceFiles
+RawBytes = SourceBase | InstructionFiles | PreferenceFiles | FilesRead
 Known = dict[tuple[str, str | None], Artifact]
 SHOWN_CHARACTERS = 60
 
@@ -122,6 +131,8 @@ def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Ra
     """Raw bytes that the stage reads itself, under the names of `input_references`."""
     if stage is RAW_CORPORA and source is not None:
         return {SNAPSHOT: recipe.source(source)}
+    if stage is CORPUS:
+        return {item.name: item for item in recipe.curation.files_read()}
     if stage is RAW_INSTRUCTIONS:
         return {item.name: item for item in recipe.instructions.sources if isinstance(item, InstructionFiles)}
     if stage is RAW_PREFERENCES:

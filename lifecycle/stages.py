@@ -11,6 +11,7 @@ from typing import Any
 from lifecycle.artifacts import Artifact, InputReference
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, identity
+from lifecycle.recipe.curation import list_digests
 
 Identity = Callable[[Recipe, str | None], Any]
 
@@ -26,19 +27,40 @@ class Stage:
     per_source: bool = False
 
 
+LATER = ("epochs", "weight", "tolerance", "quality_sets")
+
+
 def _source(recipe: Recipe, source: str | None) -> Any:
-    """Not what decides only whether reading fails (tolerance) or how often the text is seen later (epochs)."""
+    """Not what decides only whether reading fails (tolerance) or how text is judged or seen later."""
     assert source is not None
-    return {key: value for key, value in identity(recipe.source(source)).items() if key not in ("epochs", "tolerance")}
+    return {key: value for key, value in identity(recipe.source(source)).items() if key not in LATER}
+
+
+OF_THE_CORPUS = (
+    "minhash",
+    "heldout",
+    "against",
+    "repeated_text",
+    "decontaminate",
+    "overlap",
+    "heldout_overlap",
+)
+"""Parts of `curation` that only the stage over all sources reads."""
 
 
 def _cleaning(recipe: Recipe, source: str | None) -> Any:
-    curation = identity(recipe.curation)
-    return {key: curation[key] for key in ("traditional_to_simplified", "languages", "min_language_score", "quality")}
+    """What is done to one source: its own sets of quality rules, where it names some, and the content of every list."""
+    assert source is not None
+    curation = identity(recipe.curation.of(recipe.source(source)))
+    return {key: value for key, value in curation.items() if key not in OF_THE_CORPUS} | {
+        "lists": list_digests(recipe.curation)
+    }
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:
-    return {"minhash": identity(recipe.curation.minhash), "heldout": identity(recipe.curation.heldout)}
+    """Files named by `decontaminate` and `against` count by content, as snapshots, wherever they lie."""
+    curation = identity(recipe.curation)
+    return {key: curation[key] for key in ("minhash", "repeated_text", "overlap", "heldout", "heldout_overlap")}
 
 
 def _heldout(recipe: Recipe, _: str | None) -> Any:
@@ -52,7 +74,8 @@ def _heldout(recipe: Recipe, _: str | None) -> Any:
 
 
 def _mix(recipe: Recipe, _: str | None) -> Any:
-    return {"seed": recipe.mix_seed, "epochs": {source.name: source.epochs for source in recipe.sources}}
+    sources = {source.name: {"epochs": source.epochs, "weight": source.weight} for source in recipe.sources}
+    return {"seed": recipe.mix_seed, "sources": sources, "mix": identity(recipe.mix)}
 
 
 def _section(name: str) -> Identity:
@@ -75,12 +98,12 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
     return {key: value for key, value in identity(recipe.preferences).items() if key != "sources"}
 
 
-RAW_CORPORA = Stage("raw_corpora", "1", (), _source, per_source=True)
-CLEANED_CORPORA = Stage("cleaned_corpora", "1", ("raw_corpora",), _cleaning, per_source=True)
-CORPUS = Stage("corpus", "1", ("cleaned_corpora",), _corpus)
+RAW_CORPORA = Stage("raw_corpora", "2", (), _source, per_source=True)
+CLEANED_CORPORA = Stage("cleaned_corpora", "2", ("raw_corpora",), _cleaning, per_source=True)
+CORPUS = Stage("corpus", "2", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))
-PRETRAIN_MEMMAP = Stage("pretrain_memmap", "1", ("corpus", "tokenizer"), _mix)
+PRETRAIN_MEMMAP = Stage("pretrain_memmap", "2", ("corpus", "tokenizer"), _mix)
 BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _section("base_model"))
 RAW_INSTRUCTIONS = Stage("raw_instructions", "1", ("corpus",), _section("instructions"))
 INSTRUCTIONS = Stage("instructions", "1", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))

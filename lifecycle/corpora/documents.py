@@ -1,5 +1,6 @@
 """Documents on disk: zstd Parquet shards with one row a document, read and written as a stream."""
 
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ SCHEMA = pa.schema(
 
 SHARD_BYTES = 128_000_000
 ROW_GROUP_ROWS = 10_000
+"""Rows of a row group at most, and of a batch read."""
+CUT_AFTER_BYTES = 500_000
+CUT_MEAN_BYTES = 2_000_000
+"""A row group of `CUT_AFTER_BYTES` of text ends with the next document that a hash of its id picks, by chance in proportion
+to its size. A document added anywhere then changes the row group that it falls into and, up to the next such place, none
+behind it; what is cached of the others stays valid."""
 
 Document = dict[str, Any]
 
@@ -51,6 +58,7 @@ class DocumentWriter:
         self._directory = directory
         self._rows: list[Document] = []
         self._shard_bytes = 0
+        self._group_bytes = 0
         self._shard = 0
         self._writer: pq.ParquetWriter | None = None
         self.rows = 0
@@ -71,12 +79,18 @@ class DocumentWriter:
 
     def add(self, document: Document) -> None:
         """Append one document with the columns of `SCHEMA`; absent ones are null."""
+        size = len(document["text"].encode("utf-8", "surrogatepass"))
         self._rows.append(document)
         self.rows += 1
         self.characters += len(document["text"])
-        self._shard_bytes += len(document["text"].encode("utf-8", "surrogatepass"))
-        if len(self._rows) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES:
+        self._shard_bytes += size
+        self._group_bytes += size
+        if len(self._rows) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES or self._is_cut(document["id"], size):
             self._flush()
+
+    def _is_cut(self, identifier: str, size: int) -> bool:
+        chance = zlib.crc32(identifier.encode("utf-8", "surrogatepass")) / 2**32
+        return self._group_bytes >= CUT_AFTER_BYTES and chance * CUT_MEAN_BYTES < size
 
     def _flush(self) -> None:
         if not self._rows:
@@ -84,6 +98,7 @@ class DocumentWriter:
         writer = self._writer or self._open()
         writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
         self._rows = []
+        self._group_bytes = 0
         if self._shard_bytes >= SHARD_BYTES:
             writer.close()
             self._writer = None

@@ -15,11 +15,15 @@ BYTE_ORDER_MARKS = (
 )
 WIDE = ("utf-16-le", "utf-16-be")
 EAST_ASIAN = ("gb18030", "big5", "big5hkscs", "cp932", "euc_jp", "cp949")
+EAST_ASIAN_LANGUAGES = ("zh", "ja", "ko")
+MULTIBYTE = ("big5", "gb", "hz", "cp932", "cp949", "cp950", "euc", "shift_jis", "johab", "iso2022")
 CENTRAL_EUROPEAN = {"cs", "hr", "hu", "pl", "ro", "sk", "sl"}
 
 SAMPLE_BYTES = 64_000
 MIN_COMMON_SHARE = 0.25
 """Running text in the right encoding shows 0.5 to 0.8 common characters, in a wrong one below 0.1."""
+MIN_COMMON_PER_BYTE = 1 / 2000
+"""Common characters without which a file of a source in another language is not East Asian."""
 MAX_DAMAGED_SHARE = 0.1
 """Broken bytes per sound non-ASCII character up to which a file is damaged UTF-8 rather than another encoding."""
 
@@ -35,6 +39,7 @@ COMMON_JAPANESE = "のにはをたがでてとしれさいるもなからこよ�
 COMMON_KOREAN = "이다는의에을를가은한고지하도로기사서인대시자리어나부정수보일만해과라상제면들조주전그"
 PUNCTUATION = "，。、；：？！（）“”‘’《》—…「」 "
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+NOT_ASCII_RUNS = re.compile(r"[^\x00-\x7f]{2,}")
 ESCAPED = re.compile("[\udc80-\udcff]")
 """What a byte that does not decode becomes (Python's `surrogateescape`)."""
 
@@ -72,7 +77,8 @@ def detect_encoding(data: bytes, language: str) -> str | None:
     if not wide and _is_utf8(data):
         return "utf-8"
     sample = data[:SAMPLE_BYTES]
-    shares = {encoding: _common_share(sample, encoding) for encoding in (*WIDE, *EAST_ASIAN)}
+    least = 0 if language in EAST_ASIAN_LANGUAGES else len(sample) * MIN_COMMON_PER_BYTE
+    shares = {encoding: _common_share(sample, encoding, least) for encoding in (*WIDE, *EAST_ASIAN)}
     best = max(shares, key=lambda encoding: shares[encoding])
     if shares[best] >= MIN_COMMON_SHARE:
         return best
@@ -89,14 +95,19 @@ def _is_utf8(data: bytes) -> bool:
     return broken == 0 or broken <= MAX_DAMAGED_SHARE * (len(NOT_ASCII.findall(text)) - broken)
 
 
-def _common_share(sample: bytes, encoding: str) -> float:
-    """Share of common characters of East Asian languages among those outside ASCII; broken bytes count as uncommon."""
+def _common_share(sample: bytes, encoding: str, least: float) -> float:
+    """Share of common characters of East Asian languages among those outside ASCII; broken bytes count as uncommon.
+
+    So do characters by themselves between ASCII: a Western quotation mark and the letter after it are one Big5 character.
+    Fewer than `least` common characters are none.
+    """
     if encoding in WIDE:
         text = sample[: len(sample) // 2 * 2].decode(encoding, "replace")
     else:
         text = sample.decode(encoding, "surrogateescape")
     found = NOT_ASCII.findall(text)
-    return sum(character in _common() for character in found) / len(found) if found else 0.0
+    common = sum(character in _common() for run in NOT_ASCII_RUNS.findall(text) for character in run)
+    return common / len(found) if common > least else 0.0
 
 
 def _wide_latin(sample: bytes) -> str | None:
@@ -111,6 +122,8 @@ def _wide_latin(sample: bytes) -> str | None:
 def _single_byte(data: bytes, sample: bytes, language: str) -> str | None:
     best = from_bytes(sample).best()
     found = best.encoding if best else None
+    if found and found.startswith(MULTIBYTE) and language not in EAST_ASIAN_LANGUAGES:
+        found = None  # one odd pair of bytes is enough for it, and was not enough for `detect_encoding`
     if found and not _is_latin(sample.decode(found, "replace")):
         return found if _decodes(data, found) else None
     if any(byte < 9 for byte in sample):

@@ -1,65 +1,52 @@
 """JSON lines, plain or compressed."""
 
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
-from lifecycle.corpora.paths import DECOMPRESSION_ERRORS, open_bytes
-from lifecycle.corpora.records import MAX_EXCERPT, Damage, Records, make_document
-from lifecycle.corpora.snapshot import source_files
+from lifecycle.corpora.fields import record_document
+from lifecycle.corpora.opening import UnreadableError, rule_of
+from lifecycle.corpora.parts import Part, parts
+from lifecycle.corpora.records import MAX_EXCERPT, Damage, Notes, Records
 from lifecycle.recipe.corpora import JsonlSource
 
 
-def read(source: JsonlSource) -> Records:
-    """One document a line. Lines that are not one are damage under `invalid_json`, `not_an_object`,
+def read(source: JsonlSource, notes: Notes) -> Records:
+    """One document a line. Lines that are not one are damage under `invalid_json`, `too_large`, `not_an_object`,
     `missing_text_field`, `text_not_a_string` or `empty_text`; a file that stops decompressing under `truncated_file`.
     """
-    for path, name in source_files(source):
-        yield from _read_file(source, path, name)
+    for part in parts(source, notes):
+        if isinstance(part, Damage):
+            yield part
+        else:
+            yield from _read_part(source, part)
 
 
-def _read_file(source: JsonlSource, path: Path, name: str) -> Records:
-    number = 0
+def _read_part(source: JsonlSource, part: Part) -> Records:
+    number, limit = 0, source.max_megabytes << 20
     try:
-        with open_bytes(path) as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _record(source, name, number, line.removeprefix(b"\xef\xbb\xbf"))
-    except DECOMPRESSION_ERRORS as error:
-        yield Damage("truncated_file", f"{name}:{number + 1}", f"{path}: {error}")
+        with part.open() as file:
+            while line := file.readline(limit + 1):
+                number += 1
+                if len(line) > limit:
+                    _skip_line(file, limit)
+                    yield Damage("too_large", f"{part.name}:{number}", line[:MAX_EXCERPT].decode("utf-8", "replace"))
+                elif line.strip():
+                    yield _record(source, f"{part.name}:{number}", line.removeprefix(b"\xef\xbb\xbf"))
+    except UnreadableError as error:
+        yield Damage(rule_of(error, "truncated_file"), f"{part.name}:{number + 1}", str(error))
 
 
-def _record(source: JsonlSource, name: str, number: int, line: bytes) -> Any:
-    locator = f"{name}:{number}"
+def _skip_line(file: BinaryIO, limit: int) -> None:
+    while (rest := file.readline(limit)) and not rest.endswith(b"\n"):
+        pass
 
-    def damage(rule: str) -> Damage:
-        return Damage(rule, locator, line[:MAX_EXCERPT].decode("utf-8", "replace"))
 
+def _record(source: JsonlSource, locator: str, line: bytes) -> Any:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return damage("invalid_json")
-    if not isinstance(row, dict):
-        return damage("not_an_object")
-    if source.text_field not in row:
-        return damage("missing_text_field")
-    text = row[source.text_field]
-    if not isinstance(text, str):
-        return damage("text_not_a_string")
-    if not text.strip():
-        return damage("empty_text")
-    return make_document(
-        source.name,
-        source.language,
-        locator,
-        text,
-        id=_string(row, source.id_field),
-        url=_string(row, source.url_field),
-        meta={"file": name},
+        return Damage("invalid_json", locator, line[:MAX_EXCERPT].decode("utf-8", "replace"))
+    return record_document(
+        source, row, locator, line, text_field=source.text_field, id_field=source.id_field, url_field=source.url_field
     )
-
-
-def _string(row: dict[str, Any], field: str | None) -> str | None:
-    value = row.get(field) if field else None
-    return None if value is None else str(value)

@@ -1,28 +1,25 @@
 """Which files a recipe's path means, and how their bytes are opened."""
 
-import bz2
 import glob
-import gzip
-import io
 import os
 import re
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
-import zstandard
-
-from lifecycle.corpora.zstd import ZstdReader
+from lifecycle.corpora.remote import RemoteFile, expand_url, is_url
 from lifecycle.errors import DataError
+
+Location = Path | RemoteFile
 
 UNSET = re.compile(r"\$(\w+|\{\w+\})")
 
 
-def expand(path: str, what: str) -> list[tuple[Path, str]]:
+def expand(path: str, what: str) -> Sequence[tuple[Location, str]]:
     """The files that `path` means, in order, each with its name relative to the part of the path without wildcards.
 
     A file stands for itself, a directory for every file below it, and `*`, `?`, `[…]` and `**` are wildcards.
-    `$NAME` and `${NAME}` are taken from the environment. Hidden files are left out.
+    `$NAME` and `${NAME}` are taken from the environment. Hidden files are left out. An fsspec URL (`s3://bucket/*.jsonl`)
+    means the same on its file system.
 
     Raises:
         DataError: the path is empty, a variable in it is not set, or nothing matches; the message begins with `what`
@@ -34,6 +31,8 @@ def expand(path: str, what: str) -> list[tuple[Path, str]]:
     missing = UNSET.search(full)
     if missing:
         raise DataError(f"{what}: the environment variable in {path!r} is not set ({missing.group(0)})")
+    if is_url(full):
+        return expand_url(full, what)
     root = Path(full)
     if root.is_file():
         return [(root, root.name)]
@@ -57,18 +56,3 @@ def _fixed_part(pattern: Path) -> Path:
             break
         fixed /= part
     return fixed
-
-
-def open_bytes(path: Path) -> BinaryIO:
-    """The file's content, decompressed as its suffix says (.gz, .bz2, .zst)."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if path.suffix == ".bz2":
-        return bz2.open(path, "rb")  # type: ignore[return-value]
-    if path.suffix == ".zst":
-        return io.BufferedReader(ZstdReader(path))
-    return path.open("rb")
-
-
-DECOMPRESSION_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
-"""What reading a damaged compressed file raises (gzip.BadGzipFile is an OSError, a broken deflate stream is not)."""

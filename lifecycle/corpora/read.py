@@ -2,22 +2,37 @@
 
 import logging
 import time
-from collections import Counter
 from pathlib import Path
 
-from lifecycle.corpora import jsonl, parquet, python_docs, python_topics, text
+from lifecycle.corpora import (
+    csv_files,
+    hf_datasets,
+    html,
+    json_files,
+    jsonl,
+    parquet,
+    python_docs,
+    python_topics,
+    text,
+    warc,
+)
 from lifecycle.corpora.documents import Document, DocumentWriter
-from lifecycle.corpora.records import Damage, Records, document_id
+from lifecycle.corpora.records import Damage, Notes, Records, document_id
 from lifecycle.errors import DataError
-from lifecycle.ledger import Ledger, LedgerWriter
+from lifecycle.ledger import Ledger, LedgerWriter, SourceLedger
 from lifecycle.plots import plot
 from lifecycle.recipe.corpora import (
+    CsvSource,
+    DatasetsSource,
+    HtmlSource,
     JsonlSource,
+    JsonSource,
     ParquetSource,
     PythonDocsSource,
     PythonTopicsSource,
     Source,
     TextSource,
+    WarcSource,
 )
 
 logger = logging.getLogger(__name__)
@@ -31,15 +46,17 @@ def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
     Raises:
         DataError: nothing could be read, or more than `source.tolerance` of the records are damaged.
     """
-    encodings: Counter[str] = Counter()
+    notes = Notes()
+    damaged = 0
     ledger = LedgerWriter(source.name)
     lengths: list[int] = []
     seen: set[int] = set()
     said = time.monotonic()
     with DocumentWriter(out) as writer:
-        for record in _records(source, encodings, workers):
+        for record in records(source, notes, workers):
             if isinstance(record, Damage):
                 ledger.drop(record.rule, record.locator, record.excerpt)
+                damaged += not record.expected
                 continue
             _make_unique(record, seen, ledger)
             record["text"] = _without_surrogates(record["text"], record["id"], ledger)
@@ -51,30 +68,43 @@ def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
                 logger.info(
                     "%s: %s documents, %s characters read", source.name, f"{ledger.read:,}", f"{writer.characters:,}"
                 )
-    ledger.notes["encodings"] = dict(sorted(encodings.items()))
+    ledger.notes["encodings"] = dict(sorted(notes.encodings.items()))
+    ledger.notes |= dict(sorted(notes.counts.items()))
     account = ledger.close()
-    _check(source, account.read, account.kept, account.dropped, account.samples)
+    _check(source, account, damaged)
     Ledger(sources=(account,)).write(out)
     _plot_lengths(run_dir, lengths)
     return {
         "rows": account.kept,
         "characters": writer.characters,
         "damaged": account.dropped,
-        "encodings": dict(sorted(encodings.items())),
+        "encodings": ledger.notes["encodings"],
     }
 
 
-def _records(source: Source, encodings: Counter[str], workers: int) -> Records:
-    if isinstance(source, PythonDocsSource):
-        return python_docs.read(source, workers)
-    if isinstance(source, PythonTopicsSource):
-        return python_topics.read(source)
-    if isinstance(source, TextSource):
-        return text.read(source, encodings)
-    if isinstance(source, JsonlSource):
-        return jsonl.read(source)
-    assert isinstance(source, ParquetSource)
-    return parquet.read(source)
+def records(source: Source, notes: Notes, workers: int) -> Records:
+    """What the reader of this kind of source gives, documents and damage, in order."""
+    match source:
+        case PythonDocsSource():
+            return python_docs.read(source, workers)
+        case PythonTopicsSource():
+            return python_topics.read(source)
+        case TextSource():
+            return text.read(source, notes)
+        case JsonlSource():
+            return jsonl.read(source, notes)
+        case JsonSource():
+            return json_files.read(source, notes)
+        case CsvSource():
+            return csv_files.read(source, notes)
+        case HtmlSource():
+            return html.read(source, notes)
+        case WarcSource():
+            return warc.read(source, notes)
+        case DatasetsSource():
+            return hf_datasets.read(source)
+        case ParquetSource():
+            return parquet.read(source, notes)
 
 
 def _make_unique(document: Document, seen: set[int], ledger: LedgerWriter) -> None:
@@ -102,9 +132,9 @@ def _without_surrogates(value: str, id: str, ledger: LedgerWriter) -> str:
     return value
 
 
-def _check(source: Source, read: int, kept: int, dropped: dict[str, int], samples: dict) -> None:
-    damaged = sum(dropped.values())
-    first = next(((rule, entries[0]) for rule, entries in samples.items() if entries), None)
+def _check(source: Source, account: SourceLedger, damaged: int) -> None:
+    read, kept, dropped = account.read, account.kept, account.dropped
+    first = next(((rule, entries[0]) for rule, entries in account.samples.items() if rule in dropped), None)
     example = f"; first: {first[0]} at {first[1].id}: {first[1].before[:120]}" if first else ""
     if read and damaged / read > source.tolerance:
         raise DataError(

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lifecycle.corpora.documents import Document
@@ -18,6 +19,18 @@ class Damage:
     rule: str
     locator: str
     excerpt: str
+    expected: bool = False
+    """The record is sound but holds no text (a page of links, an error page): dropped, but not held against tolerance."""
+
+
+@dataclass
+class Notes:
+    """What a reader counts beside documents; it goes into the ledger's notes."""
+
+    encodings: Counter[str] = field(default_factory=Counter)
+    """Encoding chosen, once for each file or page."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Things that are no records of text at all, by name: archive members left out, WARC requests."""
 
 
 Records = Iterator[Document | Damage]

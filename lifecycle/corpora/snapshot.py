@@ -1,17 +1,18 @@
 """The content digest of what a source would read, without reading documents: the first link of every lineage."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lifecycle.corpora.packages import python_files
-from lifecycle.corpora.paths import expand
+from lifecycle.corpora.paths import Location, expand
+from lifecycle.corpora.remote import RemoteFile
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import DataError
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.base import Section
-from lifecycle.recipe.corpora import PythonDocsSource, PythonTopicsSource, SourceBase
+from lifecycle.recipe.corpora import DatasetsSource, FilesRead, PythonDocsSource, PythonTopicsSource, SourceBase
 
 
 class FileDigest(Section):
@@ -20,6 +21,7 @@ class FileDigest(Section):
     path: str
     size: int
     sha256: str
+    """Of the content; for a file behind a URL whose file system states a checksum of the content, that (`ETag:…`)."""
 
 
 class Snapshot(Section):
@@ -34,21 +36,26 @@ class Snapshot(Section):
         return sum(file.size for file in self.files)
 
 
-def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles) -> Snapshot:
-    """Hash every file that `source` would read.
+def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead) -> Snapshot:
+    """Hash every file that `source` would read; of a dataset of the Hub, its name and commit.
 
     Raises:
         DataError: a path matches nothing, a package is not installed, or a file cannot be read.
     """
+    if isinstance(source, DatasetsSource) and source.dataset is not None:
+        return Snapshot(digest=digest_json([source.dataset, source.revision, source.config, source.split])[:32], files=())
     return _hash_all(source_files(source))
 
 
 def file_snapshots(sources: Iterable[object]) -> dict[str, str]:
-    """Digest by name of those entries (instruction or preference sources) that are files."""
-    return {entry.name: snapshot(entry).digest for entry in sources if isinstance(entry, InstructionFiles | PreferenceFiles)}
+    """Digest by name of those entries (instruction or preference sources, files of the corpus stage) that are files."""
+    files = [entry for entry in sources if isinstance(entry, InstructionFiles | PreferenceFiles | FilesRead)]
+    return {entry.name: snapshot(entry).digest for entry in files}
 
 
-def source_files(source: SourceBase | InstructionFiles | PreferenceFiles) -> list[tuple[Path, str]]:
+def source_files(
+    source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead,
+) -> Sequence[tuple[Location, str]]:
     """The files of a source in reading order, each with a name that does not depend on where the source lies."""
     if isinstance(source, PythonDocsSource):
         return [
@@ -58,19 +65,25 @@ def source_files(source: SourceBase | InstructionFiles | PreferenceFiles) -> lis
         from pydoc_data import topics
 
         return [(Path(topics.__file__), "topics.py")]
+    if isinstance(source, FilesRead):
+        return expand(source.path, source.name)
     path = getattr(source, "path")  # noqa: B009 - every other kind has one, the base class has not
     return expand(path, f"source {source.name}, field path")
 
 
-def _hash_all(files: list[tuple[Path, str]]) -> Snapshot:
+def _hash_all(files: Sequence[tuple[Location, str]]) -> Snapshot:
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
         entries = tuple(pool.map(_hash_one, files))
     return Snapshot(digest=digest_json([[e.path, e.size, e.sha256] for e in entries])[:32], files=entries)
 
 
-def _hash_one(item: tuple[Path, str]) -> FileDigest:
+def _hash_one(item: tuple[Location, str]) -> FileDigest:
     path, name = item
     try:
+        if isinstance(path, RemoteFile):
+            return FileDigest(path=name, size=path.size(), sha256=path.digest())
         return FileDigest(path=name, size=path.stat().st_size, sha256=digest_file(path))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(
+            f"{path if isinstance(path, Path) else path.path}: cannot be read: {error.strerror or error}"
+        ) from error

@@ -1,13 +1,11 @@
 """Plain text files: encodings detected, one document a file, line or paragraph."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 
-from lifecycle.corpora.encodings import ESCAPED, decode
-from lifecycle.corpora.paths import DECOMPRESSION_ERRORS, open_bytes
-from lifecycle.corpora.records import MAX_EXCERPT, Damage, Records, make_document
-from lifecycle.corpora.snapshot import source_files
+from lifecycle.corpora.decoded import decoded_parts
+from lifecycle.corpora.encodings import ESCAPED
+from lifecycle.corpora.records import MAX_EXCERPT, Damage, Notes, Records, make_document
 from lifecycle.recipe.corpora import TextSource
 
 PARAGRAPHS = re.compile(r"\n(?:[ \t\u3000]*\n)+")
@@ -15,29 +13,17 @@ PARAGRAPHS_PER_GROUP = 50
 """Neighbouring paragraphs speak of the same: they stay on one side of the held-out split, and one book still splits."""
 
 
-def read(source: TextSource, encodings: Counter[str]) -> Records:
-    """The source's documents in order of the files; `encodings` counts the encoding chosen for each file.
+def read(source: TextSource, notes: Notes) -> Records:
+    """The source's documents in order of the files; `notes` counts the encoding chosen for each file.
 
-    Damage: `unreadable_file` (cannot be decompressed), `undecodable_file` (no known encoding, or binary), `empty_file`,
-    and `invalid_bytes` for a document with bytes that its file's encoding does not know.
+    Damage: that of `decoded_parts`, and `invalid_bytes` for a document with bytes that its file's encoding does not know.
     """
-    for path, name in source_files(source):
-        try:
-            with open_bytes(path) as file:
-                data = file.read()
-        except DECOMPRESSION_ERRORS as error:
-            yield Damage("unreadable_file", name, f"{path}: {error}")
-            continue
-        decoded = decode(data, source.language)
-        if decoded is None:
-            yield Damage("undecodable_file", name, repr(data[:MAX_EXCERPT]))
-            continue
-        text, encoding = decoded
-        encodings[encoding] += 1
-        if not text.strip():
-            yield Damage("empty_file", name, "")
-            continue
-        yield from _documents(source, name, text.replace("\r\n", "\n").replace("\r", "\n"))
+    for item in decoded_parts(source, notes):
+        if isinstance(item, Damage):
+            yield item
+        else:
+            name, text = item
+            yield from _documents(source, name, text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _documents(source: TextSource, name: str, text: str) -> Records:

@@ -1,8 +1,7 @@
 """Zstandard files as a stream that knows when it was cut short."""
 
 import io
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import zstandard
 
@@ -12,14 +11,16 @@ CHUNK = 1 << 18
 class ZstdReader(io.RawIOBase):
     """The decompressed bytes of a `.zst` file of one or more frames; wrap it in `io.BufferedReader`.
 
+    Closing it closes `file`.
+
     Raises:
         EOFError: on reading, when the file ends inside a frame. The library's own reader ends there without a word.
         zstandard.ZstdError: on reading, when the bytes are damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__()
-        self._file = path.open("rb")
+        self._file = file
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._inside = False
         self._ready = b""

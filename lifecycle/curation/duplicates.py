@@ -1,92 +1,117 @@
 """Which documents of a corpus say what another one says, and which of them stays."""
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lifecycle.corpora.documents import iter_documents
-from lifecycle.curation.minhash import clusters, signatures
-from lifecycle.parallel import chunks, ordered_map
+from lifecycle.corpora.documents import shards
+from lifecycle.curation.minhash import settle
+from lifecycle.curation.signature_cache import Fingerprints, RowGroup, fingerprints, row_groups
+from lifecycle.curation.signature_cache import text_digest as text_digest  # read by the cleaning stage too
 from lifecycle.recipe.corpora import MinHashConfig
 
-TEXTS_PER_TASK = 4000
-DIGEST_BYTES = 16
+AGAINST = "against"
+"""Stands for the source of documents that are only compared with."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """What is known of every document without its text, in reading order."""
+    """What is known of every document without its text, in reading order; those only compared with come last."""
 
     ids: list[str]
     sources: list[str]
-    lengths: list[int]
+    groups: list[str]
+    lengths: NDArray[np.int64]
     digests: list[bytes]
     signature: NDArray[np.uint32]
+    cached: int
+    """Documents whose signatures were not computed anew."""
+
+    @property
+    def own(self) -> int:
+        """Documents of the corpus itself."""
+        return len(self.sources) - self.sources.count(AGAINST)
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A dropped document: position of the one kept in its place, and the rule that found them alike."""
+    """A dropped document: position of the one kept in its place, the rule, and their estimated Jaccard similarity."""
 
     kept: int
     rule: str
+    similarity: float
 
 
-def text_digest(text: str) -> bytes:
-    """What two exact duplicates share: the text itself, nothing folded."""
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=DIGEST_BYTES).digest()
+def index_documents(
+    cleaned: Mapping[str, Path], against: Sequence[Path], config: MinHashConfig, cache: Path | None, workers: int
+) -> Index:
+    """Digests and signatures of all documents, sources in the order of `cleaned`, in one pass.
 
-
-def index_documents(cleaned: Mapping[str, Path], config: MinHashConfig, workers: int) -> Index:
-    """Digests and signatures of all documents, sources in the order of `cleaned`, in one pass."""
+    Args:
+        against: document shards that the corpus is only compared with.
+        cache: directory of signatures by content (see `signature_cache`), or None.
+    """
+    source_of = {path: source for source, directory in cleaned.items() for path in shards(directory)}
+    source_of |= dict.fromkeys(against, AGAINST)
     ids: list[str] = []
     sources: list[str] = []
-    lengths: list[int] = []
-    digests: list[bytes] = []
-    parts = [np.empty((0, config.bands * config.rows), dtype=np.uint32)]
+    groups: list[str] = []
+    places: list[RowGroup] = []
+    for path, source in source_of.items():
+        with pq.ParquetFile(path) as file:
+            names = file.read(columns=["id", "group"])
+            places += row_groups(file, path)
+        ids += names.column("id").to_pylist()
+        groups += names.column("group").to_pylist()
+        sources += [source] * len(names)
+    parts = [_nothing(config)]
+    reused = 0
+    for part, cached in fingerprints(places, config, cache, workers):
+        parts.append(part)
+        reused += len(part.lengths) * cached
+    digests = np.concatenate([part.digests for part in parts])
+    return Index(
+        ids,
+        sources,
+        groups,
+        np.concatenate([part.lengths for part in parts]),
+        [row.tobytes() for row in digests],
+        np.concatenate([part.signature for part in parts]),
+        reused,
+    )
 
-    def texts() -> Iterator[str]:
-        for source, directory in cleaned.items():
-            for document in iter_documents(directory, ["id", "text"]):
-                ids.append(document["id"])
-                sources.append(source)
-                lengths.append(len(document["text"]))
-                yield document["text"]
 
-    for batch_digests, batch in ordered_map(partial(_fingerprints, config), chunks(texts(), TEXTS_PER_TASK), workers):
-        digests += batch_digests
-        parts.append(batch)
-    return Index(ids, sources, lengths, digests, np.concatenate(parts))
-
-
-def _fingerprints(config: MinHashConfig, texts: list[str]) -> tuple[list[bytes], NDArray[np.uint32]]:
-    return [text_digest(text) for text in texts], signatures(texts, config)
+def _nothing(config: MinHashConfig) -> Fingerprints:
+    places = config.bands * config.rows
+    return Fingerprints(np.empty(0, np.int64), np.empty((0, 16), np.uint8), np.empty((0, places), np.uint32))
 
 
 def find_duplicates(index: Index, config: MinHashConfig) -> dict[int, Duplicate]:
-    """Every document to drop, by position: first exact copies, then all but the best of each near-duplicate cluster.
+    """Every document to drop, by position: exact copies, then those that resemble a better document that stays.
 
-    The best is the longest; of equally long ones that of the source whose name sorts first, then of the smallest id.
-    What stays is therefore the same whatever the order of the documents. `kept` is always a document that stays.
+    The best is one that is only compared with (`against`), then the longest; of equally long ones that of the source whose
+    name sorts first, then of the smallest id. What stays is therefore the same whatever the order of the documents. `kept`
+    is always a document that stays, and the two are alike themselves, not through a chain of others.
     """
-    by_preference = sorted(range(len(index.ids)), key=lambda i: (-index.lengths[i], index.sources[i], index.ids[i]))
+    own, lengths = index.own, index.lengths.tolist()
+    by_preference = sorted(range(len(index.ids)), key=lambda i: (i < own, -lengths[i], index.sources[i], index.ids[i]))
     originals: dict[bytes, int] = {}
     for position in by_preference:
         originals.setdefault(index.digests[position], position)
     unique = np.array([p for p in by_preference if originals[index.digests[p]] == p], dtype=np.int64)
-    # In the order of preference, the smallest index of a cluster is its best document.
-    best = unique[clusters(np.ascontiguousarray(index.signature[unique]), config)]
-    keeper = dict(zip(unique.tolist(), best.tolist(), strict=True))
+    pinned = int((unique >= own).sum())
+    best, similarity = settle(np.ascontiguousarray(index.signature[unique]), config, pinned)
+    keeper = dict(zip(unique.tolist(), zip(unique[best].tolist(), similarity.tolist(), strict=True), strict=True))
     dropped: dict[int, Duplicate] = {}
-    for position in range(len(index.ids)):
+    for position in range(own):
         original = originals[index.digests[position]]
-        if original != position:
-            dropped[position] = Duplicate(keeper[original], "exact_duplicate")
-        elif keeper[position] != position:
-            dropped[position] = Duplicate(keeper[position], "near_duplicate")
+        kept, alike = keeper[original]
+        if kept == position:
+            continue
+        rule = "exact_duplicate" if original != position else "near_duplicate"
+        dropped[position] = Duplicate(kept, rule if kept < own else f"{rule}_{AGAINST}", round(alike, 4))
     return dropped

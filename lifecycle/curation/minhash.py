@@ -76,12 +76,54 @@ def clusters(signature: Signatures, config: MinHashConfig) -> NDArray[np.int64]:
     """
     parents = np.arange(signature.shape[0], dtype=np.int64)
     some = np.flatnonzero((signature != EMPTY).any(axis=1))
-    least = int(np.ceil(threshold(config) * config.bands * config.rows))
+    least = _least(config)
     for band in range(config.bands):
         keys = _band_keys(signature, some, band * config.rows, (band + 1) * config.rows)
         order = np.argsort(keys, kind="stable")
         _join(parents, some[order], keys[order], signature, least, COMPARED)
     return _roots(parents)
+
+
+def settle(signature: Signatures, config: MinHashConfig, pinned: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each text, in order of preference, the one that stays in its place, and the similarity estimated to that one.
+
+    Within a cluster each text gives way to the first text that stays and resembles *it*; a text that only a chain of others
+    connects to those that stay, stays too. The first `pinned` texts stay whatever they resemble.
+    """
+    roots = clusters(signature, config)
+    order = np.argsort(roots, kind="stable")
+    return _settle(order, roots, signature, _least(config), COMPARED, pinned)
+
+
+def _least(config: MinHashConfig) -> int:
+    return int(np.ceil(threshold(config) * config.bands * config.rows))
+
+
+@numba.njit(cache=True, nogil=True)
+def _settle(
+    order: NDArray[np.int64], roots: NDArray[np.int64], signature: Signatures, least: int, compared: int, pinned: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    keeper = np.arange(order.size, dtype=np.int64)
+    similarity = np.ones(order.size, dtype=np.float64)
+    stays = np.empty(order.size, dtype=np.int64)
+    staying = 0
+    for i in range(order.size):
+        text = order[i]
+        if i > 0 and roots[text] != roots[order[i - 1]]:
+            staying = 0
+        found = False
+        if text >= pinned:
+            for j in range(min(staying, compared)):
+                agreeing = _agreeing(signature, text, stays[j])
+                if agreeing >= least:
+                    keeper[text] = stays[j]
+                    similarity[text] = agreeing / signature.shape[1]
+                    found = True
+                    break
+        if not found:
+            stays[staying] = text
+            staying += 1
+    return keeper, similarity
 
 
 @numba.njit(cache=True, nogil=True)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from lifecycle.corpora.paths import DECOMPRESSION_ERRORS, open_bytes
+from lifecycle.corpora.opening import UnreadableError, open_bytes
 from lifecycle.corpora.snapshot import source_files
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, Message
@@ -57,7 +57,7 @@ def _records(config: InstructionFiles) -> Iterator[tuple[str, bytes, Exception |
                 for number, line in enumerate(file, start=1):
                     if line.strip():
                         yield f"{name}:{number}", line, None
-        except DECOMPRESSION_ERRORS as error:
+        except UnreadableError as error:
             yield f"{name}:{number + 1}", b"", error
 
 

@@ -1,12 +1,12 @@
 """Pairs from JSONL files of {"prompt", "chosen", "rejected"}."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from lifecycle.corpora.paths import open_bytes
+from lifecycle.corpora.opening import open_bytes
+from lifecycle.corpora.paths import Location
 from lifecycle.corpora.snapshot import source_files
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Message
@@ -53,7 +53,7 @@ def file_pairs(config: PreferenceFiles) -> tuple[list[Pair], SourceLedger]:
     return pairs, ledger.close()
 
 
-def _lines(config: PreferenceFiles) -> Iterator[tuple[Path, int, bytes]]:
+def _lines(config: PreferenceFiles) -> Iterator[tuple[Location, int, bytes]]:
     for path, _ in source_files(config):
         with open_bytes(path) as file:
             for number, line in enumerate(file, start=1):

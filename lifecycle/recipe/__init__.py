@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from lifecycle.errors import RecipeError
 from lifecycle.recipe.alignment import DpoConfig, InstructionsConfig, PreferencesConfig
 from lifecycle.recipe.base import RUNTIME, Section, identity
-from lifecycle.recipe.corpora import CurationConfig, Source
+from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
 from lifecycle.recipe.evaluation import BESIDE_TASKS, TEXT_ONLY_TASK, EvaluationConfig, Gate
 from lifecycle.recipe.training import BaseModelConfig, SftConfig, TokenizerConfig
 
@@ -29,6 +29,7 @@ class Recipe(Section):
     tokenizer: TokenizerConfig = TokenizerConfig()
     mix_seed: int = 13
     """Order of documents in the memmaps."""
+    mix: MixConfig = MixConfig()
     base_model: BaseModelConfig
     instructions: InstructionsConfig
     sft: SftConfig
@@ -92,6 +93,26 @@ class Recipe(Section):
                     f"gates: {gate.metric!r} is measured on documented objects and this recipe has no python_docs source; "
                     f"use {TEXT_ONLY_TASK}/bits_per_byte with at_most"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _mix_is_one_kind(self) -> "Recipe":
+        weighted = [source.name for source in self.sources if source.weight is not None]
+        missing = [source.name for source in self.sources if source.weight is None]
+        if weighted and missing:
+            raise ValueError(f"sources: weight is given for {weighted} and not for {missing}; give it for all or for none")
+        if weighted and self.mix.temperature is not None:
+            raise ValueError("mix.temperature and the sources' weight both decide the shares of tokens: give one of them")
+        if self.mix.tokens and not weighted and self.mix.temperature is None:
+            raise ValueError(
+                "mix.tokens: needs mix.temperature (1 keeps the sources' own shares) or a weight for every source"
+            )
+        by_tokens = bool(weighted) or self.mix.temperature is not None
+        repeated = [source.name for source in self.sources if source.epochs != 1]
+        if by_tokens and repeated:
+            raise ValueError(
+                f"sources: epochs of {repeated} and a mix by tokens both decide; use mix.max_epochs as the limit"
+            )
         return self
 
     def source(self, name: str) -> Source:

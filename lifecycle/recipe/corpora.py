@@ -2,9 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.recipe.curation import Blocklist, BoilerplateConfig, PiiConfig, RepeatedLinesConfig
+from lifecycle.recipe.rules import (
+    C4QualityRules,
+    ChineseQualityRules,
+    FineWebQualityRules,
+    GopherQualityRules,
+    GopherRepetitionRules,
+    RuleSet,
+)
 
 
 class SourceBase(Section):
@@ -18,8 +27,13 @@ class SourceBase(Section):
     """What is known of the right to use this text; copied into lineage and the model card."""
     epochs: float = Field(default=1.0, gt=0)
     """How often this source's tokens are seen in one pass over the mix; 0.5 takes half of the documents."""
+    weight: float | None = Field(default=None, gt=0)
+    """Share of the mix's tokens, in proportion to the other sources' weights; given for all sources or for none. Then
+    `mix.max_epochs` limits repetition, and `epochs` stays 1."""
     tolerance: float = Field(default=0.01, ge=0, le=1)
     """Share of damaged records above which reading this source fails."""
+    quality_sets: tuple[RuleSet, ...] | None = None
+    """Sets of quality rules for this source in place of `curation.quality_sets`."""
 
 
 class PythonDocsSource(SourceBase):
@@ -36,38 +50,118 @@ class PythonTopicsSource(SourceBase):
     kind: Literal["python_topics"]
 
 
-class TextSource(SourceBase):
+class FileSource(SourceBase):
+    """A source of files, archives of files (zip, tar, compressed tar), or both."""
+
+    path: str
+    """File, directory, glob or fsspec URL of these; `$NAME` and `${NAME}` are taken from the environment."""
+    members: str = "*"
+    """Which members of an archive are read, as a pattern over their whole path (`*` matches `/` too)."""
+    max_megabytes: int = Field(default=1024, gt=0)
+    """Largest file, line or record that is held in memory at once, decompressed; a larger one is damage."""
+
+
+class TextSource(FileSource):
     """Plain text files, optionally compressed; the encoding is detected and recorded."""
 
     kind: Literal["text"]
-    path: str
-    """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
     document: Literal["file", "line", "paragraph"] = "file"
     """What one document is. Lines are held out one by one, paragraphs in blocks of 50, files whole."""
 
 
-class JsonlSource(SourceBase):
+class JsonlSource(FileSource):
     """One JSON object a line, optionally compressed."""
 
     kind: Literal["jsonl"]
-    path: str
-    text_field: str = "text"
+    text_field: str | tuple[str, ...] = "text"
+    """Name or dotted path of a string or of strings (joined by newlines); of several, the first that a record has."""
     id_field: str | None = None
     url_field: str | None = None
 
 
-class ParquetSource(SourceBase):
+class JsonSource(FileSource):
+    """JSON files that are an array of records, or an object that holds one; a file that is one record counts as such."""
+
+    kind: Literal["json"]
+    records_field: str | None = None
+    """Name or dotted path of the list of records, where it is not the file itself."""
+    text_field: str | tuple[str, ...] = "text"
+    """Name or dotted path of a string or of strings (joined by newlines); of several, the first that a record has."""
+    id_field: str | None = None
+    url_field: str | None = None
+
+
+class CsvSource(FileSource):
+    """Tables as text, with a column of text; the encoding is detected and recorded."""
+
+    kind: Literal["csv"]
+    text_field: str = "text"
+    columns: tuple[str, ...] | None = None
+    """Names of the columns of files without a header line."""
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    quotes: bool = True
+    """Whether `"` encloses fields; without, it is a character like any other."""
+    id_field: str | None = None
+    url_field: str | None = None
+
+
+class HtmlSource(FileSource):
+    """Web pages, one a file; a document is the main text of one."""
+
+    kind: Literal["html"]
+
+
+class WarcSource(FileSource):
+    """Web archives (.warc, .arc, .wet, compressed or not): HTML responses give their main text, conversions their text."""
+
+    kind: Literal["warc"]
+
+
+class DatasetsSource(SourceBase):
+    """A Hugging Face dataset: saved with `save_to_disk`, a downloaded repository, or one of the Hub, read as a stream."""
+
+    kind: Literal["datasets"]
+    path: str | None = None
+    """Directory of a saved dataset or of a downloaded repository."""
+    dataset: str | None = None
+    """Name on the Hub."""
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    """Commit of a dataset of the Hub, in full: it is what lineage records, and needs no network to be known."""
+    config: str | None = None
+    split: str = "train"
+    text_field: str = "text"
+    id_field: str | None = None
+    url_field: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "DatasetsSource":
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError("a datasets source has either a path or the name of a dataset of the Hub")
+        if self.dataset is not None and self.revision is None:
+            raise ValueError(f"dataset {self.dataset}: give the `revision`, a full commit hash (`git ls-remote` shows it)")
+        return self
+
+
+class ParquetSource(FileSource):
     """Parquet files with a string column of text."""
 
     kind: Literal["parquet"]
-    path: str
     text_field: str = "text"
     id_field: str | None = None
     url_field: str | None = None
 
 
 Source = Annotated[
-    PythonDocsSource | PythonTopicsSource | TextSource | JsonlSource | ParquetSource,
+    PythonDocsSource
+    | PythonTopicsSource
+    | TextSource
+    | JsonlSource
+    | JsonSource
+    | CsvSource
+    | HtmlSource
+    | WarcSource
+    | DatasetsSource
+    | ParquetSource,
     Field(discriminator="kind"),
 ]
 
@@ -111,15 +205,89 @@ class HeldoutConfig(Section):
     """How much of the held-out text the bits-per-byte measurement reads, at most."""
 
 
+class OverlapConfig(Section):
+    """How long a passage is that a document may not share with protected text.
+
+    13 words as in Brown et al. (2020); a Han character carries less than a word, so 30 of them. In mixed text each Han
+    character is 1/30 and each other word 1/13 of a passage.
+    """
+
+    words: int = Field(default=13, gt=0)
+    han_characters: int = Field(default=30, gt=0)
+
+
+class RepeatedTextConfig(Section):
+    """Lines or paragraphs that stand in several documents: all but the first go (CCNet, Wenzek et al. 2020)."""
+
+    unit: Literal["none", "line", "paragraph"] = "none"
+    min_words: int = Field(default=10, gt=0)
+    """Shorter ones stay: headings, list entries, lines of code. In Han text each character is a word."""
+
+
+class MixConfig(Section):
+    """Pretraining text by tokens, where sources have weights or a temperature is given; else their `epochs` decide."""
+
+    temperature: float | None = Field(default=None, ge=1)
+    """Shares follow tokens^(1/temperature): at 1 each source counts as it is, above it small sources count for more."""
+    tokens: int | None = Field(default=None, gt=0)
+    """Tokens of the mix; by default as many as all sources hold."""
+    max_epochs: float = Field(default=4.0, gt=0)
+    """No source is seen more often; up to four times costs little (Muennighoff et al. 2023)."""
+
+
+class FilesRead(Section):
+    """Files that the corpus stage reads beside its inputs; `name` is the recipe's field."""
+
+    name: str
+    path: str
+
+
 class CurationConfig(Section):
     """Cleaning of each source, then deduplication and the held-out split over all of them."""
 
     traditional_to_simplified: bool = False
+    html_remnants: bool = False
+    """Whether entities and leftover tags outside code are repaired; text about HTML itself loses by it."""
+    repeated_lines: RepeatedLinesConfig | None = None
+    boilerplate: BoilerplateConfig | None = None
+    pii: PiiConfig | None = None
+    blocklists: tuple[Blocklist, ...] = ()
     languages: tuple[str, ...] = ("en", "zh")
     """Documents in any other language are dropped."""
     min_language_score: float = Field(default=0.3, ge=0, le=1)
     """Below this certainty (code, tables, short text) a document is taken to be in its source's language."""
+    quality_sets: tuple[RuleSet, ...] = ("light",)
+    """Which sets of quality rules documents must pass, in this order; a source may name its own."""
     quality: QualityThresholds = QualityThresholds()
+    """Thresholds of the set `light`, in every language."""
+    gopher_quality: GopherQualityRules = GopherQualityRules()
+    gopher_repetition: GopherRepetitionRules = GopherRepetitionRules()
+    c4_quality: C4QualityRules = C4QualityRules()
+    fineweb_quality: FineWebQualityRules = FineWebQualityRules()
+    chinese_quality: ChineseQualityRules = ChineseQualityRules()
     minhash: MinHashConfig = MinHashConfig()
+    against: tuple[str, ...] = ()
+    """Directories of documents (artifacts of `corpus` or `cleaned_corpora`): what they hold already is dropped here."""
+    repeated_text: RepeatedTextConfig = RepeatedTextConfig()
+    decontaminate: tuple[str, ...] = ()
+    """Evaluation files (JSONL, JSON, CSV, text, compressed, tar and zip of those): documents sharing a passage go."""
+    overlap: OverlapConfig = OverlapConfig()
+    """What a passage of an evaluation item is."""
+    heldout_overlap: OverlapConfig | None = OverlapConfig(words=50, han_characters=115)
+    """Training documents that share such a passage with a held-out document go, too; null keeps them. 50 words as in Lee et
+    al. (2022): at 13 the stock phrases of one kind of text (Python documentation: a quarter of it) would count."""
     heldout: HeldoutConfig = HeldoutConfig()
     workers: Annotated[int, RUNTIME] = Field(default=2, gt=0)
+
+    def files_read(self) -> tuple[FilesRead, ...]:
+        """What the corpus stage reads beside the cleaned sources: evaluation files, and documents to compare with."""
+        fields = {"decontaminate": self.decontaminate, "against": self.against}
+        return tuple(
+            FilesRead(name=f"curation.{field}[{number}]", path=path)
+            for field, paths in fields.items()
+            for number, path in enumerate(paths)
+        )
+
+    def of(self, source: SourceBase) -> "CurationConfig":
+        """This configuration with what one source states for itself."""
+        return self if source.quality_sets is None else self.model_copy(update={"quality_sets": source.quality_sets})

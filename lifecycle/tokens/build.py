@@ -3,7 +3,9 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,72 +16,70 @@ from lifecycle.corpora.documents import iter_documents
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import read_conversations
 from lifecycle.plots import plot
+from lifecycle.recipe.corpora import MixConfig
 from lifecycle.tokens.chat import Encoded, encode_conversations, load_tokenizer, mask_preview
 from lifecycle.tokens.encode import BulkEncoder, EncoderMismatchError, fast_encoder
 from lifecycle.tokens.memmap import MemmapFormat, MemmapWriter
-from lifecycle.tokens.shuffle import BucketShuffle, draw_copies
+from lifecycle.tokens.mix import Drawn, SourceShare, draw, mix_table
+from lifecycle.tokens.shuffle import BucketShuffle
 from lifecycle.tokens.tokenizer import read_format, tokenizer_digest
 
 logger = logging.getLogger(__name__)
 
 BATCH_DOCUMENTS = 4096
-BUCKET_CHARACTERS = 200_000_000
-"""Text per shuffle bucket: some 400 MB of ids at two characters per token."""
+BUCKET_TOKENS = 100_000_000
+"""Tokens per shuffle bucket: some 400 MB of ids."""
 MAX_BUCKETS = 256
 """Each bucket keeps two files open."""
 PREVIEW_TOKENS = 120
 
 
 def build_pretrain_memmap(
-    corpus: Path, tokenizer: Path, epochs: dict[str, float], seed: int, out: Path, run_dir: Path
+    corpus: Path,
+    tokenizer: Path,
+    shares: Mapping[str, SourceShare],
+    mix: MixConfig,
+    seed: int,
+    out: Path,
+    run_dir: Path,
 ) -> dict[str, Any]:
-    """Encode `corpus/train`, one `<|endoftext|>` after each document, in an order drawn from `seed`.
+    """Encode `corpus/train`, one `<|endoftext|>` after each document, drawn and ordered by `seed`.
 
-    Args:
-        epochs: how often the documents of each source are written; 0.5 takes a drawn half of them.
+    The text is encoded once, to a scratch file of 4 bytes a token; what each source gives is decided from its tokens (see
+    `lifecycle.tokens.mix`); then the documents go to their drawn places.
 
     Raises:
-        DataError: there is no text, or a source of the corpus is not in `epochs`.
+        DataError: there is no text, or a source of the corpus is not in `shares`.
     """
     started = time.monotonic()
-    names, sources, characters = _survey(corpus / "train", epochs)
-    rng = np.random.default_rng(seed)
-    copies = draw_copies(sources, {index: epochs[name] for index, name in enumerate(names)}, rng)
-    if not copies.sum():
-        raise DataError(f"sources: epochs {epochs} leave no document of {len(sources)}; raise `epochs` of a source")
-    places_seed = int(rng.integers(2**63))
-    buckets = min(MAX_BUCKETS, 1 + characters // BUCKET_CHARACTERS)
+    scratch = run_dir / "shuffle"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
     token_format = _token_format(tokenizer)
-    tokens = np.zeros(len(names), dtype=np.int64)
-    for encoder in (fast_encoder(tokenizer), BulkEncoder(tokenizer, fast=False)):
-        scratch = run_dir / "shuffle"
-        shutil.rmtree(scratch, ignore_errors=True)
-        shuffle = BucketShuffle(scratch, copies, buckets, np.random.default_rng(places_seed))
-        tokens[:] = 0
-        try:
-            _scatter(corpus / "train", encoder, token_format.pad_token_id, names, shuffle, copies, tokens)
-            break
-        except EncoderMismatchError as error:
-            logger.warning("%s. Encoding again with tokenizers, which is slower.", error)
+    encoded = _encode(corpus / "train", tokenizer, token_format.pad_token_id, scratch / "encoded.tokens")
+    rng = np.random.default_rng(seed)
+    drawn = draw(encoded.names, encoded.sources, encoded.lengths, shares, mix, rng)
+    written = np.bincount(encoded.sources, weights=drawn.copies * encoded.lengths, minlength=len(encoded.names))
+    buckets = min(MAX_BUCKETS, 1 + int(written.sum()) // BUCKET_TOKENS)
+    shuffle = BucketShuffle(scratch, drawn.copies, buckets, np.random.default_rng(int(rng.integers(2**63))))
+    with encoded.path.open("rb") as file:
+        for lengths in np.array_split(encoded.lengths, 1 + len(encoded.lengths) // BATCH_DOCUMENTS):
+            shuffle.add(np.fromfile(file, dtype=np.uint32, count=int(lengths.sum())), lengths)
     with MemmapWriter(out, token_format) as writer:
         for ids, lengths in shuffle.drain():
             writer.append(ids, lengths)
     shutil.rmtree(scratch)
-    table = [
-        {
-            "source": name,
-            "documents": int((sources == index).sum()),
-            "epochs": epochs[name],
-            "documents_written": int(copies[sources == index].sum()),
-            "tokens": int(tokens[index]),
-            "share": round(float(tokens[index] / tokens.sum()), 4),
-        }
-        for index, name in enumerate(names)
-    ]
+    table = _mix_rows(encoded, drawn, written)
     _draw_sources(table, run_dir)
     _draw_lengths(np.diff(np.load(out / "documents.npy")), "Tokens per document", run_dir)
-    logger.info("wrote %d tokens in %.1f s", tokens.sum(), time.monotonic() - started)
-    return {"rows": int(copies.sum()), "tokens": int(tokens.sum()), "dtype": token_format.dtype, "sources": table}
+    logger.info("wrote %d tokens in %.1f s", written.sum(), time.monotonic() - started)
+    return {
+        "rows": int(drawn.copies.sum()),
+        "tokens": int(written.sum()),
+        "dtype": token_format.dtype,
+        "sources": table,
+        "mix": mix_table(table),
+    }
 
 
 def build_sft_memmap(
@@ -135,46 +135,71 @@ def build_sft_memmap(
     }
 
 
-def _survey(train: Path, epochs: dict[str, float]) -> tuple[list[str], np.ndarray, int]:
-    """Source names, the source index of each document in reading order, and the characters of all of them."""
-    names: dict[str, int] = {}
+@dataclass(frozen=True)
+class _Encoded:
+    """All documents as ids (uint32, each with its end) in one file, in reading order."""
+
+    path: Path
+    names: list[str]
+    sources: np.ndarray
+    """Source index of each document, int32 [documents]."""
+    lengths: np.ndarray
+    """Tokens of each document with its end, int64 [documents]."""
+    characters: np.ndarray
+    """Of each source, int64 [sources]."""
+
+
+def _encode(train: Path, tokenizer: Path, end: int, path: Path) -> _Encoded:
+    """Encode every document, by `tokenizers` alone where the fast encoder turns out to differ from it."""
+    try:
+        return _encode_with(fast_encoder(tokenizer), train, end, path)
+    except EncoderMismatchError as error:
+        logger.warning("%s. Encoding again with tokenizers, which is slower.", error)
+        return _encode_with(BulkEncoder(tokenizer, fast=False), train, end, path)
+
+
+def _encode_with(encoder: BulkEncoder, train: Path, end: int, path: Path) -> _Encoded:
+    numbers: dict[str, int] = {}
     sources: list[int] = []
-    characters = 0
-    for document in iter_documents(train, ["source", "text"]):
-        sources.append(names.setdefault(document["source"], len(names)))
-        characters += len(document["text"])
+    lengths: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
+    characters: Counter[int] = Counter()
+    announced = time.monotonic()
+    with path.open("wb") as file:
+        for batch in _batches(iter_documents(train, ["text", "source"])):
+            names, texts = [document["source"] for document in batch], [document["text"] for document in batch]
+            ids, counts = encoder.encode(texts, names)
+            file.write(np.insert(ids, np.cumsum(counts), end).astype(np.uint32).tobytes())
+            lengths.append(counts.astype(np.int64) + 1)
+            for name, text in zip(names, texts, strict=True):
+                sources.append(numbers.setdefault(name, len(numbers)))
+                characters[sources[-1]] += len(text)
+            if time.monotonic() - announced > 5:
+                announced = time.monotonic()
+                logger.info("encoded %d documents", len(sources))
     if not sources:
         raise DataError(f"{train}: holds no document; the ledgers of corpus and cleaned_corpora say what was dropped")
-    unknown = sorted(set(names) - set(epochs))
-    if unknown:
-        raise DataError(f"sources: no epochs given for {unknown}, which the corpus holds; is it of another recipe?")
-    return list(names), np.array(sources, dtype=np.int32), characters
+    per_source = np.array([characters[index] for index in range(len(numbers))], dtype=np.int64)
+    return _Encoded(path, list(numbers), np.array(sources, dtype=np.int32), np.concatenate(lengths), per_source)
 
 
-def _scatter(
-    train: Path,
-    encoder: BulkEncoder,
-    end: int,
-    names: list[str],
-    shuffle: BucketShuffle,
-    copies: np.ndarray,
-    tokens: np.ndarray,
-) -> None:
-    """Encode every document, end it with `end`, hand it to the shuffle; adds up `tokens` [sources] as written."""
-    numbers = {name: index for index, name in enumerate(names)}
-    done, announced = 0, time.monotonic()
-    for batch in _batches(iter_documents(train, ["text", "source"])):
-        sources = [document["source"] for document in batch]
-        ids, lengths = encoder.encode([document["text"] for document in batch], sources)
-        ids = np.insert(ids, np.cumsum(lengths), end)
-        lengths = lengths + 1
-        written = copies[done : done + len(batch)] * lengths
-        np.add.at(tokens, [numbers[source] for source in sources], written)
-        shuffle.add(ids, lengths)
-        done += len(batch)
-        if time.monotonic() - announced > 5:
-            announced = time.monotonic()
-            logger.info("encoded %d of %d documents, %d tokens", done, len(copies), tokens.sum())
+def _mix_rows(encoded: _Encoded, drawn: Drawn, written: np.ndarray) -> list[dict[str, Any]]:
+    """What each source holds and gives: `tokens` are as written, epochs are tokens written over tokens held."""
+    total = float(written.sum())
+    held = np.bincount(encoded.sources, weights=encoded.lengths, minlength=len(encoded.names))
+    return [
+        {
+            "source": name,
+            "documents": int((encoded.sources == index).sum()),
+            "characters": int(encoded.characters[index]),
+            "tokens_held": int(held[index]),
+            "epochs": round(float(written[index] / held[index]), 4),
+            "documents_written": int(drawn.copies[encoded.sources == index].sum()),
+            "tokens": int(written[index]),
+            "target_tokens": None if drawn.targets is None else round(float(drawn.targets[index])),
+            "share": round(float(written[index]) / total, 4),
+        }
+        for index, name in enumerate(encoded.names)
+    ]
 
 
 def _batches(documents: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

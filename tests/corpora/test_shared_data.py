@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from lifecycle.corpora.paths import expand, open_bytes
+from lifecycle.corpora.opening import open_bytes
+from lifecycle.corpora.paths import expand
 from tests.corpora.reading import read
 from tests.shared_data import shared
 

@@ -101,3 +101,16 @@ def test_an_empty_corpus_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(DataError, match="sample"):
         read(tmp_path, kind="text", path=str(tmp_path / "empty.txt"), tolerance=1.0)
+
+
+@pytest.mark.parametrize(
+    "word", ["\u2019tis", "\u201cquoted\u201d", "caf\u00e9s", "a\u2014b", "\u00a9 1945", "\u00bd\u00a2 a pound"]
+)
+def test_a_few_western_characters_are_not_chinese(tmp_path: Path, word: str) -> None:
+    """Speeches with one typographic quotation mark were read as Big5 and Shift_JIS, and letters vanished."""
+    (tmp_path / "a.txt").write_bytes(
+        ("My fellow citizens, the state of the union is sound. " * 20 + word + " it is.").encode("cp1252")
+    )
+    documents, account = read(tmp_path, kind="text", path=str(tmp_path / "a.txt"))
+    assert word in documents[0]["text"]
+    assert set(account.notes["encodings"]) == {"cp1252"}

@@ -70,4 +70,4 @@ def test_the_same_bytes_every_time(tmp_path: Path) -> None:
         out = clean(tmp_path / str(number), [ENGLISH, CHINESE, "short", FRENCH])
         made.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())})
     assert made[0] == made[1]
-    assert sorted(made[0]) == ["documents-00000.parquet", "ledger.json"]
+    assert sorted(made[0]) == ["documents-00000.parquet", "ledger.json", "statistics.parquet"]

@@ -18,22 +18,29 @@ from lifecycle.curation.minhash import signatures, threshold
 from lifecycle.curation.split import is_heldout
 from lifecycle.errors import DataError
 from lifecycle.ledger import Ledger
-from lifecycle.recipe.corpora import HeldoutConfig, MinHashConfig
+from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, MinHashConfig
 from tests.curation.cleaning import account_of, rows, write_documents
 from tests.curation.test_minhash import random_text
 
 MINHASH = MinHashConfig()
 HALF = HeldoutConfig(share=0.5)
+PLAIN = CurationConfig(heldout_overlap=None)
 
 
-def build(directory: Path, sources: dict[str, list[str]], heldout: HeldoutConfig = HALF, **groups: list[str]) -> Path:
+def build(
+    directory: Path,
+    sources: dict[str, list[str]],
+    heldout: HeldoutConfig = HALF,
+    curation: CurationConfig = PLAIN,
+    **groups: list[str],
+) -> Path:
     cleaned = {
         name: write_documents(directory / name, texts, source=name, groups=groups.get(name, ()))
         for name, texts in sources.items()
     }
     out = directory / "corpus"
     out.mkdir()
-    facts = build_corpus(cleaned, MINHASH, heldout, out, directory / "run", workers=1)
+    facts = build_corpus(cleaned, curation.model_copy(update={"heldout": heldout, "workers": 1}), out, directory / "run")
     assert facts["rows"] == len(rows(out / "train"))
     return out
 

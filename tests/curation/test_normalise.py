@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.curation.normalise import normalise
+from lifecycle.recipe.corpora import CurationConfig
 
 MARKDOWN = """# Title
 
@@ -35,7 +36,7 @@ CHINESE = "《红楼梦》（又名“石头记”）：第一回，甄士隐…
 
 def repaired(text: str, simplify: bool = False) -> tuple[str, list[str]]:
     rules = []
-    for rule, after in normalise(text, simplify):
+    for rule, after in normalise(text, CurationConfig(traditional_to_simplified=simplify)):
         rules.append(rule)
         text = after
     return text, rules
@@ -56,10 +57,11 @@ def test_markdown_latex_code_and_chinese_punctuation_survive(text: str) -> None:
         ("e\u0301", "é", "canonical_form"),
         ("one\r\ntwo\rthree\u2028four\x0cfive", "one\ntwo\nthree\nfour\nfive", "control_characters"),
         (
-            "zero\u200bwidth\ufeff, soft\u00adhyphen, bell\x07, \x9bC1",
-            "zerowidth, softhyphen, bell, C1",
+            "zero\u200bwidth\ufeff, soft\u00adhyphen, bell\x07, del\x7f",
+            "zerowidth, softhyphen, bell, del",
             "control_characters",
         ),
+        ("C1 controls: \x93quoted\x94\x85", "C1 controls: “quoted”…", "mojibake"),
         ("ＡＢｃ１２３＋％，全角。", "ABc123+%，全角。", "full_width"),
         ("a\u00a0b\u3000c  \n\n\n\n\n\nd\t\n", "a b c\n\n\nd", "white_space"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from lifecycle.curation.account import account
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
-from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, MinHashConfig
+from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
 from tests.corpora.reading import read
 from tests.curation.cleaning import account_of, rows
 from tests.shared_data import shared
@@ -48,7 +48,7 @@ def test_chinese_and_english_files_to_a_corpus(tmp_path: Path) -> None:
         assert entry.characters_kept > 0.97 * entry.characters_read
     out = tmp_path / "corpus"
     out.mkdir()
-    build_corpus(cleaned, MinHashConfig(), HeldoutConfig(share=0.1), out, tmp_path / "run", workers=1)
+    build_corpus(cleaned, CurationConfig(heldout=HeldoutConfig(share=0.1), workers=1), out, tmp_path / "run")
     whole = account(raw, cleaned, out)
     for entry in whole.values():
         assert entry.read == entry.kept + sum(entry.dropped.values())

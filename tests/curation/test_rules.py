@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.curation.columns import COLUMNS
 from lifecycle.curation.language import language_of
-from lifecycle.curation.quality import RULES, broken_rule
+from lifecycle.curation.measures import MEASURES
+from lifecycle.curation.quality import RULES, decisions
 from lifecycle.curation.statistics import statistics
 from lifecycle.curation.words import words
-from lifecycle.recipe.corpora import QualityThresholds
+from lifecycle.recipe.corpora import CurationConfig
 
 ENGLISH = (
     "Return the number of elements that the container holds. The count is computed when it is asked for, so that a caller "
@@ -35,30 +37,37 @@ def test_words_hold_all_letters_and_digits(text: str) -> None:
     assert [c for c in "".join(words(text)) if c.isalpha()] == [c for c in text if c.isalpha()]
 
 
+def decide(text: str, config: CurationConfig = CurationConfig(), language: str = "en") -> str:
+    return str(decisions(statistics([text], [language]), [language], config)[0])
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
 def test_shares_are_shares(text: str) -> None:
-    found = statistics(text)
-    shares = [found.symbol_share, found.digit_share, found.letter_share, found.duplicate_line_share, found.top_bigram_share]
-    assert all(0 <= share <= 1 for share in shares)
-    assert found.characters == len(text)
+    counts = statistics([text], ["en"])
+    assert tuple(counts) == COLUMNS
+    assert int(counts["characters"][0]) == len(text)
+    bounded = [name for name in MEASURES if name.endswith("_share") and not name.startswith("top_")]
+    assert {name for name in bounded if not 0 <= MEASURES[name](counts)[0] <= 1} == set()
 
 
 def test_statistics_by_hand() -> None:
-    found = statistics("ab 12\n中!\nab 12\n")
-    assert found.characters == 15
-    assert found.symbol_share == pytest.approx(1 / 15)
-    assert found.digit_share == pytest.approx(4 / 10)
-    assert found.letter_share == pytest.approx(5 / 10)
-    assert found.duplicate_line_share == pytest.approx(5 / 15)
-    spam = statistics("buy now " * 10)
-    assert spam.top_bigram_share == pytest.approx(60 / 80)
+    found = statistics(["ab 12\n中!\nab 12\n", "buy now " * 10], ["en", "en"])
+    assert found["characters"].tolist() == [15, 80]
+    shares = {name: MEASURES[name](found) for name in MEASURES}
+    assert shares["symbol_share"][0] == pytest.approx(1 / 15)
+    assert shares["digit_share"][0] == pytest.approx(4 / 10)
+    assert shares["letter_share"][0] == pytest.approx(5 / 10)
+    assert shares["duplicate_line_share"][0] == pytest.approx(5 / 15)
+    assert shares["covered_bigram_share"][1] == pytest.approx(60 / 80)
+    assert found["top_2gram"][1] == 70
+    assert found["repeated_5gram"][1] == 45  # at the third word, and twice more behind the repetition before
 
 
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        (ENGLISH, None),
-        (CHINESE, None),
+        (ENGLISH, "kept"),
+        (CHINESE, "kept"),
         ("Too short.", "too_short"),
         ("很短", "too_short"),
         ("word " * 210_000, "too_long"),
@@ -74,12 +83,13 @@ def test_statistics_by_hand() -> None:
     ],
 )
 def test_each_rule(text: str, rule: str | None) -> None:
-    assert broken_rule(statistics(text), QualityThresholds()) == rule
+    assert decide(text) == rule
 
 
 def test_every_rule_says_what_it_means() -> None:
-    assert all(rule.__doc__ for rule in RULES)
-    assert len({rule.__name__ for rule in RULES}) == len(RULES)
+    assert all(rule.description for rule in RULES)
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert {rule.measure for rule in RULES} <= set(MEASURES)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +103,7 @@ def test_every_rule_says_what_it_means() -> None:
 )
 def test_short_texts_may_name_their_subject_twice(text: str) -> None:
     """Counted from two occurrences on, the bigram rule dropped one sound documentation string in fifty."""
-    assert broken_rule(statistics(text), QualityThresholds()) is None
+    assert decide(text) == "kept"
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from tokenizers import Tokenizer
 from lifecycle.corpora.documents import iter_documents
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
+from lifecycle.recipe.corpora import MixConfig
 from lifecycle.tokens import encode
 from lifecycle.tokens.build import build_pretrain_memmap, build_sft_memmap
 from lifecycle.tokens.memmap import TokenMemmap
+from lifecycle.tokens.mix import SourceShare
 from lifecycle.tokens.shuffle import BucketShuffle, draw_copies
 from tests.tokens.small_corpus import hashes
 
@@ -23,7 +25,8 @@ EPOCHS = {"docs": 1.0, "chinese": 1.0}
 
 
 def _build(corpus: Path, tokenizer: Path, tmp_path: Path, name: str, epochs: dict[str, float] = EPOCHS, seed: int = 13):
-    facts = build_pretrain_memmap(corpus, tokenizer, epochs, seed, tmp_path / name, tmp_path / "run")
+    shares = {source: SourceShare(amount) for source, amount in epochs.items()}
+    facts = build_pretrain_memmap(corpus, tokenizer, shares, MixConfig(), seed, tmp_path / name, tmp_path / "run")
     return facts, TokenMemmap(tmp_path / name)
 
 

@@ -1,0 +1,101 @@
+"""Files behind an fsspec URL (`s3://`, `gs://`, `https://`, `memory://`, `file://`, …)."""
+
+import glob
+import hashlib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lifecycle.errors import DataError
+
+if TYPE_CHECKING:
+    import fsspec
+
+CONTENT_CHECKSUMS = ("sha256", "md5Hash", "crc32c", "ETag", "etag")
+"""Keys under which file systems state a checksum of the content itself; modification times are not among them."""
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of an fsspec file system; opened the way a `pathlib.Path` is."""
+
+    filesystem: "fsspec.AbstractFileSystem"
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return PurePosixPath(self.path).name
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """The file's bytes as they are stored."""
+        return self.filesystem.open(self.path, mode)  # type: ignore[return-value]
+
+    def size(self) -> int:
+        """Bytes as stored; raises OSError where the file system does not say."""
+        size = self.filesystem.size(self.path)
+        if size is None:
+            raise OSError(f"{self.filesystem.protocol} does not state the size of {self.path}")
+        return size
+
+    def digest(self) -> str:
+        """The checksum of the content that the file system states (`ETag:…`), else SHA-256 over the whole file.
+
+        A weak entity tag (`W/…`) says nothing of the bytes and is not used. The same bytes on two file systems that state
+        different checksums therefore count as different data.
+        """
+        information: dict[str, Any] = self.filesystem.info(self.path)
+        for key in CONTENT_CHECKSUMS:
+            value = str(information.get(key) or "").strip('"')
+            if value and not value.startswith("W/"):
+                return f"{key}:{value}"
+        digest = hashlib.sha256()
+        with self.open() as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+
+def is_url(path: str) -> bool:
+    """Whether fsspec, not the local file system, resolves this path."""
+    return "://" in path
+
+
+def expand_url(url: str, what: str) -> list[tuple[RemoteFile, str]]:
+    """The files that `url` means, with names relative to its part without wildcards; hidden files are left out.
+
+    Raises:
+        DataError: the protocol is unknown or its package is missing, the service cannot be reached, or nothing matches.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, path = url_to_fs(url)
+        if glob.has_magic(path):
+            base, found = _fixed_part(path), filesystem.glob(path)
+            found = [item for item in found if filesystem.isfile(item)]
+        elif filesystem.isfile(path):
+            return [(RemoteFile(filesystem, path), PurePosixPath(path).name)]
+        else:
+            base, found = path.rstrip("/"), filesystem.find(path)
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(
+            f"{what}: {url!r} cannot be read: {type(error).__name__}: {error}. Check the address and that the package of "
+            "this protocol (s3fs, gcsfs, …) is installed and may reach the service."
+        ) from error
+    named = sorted((str(item).removeprefix(base).lstrip("/"), str(item)) for item in found)
+    visible = [
+        (RemoteFile(filesystem, item), name)
+        for name, item in named
+        if not any(part.startswith(".") for part in name.split("/"))
+    ]
+    if not visible:
+        raise DataError(f"{what}: no file matches {url!r}; check the address (a file, a directory or a glob)")
+    return visible
+
+
+def _fixed_part(pattern: str) -> str:
+    parts = pattern.split("/")
+    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return "/".join(parts[:fixed])

@@ -1,0 +1,64 @@
+"""Blocklists: words of the user's categories, found by Aho and Corasick's automaton (1975) in one pass for each list."""
+
+from functools import cache
+from typing import Any
+
+import ahocorasick
+
+from lifecycle.errors import RecipeError
+from lifecycle.recipe.curation import Blocklist, ListFile, list_entries, list_file
+
+
+def blocked_category(text: str, blocklists: tuple[Blocklist, ...]) -> str | None:
+    """The first category whose words are as many and as dense as its limits say, or None."""
+    folded = text.lower() if blocklists else ""
+    size = 0
+    for entry in blocklists:
+        field = f"curation.blocklists.{entry.category}"
+        hits, characters = _hits(_automaton(list_file(entry.path, field), field), folded)
+        if hits >= entry.min_hits:
+            size = size or max(1, len("".join(folded.split())))
+            if characters / size >= entry.min_share:
+                return entry.category
+    return None
+
+
+@cache
+def _automaton(file: ListFile, field: str) -> Any:
+    path = file.path
+    automaton = ahocorasick.Automaton()
+    for word in list_entries(path, field):
+        automaton.add_word(word.lower(), len(word.lower()))
+    if len(automaton) == 0:
+        raise RecipeError(f"{field}: {path} holds no word; fill it or take the list out of the recipe")
+    automaton.make_automaton()
+    return automaton
+
+
+def _hits(automaton: Any, folded: str) -> tuple[int, int]:
+    """Occurrences, and the characters that they cover: of words that overlap the first one, and the longest from there.
+
+    A word that begins or ends in a letter or digit of a script with spaces must begin or end there in the text too:
+    `ass` is not in `class`, but 赌场 is in 大赌场.
+    """
+    found = [
+        (end + 1 - length, -(end + 1))
+        for end, length in automaton.iter(folded)
+        if _is_edge(folded, end + 1 - length) and _is_edge(folded, end + 1)
+    ]
+    hits = characters = unused = 0
+    for begin, negative_end in sorted(found):
+        if begin >= unused:
+            hits += 1
+            characters += -negative_end - begin
+            unused = -negative_end
+    return hits, characters
+
+
+def _is_edge(text: str, place: int) -> bool:
+    return not (0 < place < len(text) and _joins(text[place - 1]) and _joins(text[place]))
+
+
+def _joins(character: str) -> bool:
+    """A letter or digit of a script that separates words: scripts from U+2E80 on (Han, kana, hangul) are not."""
+    return character < "\u2e80" and character.isalnum()

@@ -1,0 +1,93 @@
+"""Documents that quote what will measure the model: evaluation items, or the recipe's own held-out text."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lifecycle.corpora.documents import Document
+from lifecycle.curation.passages import PassageIndex, Shared
+from lifecycle.evaluation.texts import read_evaluation_texts
+from lifecycle.recipe.corpora import OverlapConfig
+
+COLUMNS = ("id", "source", "file", "item", "text", "document_context", "item_context")
+SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
+CONTEXT_CHARACTERS = 120
+"""Shown on either side of a shared passage."""
+SHARED_CHARACTERS = 2000
+HITS_PER_DOCUMENT = 20
+HELDOUT = "heldout"
+
+
+@dataclass
+class Overlaps:
+    """Looks for the passages of protected texts in documents, and keeps what it found.
+
+    Attributes:
+        index: the protected texts.
+        labels: file and item of each of them.
+        hits_per_document: passages listed of one document at most.
+    """
+
+    index: PassageIndex
+    labels: Sequence[tuple[str, str]]
+    hits_per_document: int = HITS_PER_DOCUMENT
+    rows: list[dict[str, str]] = field(default_factory=list)
+    documents_by_file: Counter[str] = field(default_factory=Counter)
+
+    def found_in(self, document: Document) -> bool:
+        """Whether the document shares a passage; the passages are noted."""
+        shared = self.index.find(document["text"])
+        self.documents_by_file.update({self.labels[each.text][0] for each in shared})
+        self.rows += [self._row(document, each) for each in shared[: self.hits_per_document]]
+        return bool(shared)
+
+    def _row(self, document: Document, shared: Shared) -> dict[str, str]:
+        file, item = self.labels[shared.text]
+        text, protected = document["text"], self.index.texts[shared.text]
+        begin, end = shared.here
+        return {
+            "id": document["id"],
+            "source": document["source"],
+            "file": file,
+            "item": item,
+            "text": text[begin : min(end, begin + SHARED_CHARACTERS)],
+            "document_context": _context(text, shared.here),
+            "item_context": _context(protected, shared.there),
+        }
+
+    def write(self, path: Path) -> None:
+        """Write what was found as Parquet: document id, source, file and item, the shared text, and both contexts."""
+        pq.write_table(pa.Table.from_pylist(self.rows, schema=SCHEMA), path, compression="zstd")
+
+    def facts(self) -> dict[str, Any]:
+        """Texts and passages looked for, texts too short for one, and documents found by file."""
+        return {
+            "texts": len(self.labels),
+            "too_short": self.index.silent,
+            "passages": self.index.passages,
+            "documents_by_file": dict(sorted(self.documents_by_file.items())),
+        }
+
+
+def evaluation_overlaps(paths: Sequence[str], config: OverlapConfig) -> Overlaps:
+    """What finds the evaluation items of `paths`; raises DataError where they cannot be read."""
+    items = list(read_evaluation_texts(paths, "curation.decontaminate"))
+    return Overlaps(PassageIndex((item.text for item in items), config), [(item.file, item.item) for item in items])
+
+
+def heldout_overlaps(documents: Iterable[tuple[str, str]], config: OverlapConfig) -> Overlaps:
+    """What finds the passages of held-out documents, given as id and text."""
+    held = list(documents)
+    index = PassageIndex((text for _, text in held), config)
+    return Overlaps(index, [(HELDOUT, identifier) for identifier, _ in held], hits_per_document=1)
+
+
+def _context(text: str, place: tuple[int, int]) -> str:
+    begin, end = place
+    end = min(end, begin + SHARED_CHARACTERS)
+    return text[max(0, begin - CONTEXT_CHARACTERS) : end + CONTEXT_CHARACTERS]

@@ -1,0 +1,301 @@
+"""One line of a document: what it begins and ends with, its sentences, and whether C4 would keep it."""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.curation.columns import (
+    BULLET_LINES,
+    C4_LINES,
+    C4_SENTENCES,
+    CONTENTS_LINES,
+    CURLY_LINES,
+    ELLIPSIS_LINES,
+    JAVASCRIPT_LINES,
+    LINES,
+    LOREM_IPSUM_LINES,
+    POLICY_LINES,
+    SENTENCE_LINES,
+    SENTENCES,
+)
+from lifecycle.curation.marks import CLASS, CLOSER, END, TERMINAL, WIDE_END
+from lifecycle.curation.utf8 import decode
+from lifecycle.curation.words import IDEOGRAPH, SPACE
+
+Bytes = NDArray[np.uint8]
+Marks = NDArray[np.uint32]
+
+C4_MIN_WORDS = 3
+C4_LONGEST_WORD = 1000
+"""The paper's and its code's conditions on a line (Raffel et al. 2020); a document's are in the recipe."""
+
+LOREM, SCRIPT, CURLY, POLICY = 1, 2, 4, 8
+_FORBIDDEN = {
+    "lorem ipsum": LOREM,
+    "javascript": SCRIPT,
+    "terms of use": POLICY,
+    "privacy policy": POLICY,
+    "cookie policy": POLICY,
+    "uses cookies": POLICY,
+    "use of cookies": POLICY,
+    "use cookies": POLICY,
+}
+_PHRASES = np.frombuffer("".join(_FORBIDDEN).encode(), dtype=np.uint8)
+_PHRASE_SIZES = np.array([len(phrase) for phrase in _FORBIDDEN], dtype=np.int64)
+_PHRASE_MARKS = np.array(list(_FORBIDDEN.values()), dtype=np.int64)
+_MAY_BEGIN = np.array([chr(byte).lower() in {phrase[0] for phrase in _FORBIDDEN} for byte in range(256)])
+_CHAPTER_NUMERALS = np.array(
+    [ord(c) for c in "零〇一二三四五六七八九十百千两0123456789０１２３４５６７８９"], dtype=np.int64
+)
+_CHAPTER_UNITS = np.array([ord(c) for c in "章节回卷部篇集節"], dtype=np.int64)
+
+
+@numba.njit(cache=True, nogil=True)
+def hash_bytes(buffer: Bytes, begin: int, end: int) -> np.uint64:
+    """A hash of some bytes (FNV-1a, 64 bit); `mix` it before taking a part of it."""
+    value = np.uint64(0xCBF29CE484222325)
+    for position in range(begin, end):
+        value = (value ^ np.uint64(buffer[position])) * np.uint64(0x100000001B3)
+    return value
+
+
+@numba.njit(cache=True, nogil=True)
+def stripped(buffer: Bytes, begin: int, end: int, marks: Marks) -> tuple[int, int]:
+    """The range without white space at either side, as `str.strip`."""
+    while begin < end:
+        point, width = decode(buffer, begin, end)
+        if point >= marks.size or marks[point] & CLASS != SPACE:
+            break
+        begin += width
+    while end > begin:
+        start = _last(buffer, begin, end)
+        point, _ = decode(buffer, start, end)
+        if point >= marks.size or marks[point] & CLASS != SPACE:
+            break
+        end = start
+    return begin, end
+
+
+@numba.njit(cache=True, nogil=True)
+def _last(buffer: Bytes, begin: int, end: int) -> int:
+    """Where the last character before `end` begins."""
+    start = end - 1
+    while start > begin and buffer[start] & 0xC0 == 0x80:
+        start -= 1
+    return start
+
+
+@numba.njit(cache=True, nogil=True)
+def finish_line(
+    buffer: Bytes, begin: int, end: int, words: int, wide: bool, marks: Marks, spare: Bytes, row: NDArray[np.int64]
+) -> None:
+    """Count one line (as `str.splitlines` gives it), which has `words` words by the project's rule.
+
+    C4 keeps a line that ends in . ? ! " ' but not in an ellipsis, has three words between white space, none of them
+    longer than 1000 characters, and speaks neither of JavaScript nor of cookies and terms; citations like [1] are taken
+    out first (Raffel et al. 2020 and its code). With `wide`, words are the project's, and the line may end in what ends
+    a sentence in either script, closing quotation marks and brackets after it included.
+    """
+    row[LINES] += 1
+    begin, end = stripped(buffer, begin, end, marks)
+    if begin >= end:
+        return
+    first, _ = decode(buffer, begin, end)
+    row[BULLET_LINES] += first == 0x2D or first == 0x2022
+    row[ELLIPSIS_LINES] += _ends_in_ellipsis(buffer, begin, end)
+    row[CONTENTS_LINES] += _is_contents(buffer, begin, end)
+    row[SENTENCE_LINES] += _ends_sentence(buffer, begin, end, marks)
+    sentences, blank_words, longest, bracket = _walk(buffer, begin, end, wide, marks)
+    row[SENTENCES] += sentences
+    if longest > C4_LONGEST_WORD or (words if wide else blank_words) < C4_MIN_WORDS:
+        return
+    if bracket:
+        size = _without_citations(buffer, begin, end, spare)
+        if size < end - begin:
+            buffer, begin, end = spare, 0, size
+            sentences = _walk(buffer, begin, end, wide, marks)[0]
+    if begin >= end or _ends_in_ellipsis(buffer, begin, end, not wide):
+        return
+    if not (_ends_sentence(buffer, begin, end, marks) if wide else _ends_as_in_c4(buffer[end - 1])):
+        return
+    found = _phrases(buffer, begin, end)
+    row[LOREM_IPSUM_LINES] += found & LOREM != 0
+    row[JAVASCRIPT_LINES] += found & SCRIPT != 0
+    if found & SCRIPT:
+        return
+    row[CURLY_LINES] += found & CURLY != 0
+    row[POLICY_LINES] += found & POLICY != 0
+    if found & POLICY == 0:
+        row[C4_LINES] += 1
+        row[C4_SENTENCES] += sentences
+
+
+@numba.njit(cache=True, nogil=True)
+def _walk(buffer: Bytes, begin: int, end: int, wide: bool, marks: Marks) -> tuple[int, int, int, bool]:
+    """Sentences, words between white space, characters of the longest of them, and whether there is a square bracket.
+
+    With `wide`, a word between white space also ends at each Han or kana character: their paragraphs have no blanks.
+    """
+    sentences = words = length = longest = 0
+    material = pending = bracket = False
+    position = begin
+    while position < end:
+        point, width = decode(buffer, position, end)
+        position += width
+        mark = marks[point] if point < marks.size else np.uint32(0)
+        kind = mark & CLASS
+        if kind == SPACE:
+            length = 0
+            if pending:
+                sentences += 1
+                material = pending = False
+            continue
+        words += length == 0
+        length += 1
+        if wide and kind == IDEOGRAPH:
+            length = 1
+        longest = max(longest, length)
+        if kind != 0:
+            material, pending = True, False
+        elif mark & WIDE_END:
+            sentences += material
+            material = pending = False
+        elif mark & END:
+            pending = material
+        elif not mark & CLOSER:
+            pending = False
+        bracket = bracket or point == 91
+    return sentences + material, words, longest, bracket
+
+
+@numba.njit(cache=True, nogil=True)
+def _ends_in_ellipsis(buffer: Bytes, begin: int, end: int, dots_only: bool = False) -> bool:
+    if end - begin < 3:
+        return False
+    one, two, three = buffer[end - 3], buffer[end - 2], buffer[end - 1]
+    if one == 46 and two == 46 and three == 46:
+        return True
+    return not dots_only and one == 0xE2 and two == 0x80 and three == 0xA6
+
+
+@numba.njit(cache=True, nogil=True)
+def _ends_as_in_c4(last: int) -> bool:
+    return last == 46 or last == 63 or last == 33 or last == 34 or last == 39
+
+
+@numba.njit(cache=True, nogil=True)
+def _ends_sentence(buffer: Bytes, begin: int, end: int, marks: Marks) -> bool:
+    """Whether what stands before closing quotation marks and brackets ends a sentence in any script."""
+    while end > begin:
+        start = _last(buffer, begin, end)
+        point, _ = decode(buffer, start, end)
+        mark = marks[point] if point < marks.size else np.uint32(0)
+        if mark & (END | WIDE_END | TERMINAL):
+            return True
+        if not mark & CLOSER:
+            return False
+        end = start
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_contents(buffer: Bytes, begin: int, end: int) -> bool:
+    """第…章 and its kin at the beginning, or dot leaders before a page number at the end."""
+    point, width = decode(buffer, begin, end)
+    if point == 0x7B2C:
+        position = begin + width
+        for _ in range(7):
+            if position >= end:
+                break
+            point, width = decode(buffer, position, end)
+            if _among(point, _CHAPTER_UNITS):
+                return position > begin + 3
+            if not _among(point, _CHAPTER_NUMERALS):
+                break
+            position += width
+    position = end
+    while position > begin and 48 <= buffer[position - 1] <= 57:
+        position -= 1
+    if position == end:
+        return False
+    while position > begin and buffer[position - 1] == 32:
+        position -= 1
+    return position > begin and _ends_in_ellipsis(buffer, begin, position)
+
+
+@numba.njit(cache=True, nogil=True)
+def _among(point: int | np.int64, points: NDArray[np.int64]) -> bool:
+    found = False
+    for i in range(points.size):
+        found = found or points[i] == point
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _without_citations(buffer: Bytes, begin: int, end: int, spare: Bytes) -> int:
+    """Copy the line into `spare` without [digits], [edit] and [citation needed]; returns the bytes copied."""
+    size = 0
+    position = begin
+    while position < end:
+        if buffer[position] == 91:
+            after = position + 1
+            while after < end and 48 <= buffer[after] <= 57:
+                after += 1
+            if after == position + 1 and (after >= end or buffer[after] != 93):
+                after = _behind(buffer, position + 1, end)
+            if after < end and buffer[after] == 93:
+                position = after + 1
+                continue
+        spare[size] = buffer[position]
+        size += 1
+        position += 1
+    return size
+
+
+_NOTES = np.frombuffer(b"edit\0citation needed\0", dtype=np.uint8)
+
+
+@numba.njit(cache=True, nogil=True)
+def _behind(buffer: Bytes, begin: int, end: int) -> int:
+    """Where the note that begins here ends, or `end` when none does."""
+    start = 0
+    for i in range(_NOTES.size):
+        if _NOTES[i] == 0:
+            size = i - start
+            same = begin + size <= end
+            for j in range(size):
+                same = same and buffer[begin + j] == _NOTES[start + j]
+                if not same:
+                    break
+            if same:
+                return begin + size
+            start = i + 1
+    return end
+
+
+@numba.njit(cache=True, nogil=True)
+def _phrases(buffer: Bytes, begin: int, end: int) -> int:
+    """Which kinds of phrase occur, without regard to case, as bits."""
+    found = 0
+    for position in range(begin, end):
+        byte = buffer[position]
+        if byte == 123:
+            found |= CURLY
+        if byte < 65 or not _MAY_BEGIN[byte]:
+            continue
+        start = 0
+        for which in range(_PHRASE_MARKS.size):
+            size = _PHRASE_SIZES[which]
+            same = position + size <= end
+            if same:
+                for i in range(size):
+                    here = buffer[position + i]
+                    if 65 <= here <= 90:
+                        here += 32
+                    if here != _PHRASES[start + i]:
+                        same = False
+                        break
+            if same:
+                found |= _PHRASE_MARKS[which]
+            start += size
+    return found

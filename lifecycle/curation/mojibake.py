@@ -1,0 +1,68 @@
+"""Text decoded in the wrong encoding: a cheap suspicion test (RE2, linear time), and ftfy for the lines that fail it."""
+
+import re
+from collections.abc import Set
+from functools import cache
+
+import re2
+
+ENCODINGS = (
+    "latin-1",
+    "sloppy-windows-1252",
+    "sloppy-windows-1251",
+    "sloppy-windows-1250",
+    "sloppy-windows-1253",
+    "sloppy-windows-1254",
+    "sloppy-windows-1257",
+    "iso-8859-2",
+    "macroman",
+    "cp437",
+)
+"""The wrong encodings that ftfy knows how to undo."""
+LOST = {"\ufffd", "\x1a"}
+"""What stands where a byte had no character in the wrong encoding; ftfy restores the rest of such a text."""
+
+
+def mojibake(text: str) -> str:
+    """Undo lines decoded in the wrong encoding (ftfy, Speer 2019), where a cheap test suspects them."""
+    if text.isascii() or not is_suspect(text):
+        return text
+    import ftfy
+
+    # Line by line, as one sound character elsewhere in the text would make the whole of it unrepairable.
+    return "\n".join(ftfy.fix_encoding(line) if is_suspect(line) else line for line in text.split("\n"))
+
+
+def is_suspect(text: str) -> bool:
+    """Whether `text` holds what bytes of UTF-8 look like in one of `ENCODINGS`, or a control character of Latin-1.
+
+    A lead byte must be followed by as many continuation bytes as UTF-8 asks for, all read in the same encoding: that
+    keeps sound text with accents, quotes and drawn boxes away from ftfy.
+    """
+    return _suspicion().search(text.encode("utf-8", "surrogatepass")) is not None
+
+
+@cache
+def _suspicion() -> "re2._Regexp":
+    import ftfy.bad_codecs  # noqa: F401  registers the sloppy encodings
+
+    forms = ["[\x80-\x9f]", "Ã "]
+    for encoding in ENCODINGS:
+        following = _characters(encoding, 0x80, 0xC0) | LOST
+        for count, first, last in ((1, 0xC2, 0xE0), (2, 0xE0, 0xF0), (3, 0xF0, 0xF5)):
+            forms.append(_one_of(_characters(encoding, first, last)) + _one_of(following) * count)
+    return re2.compile("|".join(forms).encode())
+
+
+def _characters(encoding: str, first: int, last: int) -> set[str]:
+    found = set()
+    for byte in range(first, last):
+        try:
+            found.add(bytes([byte]).decode(encoding))
+        except UnicodeDecodeError:
+            continue  # no character there in this encoding
+    return found
+
+
+def _one_of(characters: Set[str]) -> str:
+    return "[" + "".join(re.escape(character) for character in sorted(characters)) + "]"

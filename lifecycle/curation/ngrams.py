@@ -1,0 +1,182 @@
+"""Repetition of word n-grams in one document, for n from 2 to 10, without building a single n-gram.
+
+An n-gram can only occur twice where both (n-1)-grams in it do. So each length looks only at the places that the length
+before left over, and names an n-gram by the pair of the names of its halves: exact but for collisions of the 64-bit word
+hashes, and most places are gone after n = 3.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.curation.words import mix
+
+Integers = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
+Small = NDArray[np.int32]
+
+LONGEST = 10
+MIN_REPEATS = 4
+"""A pair of words that occurs less often is not repetition: short texts name their subject two or three times."""
+
+COVERED, TOP, REPEATED = 0, 1, 4
+"""Places in the result of `repetition`: the covering 2-gram; top 2- to 4-grams; repeated 5- to 10-grams."""
+RESULTS = 10
+
+
+@numba.njit(cache=True, nogil=True)
+def enter(keys: Hashes, stamps: Small, names: Small, mask: int, stamp: int, key: np.uint64, fresh: int) -> int:
+    """The name of `key` in an open table, which is `fresh` where it was not there; old stamps count as empty places."""
+    place = np.int64(key & np.uint64(mask))
+    while stamps[place] == stamp:
+        if keys[place] == key:
+            return names[place]
+        place = (place + 1) & mask
+    stamps[place] = stamp
+    keys[place] = key
+    names[place] = fresh
+    return fresh
+
+
+@numba.njit(cache=True, nogil=True)
+def table_mask(items: int) -> int:
+    """Size less one of a table that `items` entries fill to at most a half."""
+    size = 16
+    while size < 2 * items:
+        size *= 2
+    return size - 1
+
+
+@numba.njit(cache=True, nogil=True)
+def repetition(
+    hashes: Hashes,
+    lengths: Small,
+    count: int,
+    keys: Hashes,
+    stamps: Small,
+    names: Small,
+    scratch: Small,
+    stamp: int,
+    result: Integers,
+) -> int:
+    """Fill `result` for the first `count` words; returns the last stamp that was used.
+
+    Characters of a top n-gram are those of its most frequent one (the first of equals) with a blank between words, times
+    its occurrences. Characters of repeated n-grams are counted word by word, going on behind each that was seen before
+    (Rae et al. 2021, table A1, as datatrove counts them).
+
+    Args:
+        scratch: five rows of at least `count` places.
+    """
+    name, live, frequency, first, used = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    result[:] = 0
+    mask = table_mask(count)
+    total = 0
+    stamp += 1
+    for i in range(count):
+        found = enter(keys, stamps, names, mask, stamp, hashes[i], total)
+        if found == total:
+            frequency[total] = 0
+            total += 1
+        frequency[found] += 1
+        name[i] = found
+        live[i] = i
+    alive = _forget_single(name, live, frequency, count)
+    for n in range(2, LONGEST + 1):
+        if count < n:
+            break
+        stamp += 1
+        total = 0
+        kept = 0
+        mask = table_mask(alive)
+        for index in range(alive):
+            i = live[index]
+            if i + 1 >= count or name[i + 1] < 0:
+                name[i] = -1
+                continue
+            pair = (np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + 1])
+            found = enter(keys, stamps, names, mask, stamp, mix(pair + np.uint64(1)), total)
+            if found == total:
+                frequency[total] = 0
+                first[total] = i
+                total += 1
+            frequency[found] += 1
+            name[i] = found
+            live[kept] = i
+            kept += 1
+        alive = _forget_single(name, live, frequency, kept)
+        if n <= 4:
+            result[TOP + n - 2] = _top(lengths, frequency, first, total, n)
+        if n == 2:
+            result[COVERED] = _covered(name, live, alive, lengths, frequency, first, used, total)
+        if n >= 5:
+            result[REPEATED + n - 5] = _repeated(name, live, alive, lengths, used, total, n)
+    return stamp
+
+
+@numba.njit(cache=True, nogil=True)
+def _forget_single(name: Small, live: Small, frequency: Small, count: int) -> int:
+    """Leave the places whose n-gram occurs more than once; returns how many these are."""
+    kept = 0
+    for index in range(count):
+        i = live[index]
+        if frequency[name[i]] > 1:
+            live[kept] = i
+            kept += 1
+        else:
+            name[i] = -1
+    return kept
+
+
+@numba.njit(cache=True, nogil=True)
+def _span(lengths: Small, start: int, n: int) -> int:
+    total = 0
+    for word in range(start, start + n):
+        total += lengths[word]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _top(lengths: Small, frequency: Small, first: Small, total: int, n: int) -> int:
+    best, often = -1, 1
+    for found in range(total):
+        if frequency[found] > often:
+            best, often = found, frequency[found]
+    return (_span(lengths, first[best] if best >= 0 else 0, n) + n - 1) * often
+
+
+@numba.njit(cache=True, nogil=True)
+def _covered(
+    name: Small, live: Small, alive: int, lengths: Small, frequency: Small, covered: Small, unused: Small, total: int
+) -> int:
+    """Characters of the words that one pair covers, each word once, for the pair that covers most of them."""
+    for found in range(total):
+        covered[found] = 0
+        unused[found] = 0
+    best = 0
+    for index in range(alive):
+        i = live[index]
+        found = name[i]
+        if frequency[found] >= MIN_REPEATS:
+            for word in range(max(i, unused[found]), i + 2):
+                covered[found] += lengths[word]
+            unused[found] = i + 2
+            best = max(best, int(covered[found]))
+    return best
+
+
+@numba.njit(cache=True, nogil=True)
+def _repeated(name: Small, live: Small, alive: int, lengths: Small, seen: Small, total: int, n: int) -> int:
+    for found in range(total):
+        seen[found] = 0
+    characters = 0
+    following = 0
+    for index in range(alive):
+        i = live[index]
+        if i < following:
+            continue
+        if seen[name[i]]:
+            characters += _span(lengths, i, n)
+            following = i + n
+        seen[name[i]] = 1
+    return characters

@@ -1,0 +1,205 @@
+"""Long passages that two texts share: found by hash, believed only after the words themselves were compared.
+
+A passage is a window of 13 words (Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C) or of 30 Han
+characters. One rule holds for mixed text: every Han character (kana and hangul too: whatever `words.py` takes for a word
+of its own) is 1/30 of a passage and every other word 1/13, and a passage ends with the word that completes it. Case,
+punctuation and white space do not count. A window of which more than half are numbers is no passage: tables and counting
+("1, 2, 3, …") agree everywhere.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.curation.words import (
+    DIGIT,
+    IDEOGRAPH,
+    TABLED,
+    Points,
+    character_class,
+    character_tables,
+    code_points,
+    find_words,
+    mix,
+)
+from lifecycle.recipe.corpora import OverlapConfig
+
+Hashes = NDArray[np.uint64]
+
+BASE = np.uint64(0x9E3779B97F4A7C15)
+FILTER_BITS_PER_PASSAGE = 16
+SPELLED_TEXTS = 256
+"""Indexed texts whose words are kept ready for comparison."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One passage, as long as both texts agree; places are characters, begin and end."""
+
+    text: int
+    """Number of the indexed text."""
+    here: tuple[int, int]
+    there: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Spelled:
+    words: list[str]
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+class PassageIndex:
+    """All passages of some texts; about 20 bytes a word beside the texts themselves.
+
+    Attributes:
+        texts: the indexed texts, in the order given.
+        passages: different passages in them.
+        silent: texts too short to hold one passage; they can never be found.
+    """
+
+    def __init__(self, texts: Iterable[str], config: OverlapConfig) -> None:
+        self.texts = list(texts)
+        self._config = config
+        parts: list[Hashes] = [np.empty(0, dtype=np.uint64)]
+        numbers: list[NDArray[np.uint32]] = [np.empty(0, dtype=np.uint32)]
+        starts: list[NDArray[np.uint32]] = [np.empty(0, dtype=np.uint32)]
+        self.silent = 0
+        for number, text in enumerate(self.texts):
+            hashes, begun, _ = self._windows(text)
+            self.silent += not hashes.size
+            parts.append(hashes)
+            numbers.append(np.full(hashes.size, number, dtype=np.uint32))
+            starts.append(begun.astype(np.uint32))
+        # The first text that holds a passage stands for all of them.
+        self._hashes, first = np.unique(np.concatenate(parts), return_index=True)
+        self._numbers = np.concatenate(numbers)[first]
+        self._starts = np.concatenate(starts)[first]
+        self.passages = int(self._hashes.size)
+        bits = max(6, int(self.passages * FILTER_BITS_PER_PASSAGE).bit_length())
+        self._shift = np.uint64(64 - bits)
+        self._filter = np.zeros(2 ** (bits - 6), dtype=np.uint64)
+        _fill(self._filter, self._hashes, self._shift)
+        self._words_of = lru_cache(maxsize=SPELLED_TEXTS)(lambda number: _spell(self.texts[number]))
+
+    def _windows(self, text: str) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
+        classes, lower = character_tables()
+        return _windows(code_points(text), classes, lower, self._config.words, self._config.han_characters)
+
+    def find(self, text: str) -> list[Shared]:
+        """The passages of `text` that an indexed text holds too, in order; none lies within another of the list."""
+        hashes, starts, ends = self._windows(text)
+        hits, entries = _candidates(hashes, self._hashes, self._filter, self._shift)
+        if not hits.size:
+            return []
+        mine = _spell(text)
+        shared: list[Shared] = []
+        covered = 0
+        for start, end, entry in zip(starts[hits].tolist(), ends[hits].tolist(), entries.tolist(), strict=True):
+            if end <= covered:
+                continue
+            number, there = int(self._numbers[entry]), int(self._starts[entry])
+            theirs = self._words_of(number)
+            length = _agreeing(mine.words, start, theirs.words, there)
+            if length < end - start:
+                continue  # two different passages of one hash
+            covered = start + length
+            shared.append(
+                Shared(
+                    number,
+                    (int(mine.begins[start]), int(mine.ends[covered - 1])),
+                    (int(theirs.begins[there]), int(theirs.ends[there + length - 1])),
+                )
+            )
+        return shared
+
+
+def folded_words(text: str) -> list[str]:
+    """The words of a text as `find_words` hashes them: in lower case, by the same table."""
+    return _spell(text).words
+
+
+def _spell(text: str) -> _Spelled:
+    """The words of a text as `find_words` hashes them, and where they stand."""
+    classes, lower = character_tables()
+    points = code_points(text)
+    _, begins, ends = find_words(points, classes, lower)
+    known = np.where(points < TABLED, lower[np.minimum(points, TABLED - 1)], points).astype("<u4")
+    folded = known.tobytes().decode("utf-32-le", "surrogatepass")
+    return _Spelled([folded[begin:end] for begin, end in zip(begins, ends, strict=True)], begins, ends)
+
+
+def _agreeing(one: list[str], start: int, two: list[str], there: int) -> int:
+    length = 0
+    most = min(len(one) - start, len(two) - there)
+    while length < most and one[start + length] == two[there + length]:
+        length += 1
+    return length
+
+
+@numba.njit(cache=True, nogil=True)
+def _windows(
+    points: Points, classes: NDArray[np.uint8], lower: Points, words: int, han: int
+) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
+    """Each passage's hash, the number of its first word and of the word after it; shape (passages,)."""
+    found, begins, _ = find_words(points, classes, lower)
+    count = found.size
+    prefix = np.zeros(count + 1, dtype=np.uint64)
+    numbers = np.zeros(count + 1, dtype=np.int64)
+    weight = np.empty(count, dtype=np.int64)
+    for i in range(count):
+        kind = character_class(classes, int(points[begins[i]]))
+        prefix[i + 1] = prefix[i] * BASE + found[i]
+        numbers[i + 1] = numbers[i] + (kind == DIGIT)
+        weight[i] = words if kind == IDEOGRAPH else han
+    power = np.ones(max(words, han) + 1, dtype=np.uint64)
+    for i in range(1, power.size):
+        power[i] = power[i - 1] * BASE
+    hashes = np.empty(count, dtype=np.uint64)
+    starts = np.empty(count, dtype=np.int64)
+    ends = np.empty(count, dtype=np.int64)
+    end, filled, kept = 0, 0, 0
+    for start in range(count):
+        while filled < words * han and end < count:
+            filled += weight[end]
+            end += 1
+        if filled < words * han:
+            break
+        if 2 * (numbers[end] - numbers[start]) <= end - start:
+            hashes[kept] = mix(prefix[end] - prefix[start] * power[end - start])
+            starts[kept] = start
+            ends[kept] = end
+            kept += 1
+        filled -= weight[start]
+    return hashes[:kept], starts[:kept], ends[:kept]
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill(bits: Hashes, hashes: Hashes, shift: np.uint64) -> None:
+    for value in hashes:
+        place = value >> shift
+        bits[place >> np.uint64(6)] |= np.uint64(1) << (place & np.uint64(63))
+
+
+@numba.njit(cache=True, nogil=True)
+def _candidates(
+    hashes: Hashes, known: Hashes, bits: Hashes, shift: np.uint64
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of `hashes` are among the sorted `known`, and where there; the bit filter answers nearly all of them."""
+    places = np.empty(hashes.size, dtype=np.int64)
+    entries = np.empty(hashes.size, dtype=np.int64)
+    count = 0
+    for i in range(hashes.size):
+        place = hashes[i] >> shift
+        if not (bits[place >> np.uint64(6)] >> (place & np.uint64(63))) & np.uint64(1):
+            continue
+        entry = np.searchsorted(known, hashes[i])
+        if entry < known.size and known[entry] == hashes[i]:
+            places[count] = i
+            entries[count] = entry
+            count += 1
+    return places[:count], entries[:count]

@@ -1,0 +1,58 @@
+"""`statistics.parquet`: the counts of every document that a source had, and what was decided, without any text.
+
+One row for each document read, in reading order: `id`, `lang`, `decision` (`kept`, or the rule that dropped the document),
+and the columns of `lifecycle.curation.columns`, counted on the repaired text. Thresholds are tried out on it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lifecycle.curation.columns import COLUMNS
+from lifecycle.errors import DataError
+
+NAME = "statistics.parquet"
+TEXT_COLUMNS = ("id", "lang", "decision")
+SCHEMA = pa.schema([(name, pa.string()) for name in TEXT_COLUMNS] + [(name, pa.int64()) for name in COLUMNS])
+
+
+class SidecarWriter:
+    """Writes the sidecar batch by batch; use as a context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        self._writer = pq.ParquetWriter(directory / NAME, SCHEMA, compression="zstd")
+
+    def __enter__(self) -> "SidecarWriter":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._writer.close()
+
+    def add(self, ids: Sequence[str], languages: Sequence[str], decided: Sequence[str], counts: NDArray[np.int64]) -> None:
+        """Append documents; `counts` has shape (documents, columns)."""
+        arrays = [pa.array(each, pa.string()) for each in (ids, languages, decided)]
+        arrays += [pa.array(counts[:, place]) for place in range(len(COLUMNS))]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+
+
+def read_sidecar(directory: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The sidecar of a cleaned source, all columns or some.
+
+    Raises:
+        DataError: there is none, or it is not one.
+    """
+    path = directory / NAME
+    try:
+        return pq.read_table(path, columns=list(columns) if columns else None)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: not a readable sidecar: {error}; make cleaned_corpora again") from error
+
+
+def counts_of(table: pa.Table) -> dict[str, NDArray[np.int64]]:
+    """The count columns of a sidecar table, each of shape (documents,)."""
+    return {name: table[name].to_numpy() for name in table.column_names if name not in TEXT_COLUMNS}

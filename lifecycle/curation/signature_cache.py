@@ -1,0 +1,144 @@
+"""What deduplication knows of each row group of a document shard, computed once per content and configuration.
+
+An entry is a function of the text column's bytes, the MinHash configuration and `VERSION` alone, so that it serves every
+recipe and every run. `DocumentWriter` cuts row groups by document id: a document added anywhere changes the row group that
+it falls into, and no other.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import xxhash
+from numpy.typing import NDArray
+
+from lifecycle.curation.minhash import signatures
+from lifecycle.digests import digest_json
+from lifecycle.parallel import ordered_map
+from lifecycle.recipe.base import identity
+from lifecycle.recipe.corpora import MinHashConfig
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""Raised when the same text gives another digest or signature."""
+DIGEST_BYTES = 16
+SEAL_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Of the texts of one row group, in order: lengths in characters int64 [texts], digests uint8 [texts, 16] and MinHash
+    signatures uint32 [texts, places]."""
+
+    lengths: NDArray[np.int64]
+    digests: NDArray[np.uint8]
+    signature: NDArray[np.uint32]
+
+
+def text_digest(text: str) -> bytes:
+    """What two exact duplicates share: the text itself, nothing folded."""
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=DIGEST_BYTES).digest()
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Where one row group lies, and where the bytes of its text column lie in the file."""
+
+    path: Path
+    number: int
+    begin: int
+    size: int
+    layout: str
+    """How these bytes are read: rows, compression, encodings."""
+
+
+def row_groups(file: pq.ParquetFile, path: Path) -> list[RowGroup]:
+    """The row groups of an open document shard."""
+    column = file.schema_arrow.get_field_index("text")
+    found = []
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        chunk = group.column(column)
+        begin = chunk.data_page_offset if chunk.dictionary_page_offset is None else chunk.dictionary_page_offset
+        layout = f"{group.num_rows} {chunk.compression} {','.join(chunk.encodings)}"
+        found.append(RowGroup(path, number, begin, chunk.total_compressed_size, layout))
+    return found
+
+
+def fingerprints(
+    groups: Iterable[RowGroup], config: MinHashConfig, cache: Path | None, workers: int
+) -> Iterator[tuple[Fingerprints, bool]]:
+    """The fingerprints of each row group, in order, and whether they were cached.
+
+    Args:
+        cache: a directory of entries, made and filled here; None computes everything.
+    """
+    yield from ordered_map(partial(_of_group, config, digest_json(identity(config)), cache), groups, workers)
+
+
+def _of_group(config: MinHashConfig, settings: str, cache: Path | None, group: RowGroup) -> tuple[Fingerprints, bool]:
+    entry = cache / _key(group, settings) if cache else None
+    found = _load(entry, config.bands * config.rows) if entry else None
+    if found:
+        return found, True
+    with pq.ParquetFile(group.path) as file:
+        texts = file.read_row_group(group.number, columns=["text"]).column("text").to_pylist()
+    made = Fingerprints(
+        np.array([len(text) for text in texts], dtype=np.int64),
+        np.frombuffer(b"".join(text_digest(text) for text in texts), dtype=np.uint8).reshape(-1, DIGEST_BYTES),
+        signatures(texts, config),
+    )
+    if entry:
+        _save(entry, made)
+    return made, False
+
+
+def _key(group: RowGroup, settings: str) -> str:
+    """Digest of the compressed text column of one row group, of how it is read, and of what is computed from it.
+
+    XXH3 with 128 bits: SHA-256 alone would cost a twentieth of what computing the signatures anew does.
+    """
+    with group.path.open("rb") as raw:
+        raw.seek(group.begin)
+        content = xxhash.xxh3_128(raw.read(group.size))
+    content.update(f"{VERSION} {settings} {group.layout}".encode())
+    key = content.hexdigest()
+    return f"{key[:2]}/{key}"
+
+
+def _save(path: Path, made: Fingerprints) -> None:
+    payload = made.lengths.tobytes() + made.digests.tobytes() + np.ascontiguousarray(made.signature).tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(xxhash.xxh3_128_digest(payload) + payload)
+    os.replace(temporary, path)
+
+
+def _load(path: Path, places: int) -> Fingerprints | None:
+    """The entry, or None where there is none or where it is not what was written."""
+    try:
+        stored = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    payload = memoryview(stored)[SEAL_BYTES:]
+    row = 8 + DIGEST_BYTES + 4 * places
+    if len(payload) % row or xxhash.xxh3_128_digest(payload) != stored[:SEAL_BYTES]:
+        logger.warning("%s: this cached entry is damaged and is computed again", path)
+        with suppress(FileNotFoundError):
+            path.unlink()
+        return None
+    rows = len(payload) // row
+    split = rows * 8, rows * (8 + DIGEST_BYTES)
+    return Fingerprints(
+        np.frombuffer(payload[: split[0]], dtype=np.int64),
+        np.frombuffer(payload[split[0] : split[1]], dtype=np.uint8).reshape(rows, DIGEST_BYTES),
+        np.frombuffer(payload[split[1] :], dtype=np.uint32).reshape(rows, places),
+    )

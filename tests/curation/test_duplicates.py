@@ -1,0 +1,102 @@
+"""Who gives way to whom: no chains, documents to compare with, and repeated lines."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lifecycle.curation.minhash import clusters, settle, signatures, threshold
+from lifecycle.curation.repeated import RepeatedText
+from lifecycle.errors import DataError
+from lifecycle.recipe.corpora import CurationConfig, MinHashConfig, RepeatedTextConfig
+from tests.curation.cleaning import account_of, write_documents
+from tests.curation.test_corpus import both, build, duplicates
+from tests.curation.test_minhash import random_text
+
+CONFIG = MinHashConfig()
+
+
+def _chain(links: int) -> list[str]:
+    """Texts that each share most words with the next one, while the ends share none."""
+    words = random_text(7, 30 * (links + 12)).split()
+    return [" ".join(words[30 * link : 30 * link + 330]) for link in range(links)]
+
+
+def test_a_chain_does_not_drag_unlike_documents_away() -> None:
+    """Union-find alone made one cluster of texts down to no similarity at all, and kept one of them."""
+    signature = signatures(_chain(30), CONFIG)
+    cluster = clusters(signature, CONFIG)
+    assert len(set(cluster.tolist())) < 6
+    keeper, similarity = settle(signature, CONFIG)
+    for text, kept in enumerate(keeper.tolist()):
+        assert keeper[kept] == kept
+        assert np.mean(signature[text] == signature[kept]) == pytest.approx(similarity[text])
+        assert similarity[text] >= threshold(CONFIG)
+    assert len(set(keeper.tolist())) > 6
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), min_size=1, max_size=40), st.integers(0, 10))
+def test_whoever_goes_resembles_the_one_that_stays(made: list[tuple[int, int]], pinned: int) -> None:
+    texts = [" ".join(random_text(seed, 100).split()[cut:]) for seed, cut in made]
+    signature = signatures(texts, CONFIG)
+    keeper, similarity = settle(signature, CONFIG, pinned)
+    stays = [text for text, kept in enumerate(keeper.tolist()) if text == kept]
+    assert set(range(min(pinned, len(texts)))) <= set(stays)
+    for text, kept in enumerate(keeper.tolist()):
+        assert keeper[kept] == kept <= text
+        assert similarity[text] >= threshold(CONFIG)
+
+
+def test_every_dropped_document_resembles_the_kept_one(tmp_path: Path) -> None:
+    out = build(tmp_path, {"a": [*_chain(25), *(random_text(seed) for seed in range(20))]})
+    rows = duplicates(out)
+    assert rows
+    assert all(row["similarity"] >= threshold(CONFIG) for row in rows)
+    texts = {document["id"]: document["text"] for document in both(out)}
+    assert {row["kept_id"] for row in rows} <= set(texts)
+
+
+def test_what_another_artifact_holds_is_dropped(tmp_path: Path) -> None:
+    known = [random_text(seed) for seed in range(30)]
+    write_documents(tmp_path / "known" / "train", known, source="old")
+    mine = [known[3], known[4] + " tail", *(random_text(seed) for seed in range(100, 140))]
+    curation = CurationConfig(against=(str(tmp_path / "known"),), heldout_overlap=None)
+    out = build(tmp_path, {"a": mine}, curation=curation)
+    assert account_of(out, "a").dropped == {"exact_duplicate_against": 1, "near_duplicate_against": 1}
+    assert {document["text"] for document in both(out)} == set(mine[2:])
+    assert {row["kept_source"] for row in duplicates(out)} == {"against"}
+
+
+def test_a_folder_without_documents_to_compare_with_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    curation = CurationConfig(against=(str(tmp_path / "a.txt"),))
+    with pytest.raises(DataError, match=r"curation\.against\[0\]: no documents-\*\.parquet below"):
+        build(tmp_path, {"a": [random_text(1), random_text(2)]}, curation=curation)
+
+
+def test_repeated_lines_stay_in_the_first_document_only(tmp_path: Path) -> None:
+    notice = "This site uses cookies, and by reading on you agree to all of our terms of use."
+    chinese = "本站所有内容均来自网络，仅供学习交流使用，如有侵权请联系我们删除。"
+    texts = [f"{random_text(seed)}\n{notice}\n{chinese}\n- short" for seed in range(20)] + [
+        f"{notice.upper()}\n{chinese}\nend"
+    ]
+    curation = CurationConfig(repeated_text=RepeatedTextConfig(unit="line"), heldout_overlap=None)
+    out = build(tmp_path, {"a": texts}, curation=curation)
+    kept = [document["text"] for document in both(out)]
+    assert sum(notice in text for text in kept) == 1
+    assert sum(chinese in text for text in kept) == 1
+    assert sum("- short" in text for text in kept) == 20
+    account = account_of(out, "a")
+    assert account.changed == {"repeated_line": 19}
+    assert account.dropped == {"only_repeated_text": 1}
+
+
+def test_a_refrain_within_one_document_stays() -> None:
+    line = "the falcon cannot hear the falconer and things fall apart at once"
+    seen = RepeatedText(RepeatedTextConfig(unit="paragraph"))
+    poem = f"{line}\n\nfirst\n\n{line}"
+    assert seen.rest(poem) is poem
+    assert seen.rest(f"other\n\n{line}") == "other"

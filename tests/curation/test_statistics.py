@@ -1,0 +1,106 @@
+"""The compiled kernel says what plain Python says, on whatever text."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lifecycle.curation.columns import COLUMNS
+from lifecycle.curation.rewrite import c4_lines
+from lifecycle.curation.statistics import statistics, statistics_of_arrow
+from tests.curation.slow_statistics import slow_statistics
+
+PIECES = [
+    *"\n\n\r\t\v\x1c\x85\u2028\u3000 \u00a0#-•.!?\"'()[]{|｜…。！？，”」a的b是了1２İıß",
+    *"ẞΣ\u0301\u200b\U0001f600\U00020000\U000e0100\ud800",
+    *("the ", "be ", "to ", "of ", "and ", "that ", "word ", "ab", "12", "...", "\r\n", "\n\n", "\n", " ", "[12]", "[edit]"),
+    *("[citation needed]", "lorem ipsum", "Lorem Ipsum ", "JavaScript", "uses cookies", "Privacy Policy", "third word. "),
+    *(
+        "第三章",
+        "第十2節 ",
+        "第",
+        "目录....... 12",
+        "深度学习。",
+        "我们在学习",
+        "A sentence here.\n",
+        "buy now ",
+        "x" * 1001,
+    ),
+]
+TEXTS = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
+
+
+def check(text: str, language: str = "en") -> None:
+    fast = {name: int(values[0]) for name, values in statistics([text], [language]).items()}
+    slow = slow_statistics(text, language)
+    differences = {name: (fast[name], slow.get(name, 0)) for name in COLUMNS if fast[name] != slow.get(name, 0)}
+    assert not differences, "column: (kernel, Python)"
+
+
+@settings(max_examples=400, deadline=None)
+@given(TEXTS, st.sampled_from(["en", "zh"]))
+def test_the_kernel_equals_plain_python(text: str, language: str) -> None:
+    check(text, language)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "\n\n\n",
+        " \n \n",
+        "\0",
+        "\0\n\0",
+        "\ud800\udfff",
+        "😀" * 50,
+        "a",
+        "的",
+        "a\r\n\r\nb\r\n\r\na",
+        "\na\n\na\n",
+    ],
+)
+def test_texts_with_next_to_nothing_in_them(text: str) -> None:
+    check(text)
+    check(text, "zh")
+
+
+def test_a_megabyte_in_one_line() -> None:
+    check("All work and no play makes Jack a dull boy. 只工作不玩耍。" * 15_000)
+    check("x" * 1_000_000)
+    check("的" * 300_000, "zh")
+
+
+def test_documents_do_not_see_each_other() -> None:
+    """The tables of one call serve all of its documents; entries of the one before must not count."""
+    texts = ["the same line\nthe same line\n" * 3, "the same line\n", "", "the same line\n"]
+    together = statistics(texts, ["en"] * 4)
+    for place, text in enumerate(texts):
+        alone = statistics([text], ["en"])
+        assert {name: together[name][place] for name in COLUMNS} == {name: alone[name][0] for name in COLUMNS}
+
+
+def test_an_arrow_column_is_read_where_it_lies() -> None:
+    texts = ["dropped", "Some text.", "", "中文。", "end"]
+    for kind in (pa.string(), pa.large_string()):
+        column = pa.array(texts, kind)[1:4]
+        found, expected = statistics_of_arrow(column, ["en"] * 3), statistics(texts[1:4], ["en"] * 3)
+        assert {name: found[name].tolist() for name in COLUMNS} == {name: expected[name].tolist() for name in COLUMNS}
+    with pytest.raises(ValueError, match="1 texts are null"):
+        statistics_of_arrow(pa.array(["a", None]), ["en"] * 2)
+
+
+def test_bytes_that_are_not_utf8_are_counted_not_followed() -> None:
+    """Arrow does not check its strings; a lead byte at the end must not make the kernel read on."""
+    data = b"ab\xf0\x9f" + b"\xff\xe4\xb8"
+    column = pa.Array.from_buffers(pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\4\0\0\0\7\0\0\0"), pa.py_buffer(data)])
+    found = statistics_of_arrow(column, ["en", "zh"])
+    assert found["characters"].tolist() == [4, 3]
+    assert found["symbols"].tolist() == [2, 3]
+
+
+def test_c4_rewriting_keeps_the_lines_that_are_counted() -> None:
+    text = "Home | About\nThis is a line of text.[1]\nToo short.\nWe use cookies on this page.\nAnother line to keep here!"
+    assert c4_lines(text, "en") == "This is a line of text.\nAnother line to keep here!"
+    assert statistics([text], ["en"])["c4_lines"].tolist() == [2]
+    assert c4_lines("首页 | 关于\n这是一行正文，应当保留。\n这里没有结束", "zh") == "这是一行正文，应当保留。"

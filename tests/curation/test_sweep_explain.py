@@ -1,0 +1,106 @@
+"""Trying out thresholds on the sidecar, and following one document."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lifecycle.curation.clean import clean_source
+from lifecycle.curation.corpus import build_corpus
+from lifecycle.curation.explain import explain, render
+from lifecycle.curation.quality import KEPT, RULES, decisions
+from lifecycle.curation.sidecar import counts_of, read_sidecar
+from lifecycle.curation.sweep import sweep
+from lifecycle.errors import DataError, LifecycleError
+from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
+from tests.curation.cleaning import account_of, rows, write_documents
+from tests.curation.test_rules import CHINESE, ENGLISH
+
+CONFIG = CurationConfig(workers=1)
+TEXTS = [
+    ENGLISH,
+    "short",
+    ENGLISH,
+    CHINESE,
+    ENGLISH + " \r\nMore text of another kind follows here, and goes on for a while.",
+    "= " * 60,
+]
+
+
+@pytest.fixture
+def stages(tmp_path: Path) -> tuple[Path, Path]:
+    raw, cleaned = write_documents(tmp_path / "raw", TEXTS), tmp_path / "cleaned"
+    cleaned.mkdir()
+    clean_source(raw, "sample", CONFIG, cleaned, tmp_path / "run")
+    return raw, cleaned
+
+
+def test_the_sidecar_has_every_document_read_and_its_decision(stages: tuple[Path, Path]) -> None:
+    raw, cleaned = stages
+    table = read_sidecar(cleaned)
+    assert table["id"].to_pylist() == [document["id"] for document in rows(raw)]
+    assert table["decision"].to_pylist() == [KEPT, "too_short", "exact_duplicate", KEPT, KEPT, "symbols"]
+    assert account_of(cleaned).kept == 3
+    again = decisions(counts_of(table), table["lang"].to_pylist(), CONFIG)
+    assert again.tolist() == [KEPT, "too_short", KEPT, KEPT, KEPT, "symbols"]
+
+
+def test_a_sweep_needs_the_sidecar_only(stages: tuple[Path, Path]) -> None:
+    _, cleaned = stages
+    for path in cleaned.glob("documents-*"):
+        path.unlink()
+    steps = sweep({"sample": cleaned}, "too_short.min_characters", [0, 5, 6, 1000])
+    assert [(step.kept, step.documents) for step in steps] == [(6, 6), (6, 6), (5, 6), (0, 6)]
+    assert steps[2].boundary[0][1] == 5
+    assert [step.kept for step in sweep({"sample": cleaned}, "symbols", [0.49, 0.51], "en")] == [4, 5]
+
+
+def test_a_sweep_counts_what_the_rule_would_keep(stages: tuple[Path, Path]) -> None:
+    _, cleaned = stages
+    table = read_sidecar(cleaned)
+    for rule in RULES:
+        figures = rule.figures(counts_of(table), np.array(table["lang"].to_pylist()))
+        for value in (*figures, 0.5):
+            assert sweep({"sample": cleaned}, rule.name, [value])[0].kept == (~rule.broken(figures, value)).sum(), rule
+
+
+def test_what_a_sweep_cannot_do(stages: tuple[Path, Path], tmp_path: Path) -> None:
+    _, cleaned = stages
+    with pytest.raises(LifecycleError, match="no rule named 'nothing'; there are too_short"):
+        sweep({"sample": cleaned}, "nothing", [1])
+    with pytest.raises(LifecycleError, match="has the threshold min_characters"):
+        sweep({"sample": cleaned}, "too_short.max_characters", [1])
+    with pytest.raises(LifecycleError, match="no document in language 'fr'"):
+        sweep({"sample": cleaned}, "too_short", [1], "fr")
+    with pytest.raises(DataError, match="make cleaned_corpora again"):
+        sweep({"sample": tmp_path}, "too_short", [1])
+
+
+def test_a_document_is_followed_to_the_corpus(stages: tuple[Path, Path], tmp_path: Path) -> None:
+    raw, cleaned = stages
+    other = write_documents(tmp_path / "raw_other", [CHINESE, ENGLISH[::-1]], source="other", language="zh")
+    other_cleaned = tmp_path / "cleaned_other"
+    other_cleaned.mkdir()
+    config = CurationConfig(workers=1, min_language_score=1)
+    clean_source(other, "other", config, other_cleaned, tmp_path / "run")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    directories = {"sample": cleaned, "other": other_cleaned}
+    curation = CurationConfig(heldout=HeldoutConfig(share=0.5), heldout_overlap=None, workers=1)
+    build_corpus(directories, curation, corpus, tmp_path / "run")
+
+    def follow(identifier: str):
+        return explain(identifier, {"sample": raw, "other": other}, directories, corpus, {"sample": CONFIG, "other": config})
+
+    ids = [document["id"] for document in rows(raw)]
+    short = follow(ids[1])
+    assert (short.decision, short.corpus) == ("too_short", "not there")
+    assert next(each.rule for each in short.judgements if each.broken) == "too_short"
+    assert follow(ids[4]).corpus in ("train", "heldout")
+    assert follow(ids[4]).repairs
+    chinese = follow(ids[3])
+    assert chinese.corpus == "exact_duplicate"
+    assert chinese.kept_instead == f"{rows(other)[0]['id']} of other"
+    assert render(chinese).renderables
+    with pytest.raises(LifecycleError, match="no document has the id 'x'"):
+        follow("x")
