@@ -135,8 +135,8 @@ def test_killed_run_continues_to_the_same_model(finished: Home, tmp_path: Path) 
     assert checkpoint.exists()
     second = home.start("run")
     reference = wait_for(home.path / "store", ".refs/tiny/base_model/artifact.json", second)
-    second.send_signal(signal.SIGINT)
-    second.wait(timeout=60)
+    second.kill()
+    second.wait()
     digest = json.loads(reference.read_text(encoding="utf-8"))["digest"]
     assert digest == finished.summary()["assets"]["base_model"]["digest"]
     assert "continuing after step" in (home.path / "output.log").read_text(encoding="utf-8")
