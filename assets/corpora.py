@@ -14,16 +14,20 @@ LEDGER_BALANCES = "ledger_balances"
 def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.MaterializeResult:
     """Documents as read from one source, one row each, with damaged records counted in the ledger."""
     from lifecycle.corpora.read import read_source
-    from lifecycle.corpora.snapshot import snapshot
+    from lifecycle.corpora.snapshot import Snapshot, snapshot
 
     recipe = runner.recipe
     source = recipe.source(context.partition_key)
 
+    taken: list[Snapshot] = []
+
     def build(workspace: Workspace) -> dict:
-        return read_source(source, workspace.out, workspace.run_dir, recipe.curation.workers)
+        cache = runner.store.open().results / "raw_corpora"
+        return read_source(source, workspace.out, workspace.run_dir, recipe.curation.workers, cache, taken[0])
 
     def snapshots() -> dict[str, str]:
-        return {stages.SNAPSHOT: snapshot(source).digest}
+        taken.append(snapshot(source))
+        return {stages.SNAPSHOT: taken[-1].digest}
 
     return runner.materialize(context, stages.RAW_CORPORA, {}, build, snapshots=snapshots)
 
@@ -36,7 +40,8 @@ def cleaned_corpora(context: dg.AssetExecutionContext, runner: StageRunner, raw_
         from lifecycle.curation.clean import clean_source
 
         config = runner.recipe.curation.of(runner.recipe.source(context.partition_key))
-        return clean_source(raw_corpora.path, context.partition_key, config, workspace.out, workspace.run_dir)
+        cache = runner.store.open().results / "cleaned_corpora"
+        return clean_source(raw_corpora.path, context.partition_key, config, workspace.out, workspace.run_dir, cache)
 
     return runner.materialize(context, stages.CLEANED_CORPORA, {"raw_corpora": raw_corpora}, build)
 
@@ -65,7 +70,7 @@ def corpus(
         from lifecycle.curation.corpus import build_corpus
 
         cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
-        cache = runner.store.open().root / ".cache" / "signatures"
+        cache = runner.store.open().results / "corpus"
         return build_corpus(cleaned, runner.recipe.curation, workspace.out, workspace.run_dir, cache)
 
     def balance(published: Published) -> list[dg.AssetCheckResult]:

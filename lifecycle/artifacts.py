@@ -90,6 +90,11 @@ class Store:
         """Logs, plots, checkpoints and metrics of the run that makes this fingerprint."""
         return self.root / ".runs" / fingerprint
 
+    @property
+    def results(self) -> Path:
+        """What stages keep of pieces of their input between runs (`lifecycle.results`); safe to delete at any time."""
+        return self.root / ".cache"
+
     def input_artifact(self, artifact: Artifact, name: str) -> Artifact:
         """What `artifact` was made from under `name`; raises LifecycleError when it had no such input."""
         for reference in artifact.manifest().inputs:

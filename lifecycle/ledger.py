@@ -86,10 +86,21 @@ class LedgerWriter:
         self.characters_read += len(text if before is None else before)
         self.characters_kept += len(text)
 
-    def drop(self, rule: str, id: str, text: str) -> None:
-        """A document was read and ends here, under `rule`."""
+    def keep_all(self, documents: int, characters_read: int, characters_kept: int) -> None:
+        """Some documents were read and go on."""
+        self.read += documents
+        self.kept += documents
+        self.characters_read += characters_read
+        self.characters_kept += characters_kept
+
+    def wants(self, rule: str) -> bool:
+        """Whether a sample of this rule would be kept."""
+        return len(self.samples.get(rule, ())) < SAMPLES_PER_RULE
+
+    def drop(self, rule: str, id: str, text: str, characters: int | None = None) -> None:
+        """A document was read and ends here, under `rule`; `characters` where `text` is only its beginning."""
         self.read += 1
-        self.characters_read += len(text)
+        self.characters_read += len(text) if characters is None else characters
         self.dropped[rule] += 1
         self._sample(rule, LedgerSample(id=id, before=_excerpt(text)))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from lifecycle.corpora.decoded import decoded_parts
 from lifecycle.corpora.encodings import ESCAPED
+from lifecycle.corpora.paths import Files
 from lifecycle.corpora.records import MAX_EXCERPT, Damage, Notes, Records, make_document
 from lifecycle.errors import DataError
 from lifecycle.recipe.corpora import CsvSource
@@ -14,7 +15,7 @@ from lifecycle.recipe.corpora import CsvSource
 csv.field_size_limit(sys.maxsize)  # the standard 128 KiB is less than one article
 
 
-def read(source: CsvSource, notes: Notes) -> Records:
+def read(source: CsvSource, notes: Notes, files: Files | None = None) -> Records:
     """One document a row, in the order of the files; the first row names the columns unless the recipe does.
 
     Damage: that of `decoded_parts`; for a row `wrong_field_count`, `invalid_bytes` and `empty_text`; `invalid_csv` once for
@@ -23,7 +24,7 @@ def read(source: CsvSource, notes: Notes) -> Records:
     Raises:
         DataError: the columns of a file do not hold the fields that the recipe names.
     """
-    for item in decoded_parts(source, notes):
+    for item in decoded_parts(source, notes, files):
         if isinstance(item, Damage):
             yield item
         else:

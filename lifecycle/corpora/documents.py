@@ -51,6 +51,17 @@ def iter_documents(directory: Path, columns: Sequence[str] | None = None) -> Ite
                 yield from batch.to_pylist()
 
 
+def shard_name(number: int) -> str:
+    """The file name of the shard of this number."""
+    return f"documents-{number:05d}.parquet"
+
+
+def open_shard(path: Path) -> pq.ParquetWriter:
+    """A writer of one shard. Texts and ids differ from row to row: a dictionary of them costs time and saves nothing."""
+    dictionary = [name for name in SCHEMA.names if name not in ("id", "text")]
+    return pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=dictionary, write_statistics=False)
+
+
 class DocumentWriter:
     """Writes documents into shards of about `SHARD_BYTES` of text; use as a context manager."""
 
@@ -96,7 +107,7 @@ class DocumentWriter:
         if not self._rows:
             return
         writer = self._writer or self._open()
-        writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
+        writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
         self._rows = []
         self._group_bytes = 0
         if self._shard_bytes >= SHARD_BYTES:
@@ -105,7 +116,6 @@ class DocumentWriter:
             self._shard_bytes = 0
 
     def _open(self) -> pq.ParquetWriter:
-        path = self._directory / f"documents-{self._shard:05d}.parquet"
+        self._writer = open_shard(self._directory / shard_name(self._shard))
         self._shard += 1
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
         return self._writer

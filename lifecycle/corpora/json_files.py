@@ -6,17 +6,18 @@ import orjson
 
 from lifecycle.corpora.decoded import decoded_parts
 from lifecycle.corpora.fields import MISSING, find, record_document
+from lifecycle.corpora.paths import Files
 from lifecycle.corpora.records import MAX_EXCERPT, Damage, Notes, Records
 from lifecycle.recipe.corpora import JsonSource
 
 
-def read(source: JsonSource, notes: Notes) -> Records:
+def read(source: JsonSource, notes: Notes, files: Files | None = None) -> Records:
     """One document a record, in the order of the files; the file is decoded as text files are.
 
     The records of one file are held out one by one. Damage: that of `decoded_parts`, `invalid_json` and
     `no_list_of_records` for a whole file, and for one record that of `record_document`.
     """
-    for item in decoded_parts(source, notes):
+    for item in decoded_parts(source, notes, files):
         if isinstance(item, Damage):
             yield item
         else:

@@ -7,15 +7,16 @@ import orjson
 from lifecycle.corpora.fields import record_document
 from lifecycle.corpora.opening import UnreadableError, rule_of
 from lifecycle.corpora.parts import Part, parts
+from lifecycle.corpora.paths import Files
 from lifecycle.corpora.records import MAX_EXCERPT, Damage, Notes, Records
 from lifecycle.recipe.corpora import JsonlSource
 
 
-def read(source: JsonlSource, notes: Notes) -> Records:
+def read(source: JsonlSource, notes: Notes, files: Files | None = None) -> Records:
     """One document a line. Lines that are not one are damage under `invalid_json`, `too_large`, `not_an_object`,
     `missing_text_field`, `text_not_a_string` or `empty_text`; a file that stops decompressing under `truncated_file`.
     """
-    for part in parts(source, notes):
+    for part in parts(source, notes, files):
         if isinstance(part, Damage):
             yield part
         else:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from lifecycle.corpora.opening import UnreadableError, read_whole, rule_of
 from lifecycle.corpora.parts import Part, parts
+from lifecycle.corpora.paths import Files
 from lifecycle.corpora.records import MAX_EXCERPT, Damage, Notes, Records, make_document
 from lifecycle.errors import DataError
 from lifecycle.recipe.corpora import ParquetSource
@@ -16,14 +17,14 @@ from lifecycle.recipe.corpora import ParquetSource
 BATCH_ROWS = 2_000
 
 
-def read(source: ParquetSource, notes: Notes) -> Records:
+def read(source: ParquetSource, notes: Notes, files: Files | None = None) -> Records:
     """One document a row. Damage: `empty_text`, `invalid_utf8` (Parquet does not check its strings), and `unreadable_file`
     for a file that is not Parquet or is cut short.
 
     Raises:
         DataError: a file has no column of the name in `text_field`, or it does not hold strings.
     """
-    for part in parts(source, notes):
+    for part in parts(source, notes, files):
         if isinstance(part, Damage):
             yield part
         else:

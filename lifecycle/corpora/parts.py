@@ -22,7 +22,7 @@ from lifecycle.corpora.opening import (
     open_stored,
     rule_of,
 )
-from lifecycle.corpora.paths import Location
+from lifecycle.corpora.paths import Files, Location
 from lifecycle.corpora.records import Damage, Notes
 from lifecycle.corpora.snapshot import source_files
 from lifecycle.recipe.corpora import FileSource
@@ -48,15 +48,15 @@ class Part:
         return decompress(raw, "" if keep_gzip and self.name.lower().endswith(".gz") else self.name, size)
 
 
-def parts(source: FileSource, notes: Notes) -> Iterator[Part | Damage]:
-    """The parts of all files of `source` in order; each must be read before the next is asked for.
+def parts(source: FileSource, notes: Notes, files: Files | None = None) -> Iterator[Part | Damage]:
+    """The parts of some files of `source`, or of all, in order; each must be read before the next is asked for.
 
     Archives (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, .tar.zst) give their members that match `source.members`, under
     `<archive>/<member>`; `notes` counts members left out by that pattern. Hidden members are left out as hidden files are.
     Damage: `unsafe_member_path` (absolute, or out of the archive by `..`), `member_is_a_link`, `encrypted_member`,
     `nested_archive`, `unreadable_archive` (also one that is cut short), `decompression_bomb`.
     """
-    for location, name in source_files(source):
+    for location, name in source_files(source) if files is None else files:
         lowered = name.lower()
         if lowered.endswith(".zip"):
             yield from _guarded(name, _zip(source, location, name, notes))

@@ -10,6 +10,8 @@ from lifecycle.corpora.remote import RemoteFile, expand_url, is_url
 from lifecycle.errors import DataError
 
 Location = Path | RemoteFile
+Files = Sequence[tuple[Location, str]]
+"""Some files, each with a name that does not depend on where they lie."""
 
 UNSET = re.compile(r"\$(\w+|\{\w+\})")
 

@@ -2,8 +2,13 @@
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
+
+from lifecycle import stages
 from lifecycle.corpora import (
     csv_files,
     hf_datasets,
@@ -16,14 +21,21 @@ from lifecycle.corpora import (
     text,
     warc,
 )
-from lifecycle.corpora.documents import Document, DocumentWriter
+from lifecycle.corpora.documents import Document, DocumentWriter, shard_name, shards
+from lifecycle.corpora.paths import Files
+from lifecycle.corpora.pieces import Piece, pieces
 from lifecycle.corpora.records import Damage, Notes, Records, document_id
+from lifecycle.corpora.snapshot import Snapshot, snapshot
+from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
-from lifecycle.ledger import Ledger, LedgerWriter, SourceLedger
+from lifecycle.ledger import Ledger, LedgerWriter, SourceLedger, merge
+from lifecycle.parallel import ordered_map
 from lifecycle.plots import plot
+from lifecycle.recipe.base import identity
 from lifecycle.recipe.corpora import (
     CsvSource,
     DatasetsSource,
+    FileSource,
     HtmlSource,
     JsonlSource,
     JsonSource,
@@ -34,26 +46,91 @@ from lifecycle.recipe.corpora import (
     TextSource,
     WarcSource,
 )
+from lifecycle.results import link, result
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
+LENGTHS = "lengths.npy"
+DAMAGED = "damaged_records"
+"""Note of the ledger: records that count against the source's tolerance."""
 
 
-def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
+def read_source(
+    source: Source, out: Path, run_dir: Path, workers: int, cache: Path | None = None, taken: Snapshot | None = None
+) -> dict:
     """Read every document of `source` into `out` (shards and `ledger.json`).
+
+    Args:
+        cache: directory of results by content, kept between runs: what comes of files that were read before; None keeps none.
+        taken: the source's snapshot, where it is known already.
 
     Raises:
         DataError: nothing could be read, or more than `source.tolerance` of the records are damaged.
     """
-    notes = Notes()
-    damaged = 0
+    with TemporaryDirectory(dir=out.parent, prefix=".results-") as temporary:
+        accounts, lengths, reused, said = [], [], 0, time.monotonic()
+        number = 0
+        for entry, was_there in _entries(source, Path(temporary), workers, cache, taken):
+            reused += was_there
+            accounts += Ledger.read(entry).sources
+            lengths.append(np.load(entry / LENGTHS))
+            for shard in shards(entry) if accounts[-1].kept else ():
+                link(shard, out / shard_name(number))
+                number += 1
+            if time.monotonic() - said > PROGRESS_SECONDS:
+                said = time.monotonic()
+                read = sum(each.read for each in accounts)
+                characters = sum(each.characters_kept for each in accounts)
+                logger.info("%s: %s documents, %s characters read", source.name, f"{read:,}", f"{characters:,}")
+    account = merge(accounts)
+    _check(source, account, account.notes[DAMAGED])
+    Ledger(sources=(account,)).write(out)
+    _plot_lengths(run_dir, np.concatenate(lengths))
+    return {
+        "rows": account.kept,
+        "characters": account.characters_kept,
+        "damaged": account.dropped,
+        "encodings": account.notes["encodings"],
+        "pieces": len(accounts),
+        "pieces_reused": reused,
+    }
+
+
+def _entries(source: Source, temporary: Path, workers: int, cache: Path | None, taken: Snapshot | None):
+    """The entry of every piece of the source, in order, and whether it was there."""
+    if not isinstance(source, FileSource):
+        notes = Notes()
+        _write(source, records(source, notes, workers), notes, temporary)
+        yield temporary, False
+        return
+    known = taken or (snapshot(source) if cache else None)
+    read = partial(_read_piece, source, cache or temporary, _settings(source))
+    yield from ordered_map(read, pieces(source, known), workers)
+
+
+def _settings(source: FileSource) -> str:
+    """What decides the documents of a file besides its name and content."""
+    fields = {key: value for key, value in identity(source).items() if key not in (*stages.LATER, "path", "licence")}
+    return digest_json({"code": stages.RAW_CORPORA.code_version, "source": fields})
+
+
+def _read_piece(source: Source, cache: Path, settings: str, piece: Piece) -> tuple[Path, bool]:
+    def make(directory: Path) -> None:
+        notes = Notes()
+        _write(source, records(source, notes, 1, piece.files), notes, directory)
+
+    return result(cache, piece.key(settings), make)
+
+
+def _write(source: Source, given: Records, notes: Notes, directory: Path) -> None:
+    """Documents into shards, with their lengths and the ledger."""
     ledger = LedgerWriter(source.name)
+    damaged = 0
     lengths: list[int] = []
     seen: set[int] = set()
-    said = time.monotonic()
-    with DocumentWriter(out) as writer:
-        for record in records(source, notes, workers):
+    with DocumentWriter(directory) as writer:
+        for record in given:
             if isinstance(record, Damage):
                 ledger.drop(record.rule, record.locator, record.excerpt)
                 damaged += not record.expected
@@ -63,52 +140,39 @@ def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
             writer.add(record)
             ledger.keep(record["text"])
             lengths.append(len(record["text"]))
-            if time.monotonic() - said > PROGRESS_SECONDS:
-                said = time.monotonic()
-                logger.info(
-                    "%s: %s documents, %s characters read", source.name, f"{ledger.read:,}", f"{writer.characters:,}"
-                )
-    ledger.notes["encodings"] = dict(sorted(notes.encodings.items()))
+    ledger.notes |= {"encodings": dict(sorted(notes.encodings.items())), DAMAGED: damaged}
     ledger.notes |= dict(sorted(notes.counts.items()))
-    account = ledger.close()
-    _check(source, account, damaged)
-    Ledger(sources=(account,)).write(out)
-    _plot_lengths(run_dir, lengths)
-    return {
-        "rows": account.kept,
-        "characters": writer.characters,
-        "damaged": account.dropped,
-        "encodings": ledger.notes["encodings"],
-    }
+    Ledger(sources=(ledger.close(),)).write(directory)
+    np.save(directory / LENGTHS, np.array(lengths, dtype=np.int64))
 
 
-def records(source: Source, notes: Notes, workers: int) -> Records:
-    """What the reader of this kind of source gives, documents and damage, in order."""
+def records(source: Source, notes: Notes, workers: int, files: Files | None = None) -> Records:
+    """What the reader of this kind of source gives of some files, or of all, documents and damage, in order."""
     match source:
         case PythonDocsSource():
             return python_docs.read(source, workers)
         case PythonTopicsSource():
             return python_topics.read(source)
         case TextSource():
-            return text.read(source, notes)
+            return text.read(source, notes, files)
         case JsonlSource():
-            return jsonl.read(source, notes)
+            return jsonl.read(source, notes, files)
         case JsonSource():
-            return json_files.read(source, notes)
+            return json_files.read(source, notes, files)
         case CsvSource():
-            return csv_files.read(source, notes)
+            return csv_files.read(source, notes, files)
         case HtmlSource():
-            return html.read(source, notes)
+            return html.read(source, notes, files)
         case WarcSource():
-            return warc.read(source, notes)
+            return warc.read(source, notes, files)
         case DatasetsSource():
             return hf_datasets.read(source)
         case ParquetSource():
-            return parquet.read(source, notes)
+            return parquet.read(source, notes, files)
 
 
 def _make_unique(document: Document, seen: set[int], ledger: LedgerWriter) -> None:
-    """Give a record whose own identifier came before in this source (numbers that restart in every file) another id."""
+    """Give a record whose own identifier came before in its file another id."""
     original = document["id"]
     number = 1
     while (key := int(document["id"][:16], 16)) in seen:
@@ -145,11 +209,9 @@ def _check(source: Source, account: SourceLedger, damaged: int) -> None:
         raise DataError(f"source {source.name}: no document could be read ({read} records, dropped {dropped}){example}")
 
 
-def _plot_lengths(run_dir: Path, lengths: list[int]) -> None:
-    import numpy as np
-
+def _plot_lengths(run_dir: Path, lengths: np.ndarray) -> None:
     with plot(run_dir, "document_lengths", "Documents by length") as axes:
-        axes.hist(lengths, bins=list(np.geomspace(1, max(10, max(lengths)), 50)))
+        axes.hist(lengths, bins=list(np.geomspace(1, max(10, lengths.max()), 50)))
         axes.set_xscale("log")
         axes.set_xlabel("characters")
         axes.set_ylabel("documents")

@@ -56,10 +56,12 @@ def make_document(
 
     Args:
         locator: its place in the source, the same on every machine.
-        id: the record's own identifier, which then decides the document's instead of the place.
+        id: the record's own identifier, which then decides the document's with the name of its file (`meta`): numbers
+            restart in every file.
         group: documents that stay together in the held-out split; without one it is a group by itself.
     """
-    identifier = document_id(source, id or locator)
+    file = str((meta or {}).get("file", ""))
+    identifier = document_id(source, locator if id is None else f"{file}#{id}")
     return {
         "id": identifier,
         "text": text,

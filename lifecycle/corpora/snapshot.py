@@ -71,6 +71,18 @@ def source_files(
     return expand(path, f"source {source.name}, field path")
 
 
+def file_size(path: Location) -> int:
+    """Bytes as stored; raises DataError where they cannot be told."""
+    try:
+        return path.size() if isinstance(path, RemoteFile) else path.stat().st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Location, error: OSError) -> DataError:
+    return DataError(f"{path if isinstance(path, Path) else path.path}: cannot be read: {error.strerror or error}")
+
+
 def _hash_all(files: Sequence[tuple[Location, str]]) -> Snapshot:
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
         entries = tuple(pool.map(_hash_one, files))
@@ -80,10 +92,7 @@ def _hash_all(files: Sequence[tuple[Location, str]]) -> Snapshot:
 def _hash_one(item: tuple[Location, str]) -> FileDigest:
     path, name = item
     try:
-        if isinstance(path, RemoteFile):
-            return FileDigest(path=name, size=path.size(), sha256=path.digest())
-        return FileDigest(path=name, size=path.stat().st_size, sha256=digest_file(path))
+        digest = path.digest() if isinstance(path, RemoteFile) else digest_file(path)
     except OSError as error:
-        raise DataError(
-            f"{path if isinstance(path, Path) else path.path}: cannot be read: {error.strerror or error}"
-        ) from error
+        raise _unreadable(path, error) from error
+    return FileDigest(path=name, size=file_size(path), sha256=digest)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from lifecycle.corpora.decoded import decoded_parts
 from lifecycle.corpora.encodings import ESCAPED
+from lifecycle.corpora.paths import Files
 from lifecycle.corpora.records import MAX_EXCERPT, Damage, Notes, Records, make_document
 from lifecycle.recipe.corpora import TextSource
 
@@ -13,12 +14,12 @@ PARAGRAPHS_PER_GROUP = 50
 """Neighbouring paragraphs speak of the same: they stay on one side of the held-out split, and one book still splits."""
 
 
-def read(source: TextSource, notes: Notes) -> Records:
+def read(source: TextSource, notes: Notes, files: Files | None = None) -> Records:
     """The source's documents in order of the files; `notes` counts the encoding chosen for each file.
 
     Damage: that of `decoded_parts`, and `invalid_bytes` for a document with bytes that its file's encoding does not know.
     """
-    for item in decoded_parts(source, notes):
+    for item in decoded_parts(source, notes, files):
         if isinstance(item, Damage):
             yield item
         else:

@@ -9,6 +9,7 @@ from lifecycle.corpora.encodings import ESCAPED, decode
 from lifecycle.corpora.opening import UnreadableError
 from lifecycle.corpora.pages import main_text
 from lifecycle.corpora.parts import Part, parts
+from lifecycle.corpora.paths import Files
 from lifecycle.corpora.records import MAX_EXCERPT, Damage, Notes, Records, make_document
 from lifecycle.corpora.warc_records import RawRecord, raw_records
 from lifecycle.recipe.corpora import WarcSource
@@ -32,14 +33,14 @@ class Content:
     """Digests that do not fit; empty where all do, or none is stated."""
 
 
-def read(source: WarcSource, notes: Notes) -> Records:
+def read(source: WarcSource, notes: Notes, files: Files | None = None) -> Records:
     """One document a record: of HTML `response` and `resource` records the main text, of `conversion` (WET) the text.
 
     `notes` counts the other records by type. A URL and the date of the archive go with each document.
     Damage: that of `parts`, `raw_records` and `main_text`, `invalid_record` for what warcio cannot parse, `bad_digest`,
     `undecodable_text`, `empty_text`; and, not held against the tolerance, `http_status` for pages of any status but 2xx.
     """
-    for part in parts(source, notes):
+    for part in parts(source, notes, files):
         if isinstance(part, Damage):
             yield part
         else:

@@ -1,149 +1,156 @@
-"""Stage `cleaned_corpora`: repair, language, quality and exact duplicates of one source."""
+"""Stage `cleaned_corpora`: repair, language and quality of one source, unit by unit, each computed once."""
 
 import logging
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
-from lifecycle.curation.blocklists import blocked_category
-from lifecycle.curation.duplicates import text_digest
-from lifecycle.curation.language import language_of
-from lifecycle.curation.normalise import normalise, repaired
+from lifecycle import stages
+from lifecycle.corpora.documents import SCHEMA, iter_documents, open_shard, shard_name
+from lifecycle.corpora.units import Unit, units
+from lifecycle.curation.buffers import buffers_of
+from lifecycle.curation.judge import Judged, judge
+from lifecycle.curation.normalise import repaired
 from lifecycle.curation.plots import plot_drops, plot_lengths
-from lifecycle.curation.quality import KEPT, decisions
+from lifecycle.curation.quality import KEPT
 from lifecycle.curation.repeated_lines import Hashes, repeated_lines
-from lifecycle.curation.rewrite import c4_lines
-from lifecycle.curation.sidecar import SidecarWriter
-from lifecycle.curation.statistics import statistics
+from lifecycle.curation.sidecar import SidecarWriter, part_name, read_sidecar
+from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
-from lifecycle.ledger import Ledger, LedgerWriter
-from lifecycle.parallel import chunks, ordered_map
+from lifecycle.ledger import EXCERPT_CHARACTERS, Ledger, LedgerWriter, merge
+from lifecycle.parallel import ordered_map
+from lifecycle.recipe.base import identity
 from lifecycle.recipe.corpora import CurationConfig
+from lifecycle.recipe.curation import list_digests
+from lifecycle.results import link, result
 
 logger = logging.getLogger(__name__)
 
-DOCUMENTS_PER_TASK = 500
 PROGRESS_SECONDS = 5.0
-CONTEXT, EXCERPT = 40, 200
-"""Characters before the first change, and in all, of the sample of a repair."""
+DOCUMENTS, SIDECAR = "documents.parquet", "statistics.parquet"
+EXCERPT_BYTES = 4 * EXCERPT_CHARACTERS
 
 
-@dataclass(frozen=True)
-class Judged:
-    """One document after every rule that looks at it alone."""
-
-    document: Document
-    before: str
-    changes: tuple[tuple[str, str, str], ...]
-    """(rule, text before, text after), excerpts around the first difference."""
-    dropped: str | None
-    digest: bytes
-    counts: NDArray[np.int64]
-    """Its row of the sidecar."""
-
-
-def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path, run_dir: Path) -> dict:
+def clean_source(
+    raw: Path, source_name: str, config: CurationConfig, out: Path, run_dir: Path, cache: Path | None = None
+) -> dict:
     """Clean the documents of one source into `out`, in the order in which they were read.
 
-    Writes shards, `ledger.json`, and `statistics.parquet` with a row for every document read (see `sidecar`).
+    Writes shards, `ledger.json`, and `statistics/` with a row for every document read (see `sidecar`).
+
+    Args:
+        cache: directory of results by content, kept between runs; None keeps none.
 
     Raises:
         DataError: no document passed the rules.
     """
-    ledger = LedgerWriter(source_name)
-    seen: set[bytes] = set()
-    before: list[int] = []
-    after: list[int] = []
-    said = time.monotonic()
+    if cache is None:
+        with TemporaryDirectory(dir=out.parent, prefix=".results-") as temporary:
+            return clean_source(raw, source_name, config, out, run_dir, Path(temporary))
     repeated = _repeated(raw, config)
-    tasks = chunks(iter_documents(raw), DOCUMENTS_PER_TASK)
-    with DocumentWriter(out) as writer, SidecarWriter(out) as sidecar:
-        for batch in ordered_map(partial(_judge_all, config, repeated), tasks, config.workers):
-            decided = []
-            for item in batch:
-                before.append(len(item.before))
-                decided.append(_settle(item, seen, ledger) or KEPT)
-                if decided[-1] == KEPT:
-                    writer.add(item.document)
-                    after.append(len(item.document["text"]))
-            documents = [item.document for item in batch]
-            ids, languages = [each["id"] for each in documents], [each["lang"] for each in documents]
-            sidecar.add(ids, languages, decided, np.stack([item.counts for item in batch]))
-            if time.monotonic() - said > PROGRESS_SECONDS:
-                said = time.monotonic()
-                logger.info("%s: %s documents judged, %s kept", source_name, f"{ledger.read:,}", f"{ledger.kept:,}")
-    account = ledger.close()
+    clean = partial(_clean_unit, source_name, config, repeated, _settings(source_name, config, repeated), cache)
+    accounts, reused, said = [], 0, time.monotonic()
+    shards = 0
+    (out / "statistics").mkdir()
+    for number, (entry, was_there) in enumerate(ordered_map(clean, units(raw), config.workers)):
+        reused += was_there
+        accounts += Ledger.read(entry).sources
+        link(entry / SIDECAR, out / part_name(number))
+        if (entry / DOCUMENTS).exists():
+            link(entry / DOCUMENTS, out / shard_name(shards))
+            shards += 1
+        if time.monotonic() - said > PROGRESS_SECONDS:
+            said = time.monotonic()
+            read, kept = sum(each.read for each in accounts), sum(each.kept for each in accounts)
+            logger.info("%s: %s documents judged, %s kept", source_name, f"{read:,}", f"{kept:,}")
+    account = merge(accounts)
     if account.kept == 0:
         raise DataError(f"source {source_name}: no document passed the curation rules: {account.dropped} of {account.read}")
     Ledger(sources=(account,)).write(out)
     plot_drops(run_dir, source_name, account.read, account.dropped)
-    plot_lengths(run_dir, before, after)
+    lengths = read_sidecar(out, ["decision", "characters"])
+    before, kept = lengths["characters"].to_numpy(), lengths["decision"].to_numpy() == KEPT
+    plot_lengths(run_dir, before, before[kept])
     return {
         "rows": account.kept,
-        "characters": writer.characters,
+        "characters": account.characters_kept,
         "read": account.read,
         "dropped": account.dropped,
         "changed": account.changed,
         "kept_share": round(account.kept / account.read, 4),
+        "units": len(accounts),
+        "units_reused": reused,
     }
 
 
-def _settle(item: Judged, seen: set[bytes], ledger: LedgerWriter) -> str | None:
-    """Enter one document into the ledger; returns the rule that dropped it, or None when it is kept."""
-    document = item.document
-    for rule, old, new in item.changes:
-        ledger.change(rule, document["id"], old, new)
-    dropped = item.dropped or ("exact_duplicate" if item.digest in seen else None)
-    if dropped:
-        ledger.drop(dropped, document["id"], item.before)
-        return dropped
-    seen.add(item.digest)
-    ledger.keep(document["text"], before=item.before)
-    return None
+def _settings(source_name: str, config: CurationConfig, repeated: Hashes) -> str:
+    """Digest of all that decides what becomes of a unit besides its bytes."""
+    return digest_json(
+        {
+            "code": stages.CLEANED_CORPORA.code_version,
+            "source": source_name,
+            "config": identity(config),
+            "lists": list_digests(config),
+            "repeated": sorted(repeated),
+        }
+    )
 
 
-def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Document]) -> list[Judged]:
-    """Every rule that needs one document only: repairs, language, quality, blocklists; the first broken rule counts."""
-    changed = [_repair(document, config, repeated) for document in documents]
-    texts = [text for text, _ in changed]
-    languages = [
-        language_of(text, document["lang"], config.min_language_score)
-        for text, document in zip(texts, documents, strict=True)
-    ]
-    counts = statistics(texts, languages)
-    decided = decisions(counts, languages, config)
-    rows = np.stack(list(counts.values()), axis=1)
-    judged = []
-    for place, document in enumerate(documents):
-        text, changes = changed[place]
-        language = languages[place]
-        rule = "language" if language not in config.languages else str(decided[place])
-        dropped = None if rule == KEPT else rule
-        if dropped is None and (category := blocked_category(text, config.blocklists)):
-            dropped = f"blocklist:{category}"
-        if dropped is None and "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
-            rewritten = c4_lines(text, language)
-            if rewritten != text:
-                changes = (*changes, ("c4_lines", *_around_difference(text, rewritten)))
-                text = rewritten
-        cleaned = document | {"text": text, "lang": language}
-        judged.append(Judged(cleaned, document["text"], changes, dropped, text_digest(text), rows[place]))
-    return judged
+def _clean_unit(
+    source_name: str, config: CurationConfig, repeated: Hashes, settings: str, cache: Path, unit: Unit
+) -> tuple[Path, bool]:
+    """The entry of a unit: its kept documents (no file where none is), its sidecar and its ledger."""
+
+    def make(directory: Path) -> None:
+        ledger = LedgerWriter(source_name)
+        with pq.ParquetFile(unit.path) as file, SidecarWriter(directory / SIDECAR) as sidecar:
+            writer = None
+            try:
+                for number in range(unit.first, unit.last):
+                    table = file.read_row_group(number)
+                    judged = judge(table, config, repeated)
+                    _account(table, judged, ledger)
+                    ids = table["id"].to_pylist()
+                    counts = np.stack(list(judged.counts.values()), axis=1)
+                    sidecar.add(ids, judged.languages, judged.decided.tolist(), counts)
+                    if judged.kept.num_rows:
+                        writer = writer or open_shard(directory / DOCUMENTS)
+                        writer.write_table(judged.kept.cast(SCHEMA))
+            finally:
+                if writer:
+                    writer.close()
+        Ledger(sources=(ledger.close(),)).write(directory)
+
+    return result(cache, unit.key(settings), make)
 
 
-def _repair(document: Document, config: CurationConfig, repeated: Hashes) -> tuple[str, tuple[tuple[str, str, str], ...]]:
-    """The text after every repair, and what each repair changed."""
-    text = document["text"]
-    changes = []
-    for rule, changed in normalise(text, config, repeated):
-        changes.append((rule, *_around_difference(text, changed)))
-        text = changed
-    return text, tuple(changes)
+def _account(table: pa.Table, judged: Judged, ledger: LedgerWriter) -> None:
+    """Enter a table of documents into the ledger."""
+    ids = table["id"]
+    for change in judged.changes:
+        ledger.change(change.rule, ids[change.document].as_py(), change.before, change.after)
+    buffer, offsets = buffers_of(table["text"])
+    characters = judged.characters.tolist()
+    for document in np.flatnonzero(judged.decided != KEPT).tolist():
+        rule = str(judged.decided[document])
+        excerpt = ""
+        if ledger.wants(rule):
+            end = min(offsets[document + 1], offsets[document] + EXCERPT_BYTES)
+            excerpt = buffer[offsets[document] : end].tobytes().decode("utf-8", "ignore")
+        ledger.drop(rule, ids[document].as_py(), excerpt, characters[document])
+    kept = judged.decided == KEPT
+    written = _characters(judged.kept)
+    ledger.keep_all(int(kept.sum()), int(judged.characters[kept].sum()), written)
+
+
+def _characters(table: pa.Table) -> int:
+    return pc.sum(pc.utf8_length(table["text"])).as_py() or 0
 
 
 def _repeated(raw: Path, config: CurationConfig) -> Hashes:
@@ -155,16 +162,3 @@ def _repeated(raw: Path, config: CurationConfig) -> Hashes:
         config.repeated_lines,
         config.workers,
     )
-
-
-def _around_difference(old: str, new: str) -> tuple[str, str]:
-    """Both texts from a little before the first character in which they differ."""
-    same, limit = 0, min(len(old), len(new))
-    while same < limit:  # bisection over slices: a loop over the characters of a book takes longer than its cleaning
-        middle = (same + limit + 1) // 2
-        if old[same:middle] == new[same:middle]:
-            same = middle
-        else:
-            limit = middle - 1
-    start = max(0, same - CONTEXT)
-    return old[start : start + EXCERPT], new[start : start + EXCERPT]

@@ -20,7 +20,7 @@ from lifecycle.curation.columns import (
 )
 from lifecycle.curation.marks import CLASS, CLOSER, END, TERMINAL, WIDE_END
 from lifecycle.curation.utf8 import decode
-from lifecycle.curation.words import IDEOGRAPH, SPACE
+from lifecycle.curation.words import SPACE
 
 Bytes = NDArray[np.uint8]
 Marks = NDArray[np.uint32]
@@ -30,20 +30,27 @@ C4_LONGEST_WORD = 1000
 """The paper's and its code's conditions on a line (Raffel et al. 2020); a document's are in the recipe."""
 
 LOREM, SCRIPT, CURLY, POLICY = 1, 2, 4, 8
-_FORBIDDEN = {
-    "lorem ipsum": LOREM,
-    "javascript": SCRIPT,
-    "terms of use": POLICY,
-    "privacy policy": POLICY,
-    "cookie policy": POLICY,
-    "uses cookies": POLICY,
-    "use of cookies": POLICY,
-    "use cookies": POLICY,
-}
-_PHRASES = np.frombuffer("".join(_FORBIDDEN).encode(), dtype=np.uint8)
-_PHRASE_SIZES = np.array([len(phrase) for phrase in _FORBIDDEN], dtype=np.int64)
-_PHRASE_MARKS = np.array(list(_FORBIDDEN.values()), dtype=np.int64)
-_MAY_BEGIN = np.array([chr(byte).lower() in {phrase[0] for phrase in _FORBIDDEN} for byte in range(256)])
+_FORBIDDEN = (
+    ("lorem ipsum", "p", LOREM),
+    ("javascript", "j", SCRIPT),
+    ("terms of use", "f", POLICY),
+    ("privacy policy", "v", POLICY),
+    ("cookie policy", "k", POLICY),
+    ("uses cookies", "k", POLICY),
+    ("use of cookies", "k", POLICY),
+    ("use cookies", "k", POLICY),
+)
+"""Phrase, its rarest letter, and what it tells."""
+_PHRASES = np.frombuffer("".join(phrase for phrase, _, _ in _FORBIDDEN).encode(), dtype=np.uint8)
+_PHRASE_SIZES = np.array([len(phrase) for phrase, _, _ in _FORBIDDEN], dtype=np.int64)
+_PHRASE_MARKS = np.array([mark for _, _, mark in _FORBIDDEN], dtype=np.int64)
+_PHRASE_TELLS = np.array([phrase.index(letter) for phrase, letter, _ in _FORBIDDEN], dtype=np.int64)
+_BRACE = 1 << len(_FORBIDDEN)
+_TELLS = np.zeros(256, dtype=np.int64)
+"""For each byte one bit for each phrase that is looked for there, and one for the curly bracket."""
+_TELLS[ord("{")] = _BRACE
+for _number, (_, _letter, _) in enumerate(_FORBIDDEN):
+    _TELLS[[ord(_letter), ord(_letter.upper())]] |= 1 << _number
 _CHAPTER_NUMERALS = np.array(
     [ord(c) for c in "零〇一二三四五六七八九十百千两0123456789０１２３４５６７８９"], dtype=np.int64
 )
@@ -87,9 +94,24 @@ def _last(buffer: Bytes, begin: int, end: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def finish_line(
-    buffer: Bytes, begin: int, end: int, words: int, wide: bool, marks: Marks, spare: Bytes, row: NDArray[np.int64]
+    buffer: Bytes,
+    begin: int,
+    end: int,
+    words: int,
+    wide: bool,
+    marks: Marks,
+    spare: Bytes,
+    row: NDArray[np.int64],
+    sentences: int,
+    blank_words: int,
+    longest: int,
+    bracket: bool,
 ) -> None:
     """Count one line (as `str.splitlines` gives it), which has `words` words by the project's rule.
+
+    Args:
+        sentences, blank_words, longest, bracket: what `scan` found in the line: sentences, words between white space (with
+            `wide`, one also ends at each Han or kana character), characters of the longest of these, and any square bracket.
 
     C4 keeps a line that ends in . ? ! " ' but not in an ellipsis, has three words between white space, none of them
     longer than 1000 characters, and speaks neither of JavaScript nor of cookies and terms; citations like [1] are taken
@@ -105,7 +127,6 @@ def finish_line(
     row[ELLIPSIS_LINES] += _ends_in_ellipsis(buffer, begin, end)
     row[CONTENTS_LINES] += _is_contents(buffer, begin, end)
     row[SENTENCE_LINES] += _ends_sentence(buffer, begin, end, marks)
-    sentences, blank_words, longest, bracket = _walk(buffer, begin, end, wide, marks)
     row[SENTENCES] += sentences
     if longest > C4_LONGEST_WORD or (words if wide else blank_words) < C4_MIN_WORDS:
         return
@@ -113,7 +134,7 @@ def finish_line(
         size = _without_citations(buffer, begin, end, spare)
         if size < end - begin:
             buffer, begin, end = spare, 0, size
-            sentences = _walk(buffer, begin, end, wide, marks)[0]
+            sentences = _sentences(buffer, begin, end, marks)
     if begin >= end or _ends_in_ellipsis(buffer, begin, end, not wide):
         return
     if not (_ends_sentence(buffer, begin, end, marks) if wide else _ends_as_in_c4(buffer[end - 1])):
@@ -131,13 +152,10 @@ def finish_line(
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk(buffer: Bytes, begin: int, end: int, wide: bool, marks: Marks) -> tuple[int, int, int, bool]:
-    """Sentences, words between white space, characters of the longest of them, and whether there is a square bracket.
-
-    With `wide`, a word between white space also ends at each Han or kana character: their paragraphs have no blanks.
-    """
-    sentences = words = length = longest = 0
-    material = pending = bracket = False
+def _sentences(buffer: Bytes, begin: int, end: int, marks: Marks) -> int:
+    """Sentences of a line, as `scan` counts them."""
+    sentences = 0
+    material = pending = False
     position = begin
     while position < end:
         point, width = decode(buffer, position, end)
@@ -145,17 +163,10 @@ def _walk(buffer: Bytes, begin: int, end: int, wide: bool, marks: Marks) -> tupl
         mark = marks[point] if point < marks.size else np.uint32(0)
         kind = mark & CLASS
         if kind == SPACE:
-            length = 0
             if pending:
                 sentences += 1
                 material = pending = False
-            continue
-        words += length == 0
-        length += 1
-        if wide and kind == IDEOGRAPH:
-            length = 1
-        longest = max(longest, length)
-        if kind != 0:
+        elif kind != 0:
             material, pending = True, False
         elif mark & WIDE_END:
             sentences += material
@@ -164,8 +175,7 @@ def _walk(buffer: Bytes, begin: int, end: int, wide: bool, marks: Marks) -> tupl
             pending = material
         elif not mark & CLOSER:
             pending = False
-        bracket = bracket or point == 91
-    return sentences + material, words, longest, bracket
+    return sentences + material
 
 
 @numba.njit(cache=True, nogil=True)
@@ -275,27 +285,32 @@ def _behind(buffer: Bytes, begin: int, end: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _phrases(buffer: Bytes, begin: int, end: int) -> int:
-    """Which kinds of phrase occur, without regard to case, as bits."""
+    """Which kinds of phrase occur, without regard to case, as bits; looked for at the rarest letter of each."""
     found = 0
     for position in range(begin, end):
-        byte = buffer[position]
-        if byte == 123:
-            found |= CURLY
-        if byte < 65 or not _MAY_BEGIN[byte]:
+        told = _TELLS[buffer[position]]
+        if told == 0:
             continue
-        start = 0
-        for which in range(_PHRASE_MARKS.size):
-            size = _PHRASE_SIZES[which]
-            same = position + size <= end
-            if same:
-                for i in range(size):
-                    here = buffer[position + i]
-                    if 65 <= here <= 90:
-                        here += 32
-                    if here != _PHRASES[start + i]:
-                        same = False
-                        break
-            if same:
-                found |= _PHRASE_MARKS[which]
-            start += size
+        if told == _BRACE:
+            found |= CURLY
+            continue
+        place = 0
+        for phrase in range(_PHRASE_MARKS.size):
+            size = _PHRASE_SIZES[phrase]
+            if told >> phrase & 1:
+                start = position - _PHRASE_TELLS[phrase]
+                if start >= begin and start + size <= end and _is_phrase(buffer, start, place, size):
+                    found |= _PHRASE_MARKS[phrase]
+            place += size
     return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_phrase(buffer: Bytes, start: int, place: int, size: int) -> bool:
+    for i in range(size):
+        here = buffer[start + i]
+        if 65 <= here <= 90:
+            here += 32
+        if here != _PHRASES[place + i]:
+            return False
+    return True

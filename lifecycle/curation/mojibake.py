@@ -44,17 +44,18 @@ def is_suspect(text: str) -> bool:
 
 @cache
 def _suspicion() -> "re2._Regexp":
-    import ftfy.bad_codecs  # noqa: F401  registers the sloppy encodings
-
     forms = ["[\x80-\x9f]", "Ã "]
     for encoding in ENCODINGS:
-        following = _characters(encoding, 0x80, 0xC0) | LOST
+        following = characters_of(encoding, 0x80, 0xC0) | LOST
         for count, first, last in ((1, 0xC2, 0xE0), (2, 0xE0, 0xF0), (3, 0xF0, 0xF5)):
-            forms.append(_one_of(_characters(encoding, first, last)) + _one_of(following) * count)
+            forms.append(_one_of(characters_of(encoding, first, last)) + _one_of(following) * count)
     return re2.compile("|".join(forms).encode())
 
 
-def _characters(encoding: str, first: int, last: int) -> set[str]:
+def characters_of(encoding: str, first: int, last: int) -> set[str]:
+    """What the bytes from `first` up to `last` stand for in one of `ENCODINGS`."""
+    import ftfy.bad_codecs  # noqa: F401  registers the sloppy encodings
+
     found = set()
     for byte in range(first, last):
         try:

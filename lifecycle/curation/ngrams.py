@@ -25,17 +25,29 @@ RESULTS = 10
 
 
 @numba.njit(cache=True, nogil=True)
-def enter(keys: Hashes, stamps: Small, names: Small, mask: int, stamp: int, key: np.uint64, fresh: int) -> int:
-    """The name of `key` in an open table, which is `fresh` where it was not there; old stamps count as empty places."""
+def enter(table: Hashes, mask: int, stamp: int, key: np.uint64, fresh: int) -> int:
+    """The name of `key` in an open table, which is `fresh` where it was not there.
+
+    Each place is two words side by side, so that a look costs one line of the cache: the key, and the stamp (the upper half)
+    with the name. An old stamp is an empty place.
+    """
     place = np.int64(key & np.uint64(mask))
-    while stamps[place] == stamp:
-        if keys[place] == key:
-            return names[place]
+    current = np.uint64(stamp)
+    while True:
+        entry = table[2 * place + 1]
+        if entry >> np.uint64(32) != current:
+            table[2 * place] = key
+            table[2 * place + 1] = (current << np.uint64(32)) | np.uint64(fresh)
+            return fresh
+        if table[2 * place] == key:
+            return np.int64(entry & np.uint64(0xFFFFFFFF))
         place = (place + 1) & mask
-    stamps[place] = stamp
-    keys[place] = key
-    names[place] = fresh
-    return fresh
+
+
+@numba.njit(cache=True, nogil=True)
+def new_table(items: int) -> Hashes:
+    """A table for `enter`, of up to `items` keys of one stamp."""
+    return np.zeros(2 * (table_mask(items) + 1), np.uint64)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -52,9 +64,7 @@ def repetition(
     hashes: Hashes,
     lengths: Small,
     count: int,
-    keys: Hashes,
-    stamps: Small,
-    names: Small,
+    table: Hashes,
     scratch: Small,
     stamp: int,
     result: Integers,
@@ -74,7 +84,7 @@ def repetition(
     total = 0
     stamp += 1
     for i in range(count):
-        found = enter(keys, stamps, names, mask, stamp, hashes[i], total)
+        found = enter(table, mask, stamp, hashes[i], total)
         if found == total:
             frequency[total] = 0
             total += 1
@@ -95,7 +105,7 @@ def repetition(
                 name[i] = -1
                 continue
             pair = (np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + 1])
-            found = enter(keys, stamps, names, mask, stamp, mix(pair + np.uint64(1)), total)
+            found = enter(table, mask, stamp, mix(pair + np.uint64(1)), total)
             if found == total:
                 frequency[total] = 0
                 first[total] = i
@@ -120,11 +130,10 @@ def _forget_single(name: Small, live: Small, frequency: Small, count: int) -> in
     kept = 0
     for index in range(count):
         i = live[index]
-        if frequency[name[i]] > 1:
-            live[kept] = i
-            kept += 1
-        else:
-            name[i] = -1
+        stays = frequency[name[i]] > 1
+        live[kept] = i
+        kept += stays
+        name[i] = name[i] if stays else -1
     return kept
 
 

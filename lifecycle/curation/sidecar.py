@@ -1,4 +1,4 @@
-"""`statistics.parquet`: the counts of every document that a source had, and what was decided, without any text.
+"""`statistics/`: the counts of every document that a source had, and what was decided, without any text.
 
 One row for each document read, in reading order: `id`, `lang`, `decision` (`kept`, or the rule that dropped the document),
 and the columns of `lifecycle.curation.columns`, counted on the repaired text. Thresholds are tried out on it.
@@ -16,16 +16,21 @@ from numpy.typing import NDArray
 from lifecycle.curation.columns import COLUMNS
 from lifecycle.errors import DataError
 
-NAME = "statistics.parquet"
+DIRECTORY = "statistics"
 TEXT_COLUMNS = ("id", "lang", "decision")
 SCHEMA = pa.schema([(name, pa.string()) for name in TEXT_COLUMNS] + [(name, pa.int64()) for name in COLUMNS])
 
 
-class SidecarWriter:
-    """Writes the sidecar batch by batch; use as a context manager."""
+def part_name(number: int) -> str:
+    """Where the rows of the unit of this number are, below the directory of the cleaned source."""
+    return f"{DIRECTORY}/{number:05d}.parquet"
 
-    def __init__(self, directory: Path) -> None:
-        self._writer = pq.ParquetWriter(directory / NAME, SCHEMA, compression="zstd")
+
+class SidecarWriter:
+    """Writes one part of the sidecar batch by batch; use as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
 
     def __enter__(self) -> "SidecarWriter":
         return self
@@ -46,9 +51,9 @@ def read_sidecar(directory: Path, columns: Sequence[str] | None = None) -> pa.Ta
     Raises:
         DataError: there is none, or it is not one.
     """
-    path = directory / NAME
+    path = directory / DIRECTORY
     try:
-        return pq.read_table(path, columns=list(columns) if columns else None)
+        return pq.read_table(path, columns=list(columns) if columns else None, schema=SCHEMA)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable sidecar: {error}; make cleaned_corpora again") from error
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lifecycle.curation.buffers import buffers_of
 from lifecycle.curation.columns import COLUMNS
 from lifecycle.curation.kernel import score
 from lifecycle.curation.marks import mark_tables
@@ -30,13 +31,7 @@ def statistics(texts: Sequence[str], languages: Sequence[str]) -> Columns:
 
 def statistics_of_arrow(texts: pa.Array, languages: Sequence[str]) -> Columns:
     """The same of an Arrow string array, whose buffers are read where they are."""
-    if texts.null_count:
-        raise ValueError(f"{texts.null_count} texts are null")
-    wide_offsets = pa.types.is_large_string(texts.type)
-    _, offsets, data = texts.buffers()
-    places = np.frombuffer(offsets, dtype=np.int64 if wide_offsets else np.int32)
-    places = places[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    return _score(np.frombuffer(data or b"", dtype=np.uint8), places, languages)
+    return _score(*buffers_of(texts), languages)
 
 
 def _score(buffer: NDArray[np.uint8], offsets: NDArray[np.int64], languages: Sequence[str]) -> Columns:

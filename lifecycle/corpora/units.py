@@ -1,0 +1,118 @@
+"""Runs of row groups of a directory of documents: what one worker takes at a time, and what results are kept for.
+
+Where a unit ends depends on the content around it, so that documents added in one place move no other unit's bounds.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import xxhash
+
+from lifecycle.corpora.documents import shards
+from lifecycle.errors import DataError
+
+UNITS = 64
+"""About as many units as a small directory is cut into; a larger one into units of `LARGEST_MEAN`."""
+SMALLEST_MEAN, LARGEST_MEAN = 1 << 20, 1 << 26
+"""Bytes of text of a unit."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Row groups `first` up to `last` of one shard, and the bytes of the file in which they lie."""
+
+    path: Path
+    first: int
+    last: int
+    begin: int
+    end: int
+    rows: int
+    layout: str
+    """How these bytes are read."""
+
+    def key(self, settings: str) -> str:
+        """Digest of the content and of what decides the result.
+
+        XXH3 with 128 bits, over the compressed bytes: SHA-256 would cost a tenth of cleaning the text anew.
+        """
+        state = xxhash.xxh3_128()
+        with self.path.open("rb") as file:
+            file.seek(self.begin)
+            state.update(file.read(self.end - self.begin))
+        state.update(f"{self.layout}\n{settings}".encode())
+        return state.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Group:
+    path: Path
+    number: int
+    begin: int
+    end: int
+    rows: int
+    text: int
+    layout: str
+
+
+def units(directory: Path) -> list[Unit]:
+    """The units of a directory of documents, in order; each is within one shard.
+
+    Raises:
+        DataError: there is no shard, or one is damaged.
+    """
+    groups = [group for path in shards(directory) for group in _groups(path)]
+    mean = _mean(sum(group.text for group in groups))
+    found: list[Unit] = []
+    run: list[_Group] = []
+    for place, group in enumerate(groups):
+        run.append(group)
+        ends = place + 1 == len(groups) or groups[place + 1].path != group.path
+        if ends or _is_cut(run, mean):
+            found.append(_unit(run))
+            run = []
+    return found
+
+
+def _mean(total: int) -> int:
+    """A power of two, so that a little more text seldom changes it."""
+    wanted = max(1, total // UNITS)
+    return min(LARGEST_MEAN, max(SMALLEST_MEAN, 1 << (wanted.bit_length() - 1)))
+
+
+def _is_cut(run: list[_Group], mean: int) -> bool:
+    size = sum(group.text for group in run)
+    if size < mean // 2:
+        return False
+    last = run[-1]
+    chance = xxhash.xxh3_64_intdigest(f"{last.layout} {last.end - last.begin} {last.text}".encode()) / 2**64
+    return size >= 2 * mean or chance * mean < last.text
+
+
+def _unit(run: list[_Group]) -> Unit:
+    first, last = run[0], run[-1]
+    layout = "\n".join(group.layout for group in run)
+    rows = sum(group.rows for group in run)
+    return Unit(first.path, first.number, last.number + 1, first.begin, last.end, rows, layout)
+
+
+def _groups(path: Path) -> list[_Group]:
+    try:
+        metadata = pq.read_metadata(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise DataError(f"{path}: not a readable shard of documents: {error}; make its artifact again") from error
+    text = metadata.schema.to_arrow_schema().get_field_index("text")
+    if text < 0:
+        raise DataError(f"{path}: no column `text`; it is no shard of documents")
+    found = []
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        columns = [group.column(place) for place in range(group.num_columns)]
+        begins = [
+            each.data_page_offset if each.dictionary_page_offset is None else each.dictionary_page_offset for each in columns
+        ]
+        begin = min(begins)
+        end = max(start + each.total_compressed_size for start, each in zip(begins, columns, strict=True))
+        layout = " ".join([str(group.num_rows), *(f"{each.compression}:{','.join(each.encodings)}" for each in columns)])
+        found.append(_Group(path, number, begin, end, group.num_rows, columns[text].total_uncompressed_size, layout))
+    return found

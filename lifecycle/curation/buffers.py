@@ -1,0 +1,33 @@
+"""String columns as UTF-8 bytes and offsets, which compiled code reads where they are."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Integers = NDArray[np.int64]
+
+
+def buffers_of(texts: pa.Array | pa.ChunkedArray) -> tuple[Bytes, Integers]:
+    """The UTF-8 bytes of a string column and where each text begins in them, shape (documents + 1,); nothing is copied
+    where the column is one chunk."""
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    if texts.null_count:
+        raise ValueError(f"{texts.null_count} texts are null")
+    _, offsets, data = texts.buffers()
+    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    places = np.frombuffer(offsets or bytes(8), dtype=width)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    buffer = np.frombuffer(data or b"", dtype=np.uint8)
+    buffer.flags.writeable = False  # a writable one is another type for numba, which would compile every kernel twice
+    return buffer, places
+
+
+def column_of(buffer: Bytes, offsets: Integers) -> pa.LargeStringArray:
+    """The string column of some UTF-8 bytes."""
+    return pa.LargeStringArray.from_buffers(offsets.size - 1, pa.py_buffer(offsets), pa.py_buffer(buffer))
+
+
+def text_of(buffer: Bytes, offsets: Integers, document: int) -> str:
+    """One text of a column."""
+    return buffer[offsets[document] : offsets[document + 1]].tobytes().decode("utf-8", "surrogatepass")

@@ -1,0 +1,90 @@
+"""Every rule that looks at one document alone, over a table of documents: repairs, language, quality, blocklists."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lifecycle.curation.blocklists import blocked_category
+from lifecycle.curation.buffers import buffers_of, column_of, text_of
+from lifecycle.curation.language import SAMPLE_CHARACTERS, language_of
+from lifecycle.curation.quality import KEPT, decisions
+from lifecycle.curation.repair import Change, Repaired, around_difference, repair
+from lifecycle.curation.repeated_lines import Hashes
+from lifecycle.curation.rewrite import c4_lines
+from lifecycle.curation.statistics import Columns, statistics_of_arrow
+from lifecycle.recipe.corpora import CurationConfig
+
+LANGUAGE_BYTES = SAMPLE_CHARACTERS * 2 * 4
+"""From this much of a text its language is found."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the rules made of a table of documents."""
+
+    kept: pa.Table
+    """The documents that stay, as they stay, in order."""
+    languages: list[str]
+    decided: NDArray[np.str_]
+    """`KEPT`, or the first rule that the document breaks, shape (documents,)."""
+    counts: Columns
+    changes: list[Change]
+    characters: NDArray[np.int64]
+    """Of each document as it was read, shape (documents,)."""
+
+
+def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset()) -> Judged:
+    """Repair the documents of a table, and decide which of them stay; the first broken rule counts."""
+    repaired = repair(table["text"], config, repeated)
+    languages = _languages(repaired, table["lang"].to_pylist(), config)
+    counts = statistics_of_arrow(repaired.texts, languages)
+    decided = decisions(counts, languages, config)
+    decided[~np.isin(languages, config.languages)] = "language"
+    if config.blocklists:
+        _apply_blocklists(repaired.texts, decided, config)
+    texts, changes = repaired.texts, repaired.changes
+    if "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
+        texts, rewritten = _rewritten(texts, languages, decided)
+        changes = sorted([*changes, *rewritten], key=lambda change: change.document)
+    stays = pa.array(decided == KEPT)
+    place = table.schema.get_field_index("text")
+    columns = table.set_column(place, "text", texts.cast(pa.string()))
+    columns = columns.set_column(table.schema.get_field_index("lang"), "lang", pa.array(languages, pa.string()))
+    return Judged(columns.filter(stays), languages, decided, counts, changes, repaired.characters)
+
+
+def _languages(repaired: Repaired, declared: list[str], config: CurationConfig) -> list[str]:
+    buffer, offsets = buffers_of(repaired.texts)
+    ends = np.minimum(offsets[1:], offsets[:-1] + LANGUAGE_BYTES).tolist()
+    return [
+        language_of(buffer[begin:end].tobytes().decode("utf-8", "ignore"), language, config.min_language_score)
+        for begin, end, language in zip(offsets[:-1].tolist(), ends, declared, strict=True)
+    ]
+
+
+def _apply_blocklists(texts: pa.LargeStringArray, decided: NDArray[np.str_], config: CurationConfig) -> None:
+    buffer, offsets = buffers_of(texts)
+    for document in np.flatnonzero(decided == KEPT).tolist():
+        category = blocked_category(text_of(buffer, offsets, document), config.blocklists)
+        if category:
+            decided[document] = f"blocklist:{category}"
+
+
+def _rewritten(
+    texts: pa.LargeStringArray, languages: list[str], decided: NDArray[np.str_]
+) -> tuple[pa.LargeStringArray, list[Change]]:
+    """The texts with only the lines that C4 keeps, where the document stays."""
+    buffer, offsets = buffers_of(texts)
+    changes, parts = [], []
+    for document, language in enumerate(languages):
+        text = after = text_of(buffer, offsets, document)
+        if decided[document] == KEPT:
+            after = c4_lines(text, language)
+        if after != text:
+            changes.append(Change(document, "c4_lines", *around_difference(text, after)))
+        parts.append(after.encode("utf-8"))
+    places = np.zeros(len(parts) + 1, dtype=np.int64)
+    np.cumsum([len(part) for part in parts], out=places[1:])
+    return column_of(np.frombuffer(b"".join(parts), dtype=np.uint8), places), changes

@@ -1,0 +1,158 @@
+"""Every repair over a column of texts: what needs nothing stays where it is, white space is repaired in compiled code, and
+Python sees the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lifecycle.curation.buffers import buffers_of, column_of, text_of
+from lifecycle.curation.normalise import normalise
+from lifecycle.curation.repeated_lines import Hashes
+from lifecycle.curation.screen import (
+    ALIKE,
+    CONTROL,
+    FORM,
+    FULL_WIDTH,
+    HAN,
+    MARKUP,
+    MOJIBAKE,
+    WHITE,
+    Bytes,
+    Flags,
+    Integers,
+    screen,
+    screen_table,
+    tidy,
+)
+from lifecycle.recipe.corpora import CurationConfig
+
+CONTEXT, EXCERPT = 40, 200
+"""Characters before the first change, and in all, of the sample of a repair."""
+SAMPLES = 5
+"""Documents of one batch of which the change of white space is shown."""
+WHITE_SPACE = "white_space"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one rule did to one document: excerpts around the first difference, empty where no sample was taken."""
+
+    document: int
+    rule: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A column of texts after every repair."""
+
+    texts: pa.LargeStringArray
+    characters: Integers
+    """Of each text as it was read, shape (documents,)."""
+    changes: list[Change] = field(default_factory=list)
+    """By document, and by rule in the order in which the rules ran."""
+
+
+def repair(texts: pa.Array | pa.ChunkedArray, config: CurationConfig, repeated: Hashes = frozenset()) -> Repaired:
+    """Every text as `normalise` leaves it, with what was changed."""
+    buffer, offsets = buffers_of(texts)
+    count = offsets.size - 1
+    flags, characters = np.zeros(count, np.uint16), np.zeros(count, np.int64)
+    screen(buffer, offsets, screen_table(), flags, characters)
+    changes: list[Change] = []
+    rewritten: dict[int, bytes] = {}
+    for document in np.flatnonzero(_for_python(flags, config)).tolist():
+        text = text_of(buffer, offsets, document)
+        before = text
+        for rule, after in normalise(text, config, repeated):
+            changes.append(Change(document, rule, *around_difference(text, after)))
+            text = after
+        if text is not before:
+            rewritten[document] = text.encode("utf-8", "surrogatepass")
+    white = ((flags & WHITE) != 0) & ~_for_python(flags, config)
+    if not rewritten and not white.any():
+        return Repaired(column_of(buffer, offsets), characters, changes)
+    out, places = _assemble(buffer, offsets, white, rewritten)
+    for number, document in enumerate(np.flatnonzero(white).tolist()):
+        shown = ("", "")
+        if number < SAMPLES:
+            shown = around_difference(text_of(buffer, offsets, document), text_of(out, places, document))
+        changes.append(Change(document, WHITE_SPACE, *shown))
+    changes.sort(key=lambda change: change.document)
+    return Repaired(column_of(out, places), characters, changes)
+
+
+def _for_python(flags: Flags, config: CurationConfig) -> NDArray[np.bool_]:
+    """Which documents some repair in Python could change."""
+    if config.boilerplate or config.pii or config.repeated_lines:
+        return np.ones(flags.shape, np.bool_)
+    wanted = CONTROL | FULL_WIDTH | MOJIBAKE | FORM | ALIKE
+    wanted |= MARKUP if config.html_remnants else 0
+    wanted |= HAN if config.traditional_to_simplified else 0
+    return (flags & wanted) != 0
+
+
+def _assemble(
+    buffer: Bytes, offsets: Integers, white: NDArray[np.bool_], rewritten: dict[int, bytes]
+) -> tuple[Bytes, Integers]:
+    """All texts in one new buffer."""
+    count = offsets.size - 1
+    replaced = np.full(count + 1, -1, np.int64)
+    sizes = np.zeros(len(rewritten) + 1, np.int64)
+    for number, (document, data) in enumerate(rewritten.items()):
+        replaced[document] = number
+        sizes[number + 1] = sizes[number] + len(data)
+    given = np.frombuffer(b"".join(rewritten.values()) or bytes(1), dtype=np.uint8)
+    out = np.empty(int(offsets[-1] - offsets[0] + sizes[-1]) + 1, np.uint8)
+    places = np.zeros(count + 1, np.int64)
+    _fill(buffer, offsets, screen_table(), white, replaced, given, sizes, out, places)
+    out = out[: places[-1]]
+    out.flags.writeable = False
+    return out, places
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill(
+    buffer: Bytes,
+    offsets: Integers,
+    marks: NDArray[np.uint32],
+    white: NDArray[np.bool_],
+    replaced: Integers,
+    given: Bytes,
+    sizes: Integers,
+    out: Bytes,
+    places: Integers,
+) -> None:
+    place = 0
+    for i in range(offsets.size - 1):
+        if replaced[i] >= 0:
+            begin, end = sizes[replaced[i]], sizes[replaced[i] + 1]
+            out[place : place + end - begin] = given[begin:end]
+            place += end - begin
+        elif white[i]:
+            place = tidy(buffer, offsets[i], offsets[i + 1], marks, out, place)
+        else:
+            begin, end = offsets[i], offsets[i + 1]
+            out[place : place + end - begin] = buffer[begin:end]
+            place += end - begin
+        places[i + 1] = place
+
+
+def around_difference(old: str, new: str) -> tuple[str, str]:
+    """Both texts from a little before the first character in which they differ."""
+    same, limit = 0, min(len(old), len(new))
+    while same < limit:  # bisection over slices: a loop over the characters of a book takes longer than its cleaning
+        middle = (same + limit + 1) // 2
+        if old[same:middle] == new[same:middle]:
+            same = middle
+        else:
+            limit = middle - 1
+    start = max(0, same - CONTEXT)
+    return old[start : start + EXCERPT], new[start : start + EXCERPT]
+
+

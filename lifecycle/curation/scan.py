@@ -1,0 +1,227 @@
+"""The pass over the characters of one document: what they are, its words, and what each of its lines consists of.
+
+Runs of ASCII letters and digits, blanks and Han characters are most of all text; each has a short way through the loop.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.curation.columns import (
+    ALPHA_WORDS,
+    CHARACTERS,
+    COMMON_HAN,
+    DIGITS,
+    ELLIPSES,
+    HAN,
+    HASHES,
+    LETTERS,
+    SCRIPT_SWITCHES,
+    SEGMENTS,
+    SPACES,
+    STOP_WORDS,
+    SYMBOLS,
+    WORD_CHARACTERS,
+    WORDS,
+)
+from lifecycle.curation.lines import finish_line
+from lifecycle.curation.marks import ALPHABETIC, BREAK, CLASS, CLOSER, COMMON, END, SEPARATOR, WIDE_END
+from lifecycle.curation.marks import HAN as HAN_MARK
+from lifecycle.curation.utf8 import decode
+from lifecycle.curation.words import DIGIT, IDEOGRAPH, LETTER, SPACE, mix
+
+Bytes = NDArray[np.uint8]
+Marks = NDArray[np.uint32]
+Integers = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
+Small = NDArray[np.int32]
+
+_SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
+_RUN = np.array([chr(byte).isalnum() and byte < 128 for byte in range(256)])
+_IS_DIGIT = np.array([48 <= byte <= 57 for byte in range(256)], dtype=np.uint8)
+_FOLDED = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], dtype=np.uint64)
+LONGEST_STOP_WORD = 4
+
+
+@numba.njit(cache=True, nogil=True)
+def scan(
+    buffer: Bytes,
+    begin: int,
+    end: int,
+    wide: bool,
+    marks: Marks,
+    lower: Marks,
+    stop_words: Hashes,
+    hashes: Hashes,
+    lengths: Small,
+    spare: Bytes,
+    row: Integers,
+) -> int:
+    """Count characters, words and lines of one document; returns how many words it stored in `hashes` and `lengths`."""
+    row[:] = 0
+    symbols = letters = digits = spaces = characters = han = common = 0
+    words = word_characters = alpha_words = found_stops = 0
+    hash_signs = dots = ellipses = switches = script = segments = 0
+    inside = in_segment = alphabetic = False
+    value, length = np.uint64(0), 0
+    line, line_words, cr = begin, 0, False
+    # Of the line so far: sentences, words between white space, characters of the last and the longest of these.
+    sentences = blank_words = blank_length = longest = 0
+    material = pending = bracket = False
+    position = begin
+    while position < end:
+        byte = buffer[position]
+        if _RUN[byte]:
+            if not inside:
+                inside = True
+                value, length, alphabetic = _SEED, 0, False
+            start = position
+            numbers = 0
+            while position < end and _RUN[buffer[position]]:
+                here = buffer[position]
+                value = (value ^ _FOLDED[here]) * _PRIME
+                numbers += _IS_DIGIT[here]
+                position += 1
+            size = position - start
+            length += size
+            characters += size
+            digits += numbers
+            letters += size - numbers
+            if size > numbers:
+                alphabetic = True
+                switches += script == 2
+                script = 1
+            if not in_segment:
+                in_segment = True
+                segments += 1
+            dots = 0
+            cr = False
+            blank_words += blank_length == 0
+            blank_length += size
+            longest = max(longest, blank_length)
+            material, pending = True, False
+            continue
+        if byte < 0x80:
+            point, width = np.int64(byte), 1
+        else:
+            point, width = decode(buffer, position, end)
+        mark = marks[point] if point < marks.size else np.uint32(0)
+        kind = mark & CLASS
+        position += width
+        characters += 1
+        in_run = kind == LETTER or kind == DIGIT
+        if inside and not in_run:
+            inside = False
+            words, found_stops = _end_word(mix(value), length, words, hashes, lengths, stop_words, found_stops)
+            word_characters += length
+            alpha_words += alphabetic
+        if kind == SPACE:
+            spaces += 1
+            in_segment = False
+            dots = 0
+            blank_length = 0
+            if pending:
+                sentences += 1
+                material = pending = False
+            if mark & BREAK:
+                if not (cr and point == _NEWLINE):
+                    stop = position - width
+                    finish_line(
+                        buffer, line, stop, words - line_words, wide, marks, spare, row, sentences + material, blank_words,
+                        longest, bracket,
+                    )  # fmt: skip
+                sentences = blank_words = longest = 0
+                material = bracket = False
+                line, line_words = position, words
+                cr = point == _RETURN
+            else:
+                cr = False
+            continue
+        cr = False
+        if kind == IDEOGRAPH:
+            value = (_SEED ^ np.uint64(lower[point])) * _PRIME
+            if words < hashes.size:
+                hashes[words] = mix(value)
+                lengths[words] = 1
+            words += 1
+            word_characters += 1
+            alpha_words += mark & ALPHABETIC != 0
+            letters += 1
+        elif in_run:
+            if not inside:
+                inside = True
+                value, length, alphabetic = _SEED, 0, False
+            value = (value ^ np.uint64(lower[point])) * _PRIME
+            length += 1
+            alphabetic = alphabetic or mark & ALPHABETIC != 0
+            letters += kind == LETTER
+            digits += kind == DIGIT
+        else:
+            symbols += 1
+        if mark & HAN_MARK:
+            han += 1
+            common += mark & COMMON != 0
+            switches += script == 1
+            script = 2
+        elif kind == LETTER and mark & ALPHABETIC:
+            switches += script == 2
+            script = 1
+        if mark & SEPARATOR:
+            in_segment = False
+        elif not in_segment:
+            in_segment = True
+            segments += 1
+        if point == _DOT:
+            dots += 1
+            if dots == 3:
+                ellipses += 1
+                dots = 0
+        else:
+            dots = 0
+            hash_signs += point == _HASH
+            ellipses += point == _ELLIPSIS
+            bracket = bracket or point == _BRACKET
+        blank_words += blank_length == 0
+        blank_length = 1 if wide and kind == IDEOGRAPH else blank_length + 1
+        longest = max(longest, blank_length)
+        if kind != 0:
+            material, pending = True, False
+        elif mark & WIDE_END:
+            sentences += material
+            material = pending = False
+        elif mark & END:
+            pending = material
+        elif not mark & CLOSER:
+            pending = False
+    if inside:
+        words, found_stops = _end_word(mix(value), length, words, hashes, lengths, stop_words, found_stops)
+        word_characters += length
+        alpha_words += alphabetic
+    if line < end:
+        finish_line(
+            buffer, line, end, words - line_words, wide, marks, spare, row, sentences + material, blank_words, longest, bracket
+        )  # fmt: skip
+    row[CHARACTERS], row[SYMBOLS], row[DIGITS], row[SPACES] = characters, symbols, digits, spaces
+    row[LETTERS], row[HAN], row[COMMON_HAN] = letters, han, common
+    row[WORDS], row[WORD_CHARACTERS], row[ALPHA_WORDS] = words, word_characters, alpha_words
+    row[HASHES], row[ELLIPSES], row[SCRIPT_SWITCHES], row[SEGMENTS] = hash_signs, ellipses, switches, segments
+    while found_stops:
+        row[STOP_WORDS] += found_stops & 1
+        found_stops >>= 1
+    return min(words, hashes.size)
+
+
+@numba.njit(cache=True, nogil=True)
+def _end_word(
+    hashed: np.uint64, length: int, words: int, hashes: Hashes, lengths: Small, stop_words: Hashes, found: int
+) -> tuple[int, int]:
+    """Store a word; returns the number of words, and the stop words found so far as bits."""
+    if words < hashes.size:
+        hashes[words] = hashed
+        lengths[words] = length
+    if 1 < length <= LONGEST_STOP_WORD:
+        for i in range(stop_words.size):
+            if stop_words[i] == hashed:
+                found |= 1 << i
+    return words + 1, found

@@ -1,0 +1,185 @@
+"""Which texts need a repair at all: one pass over UTF-8, so that Python looks at damaged text only.
+
+A flag is raised where a repair could change the text, and sometimes where it would not; without any, every repair of
+`normalise` leaves the text as it is. What white space needs is exact, and done here as well.
+"""
+
+import unicodedata
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.curation.buffers import Bytes, Integers
+from lifecycle.curation.mojibake import ENCODINGS, LOST, characters_of
+from lifecycle.curation.utf8 import decode
+from lifecycle.curation.words import TABLED
+
+Flags = NDArray[np.uint16]
+
+WHITE = 1
+"""`white_space` changes the text, exactly."""
+CONTROL = 2
+FULL_WIDTH = 4
+MOJIBAKE = 8
+FORM = 16
+"""Not certain to be in Unicode NFC."""
+ALIKE = 32
+MARKUP = 64
+HAN = 128
+
+_SPACE, _ODD_LATIN = 256, 512
+"""Marks that are no flag by themselves: blanks other than U+0020, and the blocks of Greek and Cyrillic."""
+_LEAD, _FOLLOWING = 12, 22
+"""From these bits on, one bit for each encoding in which a character looks like a lead or a continuation byte of UTF-8."""
+_ALL = (1 << len(ENCODINGS)) - 1
+
+_CONTROLS = "0-8 B-1F 7F-9F AD 200B-200F 2028-202E 2060-2069 FEFF FFF9-FFFB"
+_BLANKS = "A0 1680 2000-200A 202F 205F 3000"
+_WIDE_FORMS = "FF02-FF07 FF0A FF0B FF0D FF0F-FF19 FF1C-FF1E FF20-FF3A FF3C FF3E-FF5A FF5C"
+_HAN_BLOCKS = "3400-4DBF 4E00-9FFF F900-FAFF"
+_LOOK_ALIKE_BLOCKS = "370-4FF"
+_TAB, _NEWLINE, _BLANK, _A_TILDE = 9, 10, 32, 0xC3
+
+
+@lru_cache(maxsize=1)
+def screen_table() -> NDArray[np.uint32]:
+    """The marks of every code point below `TABLED`; those above are marked as possibly not in NFC."""
+    marks = np.zeros(TABLED, dtype=np.uint32)
+    for blocks, mark in (
+        (_CONTROLS, CONTROL),
+        (_BLANKS, _SPACE),
+        (_WIDE_FORMS, FULL_WIDTH),
+        (_HAN_BLOCKS, HAN),
+        (_LOOK_ALIKE_BLOCKS, _ODD_LATIN),
+    ):
+        for first, last in _ranges(blocks):
+            marks[first : last + 1] |= mark
+    marks[[ord(character) for character in "<&"]] |= MARKUP
+    for number, encoding in enumerate(ENCODINGS):
+        for first, last, place in ((0xC2, 0xF5, _LEAD), (0x80, 0xC0, _FOLLOWING)):
+            looking = [ord(character) for character in characters_of(encoding, first, last)]
+            marks[looking] |= np.uint32(1 << place + number)
+    marks[[ord(character) for character in LOST]] |= np.uint32(_ALL << _FOLLOWING)
+    marks[_not_surely_composed()] |= FORM
+    return marks
+
+
+def _not_surely_composed() -> list[int]:
+    """Code points that NFC changes or may join with the one before: Unicode's quick check says no or maybe."""
+    found = {*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)}  # vowels and finals of hangul
+    for point in range(0x300, TABLED):
+        character = chr(point)
+        decomposition = unicodedata.decomposition(character)
+        if unicodedata.combining(character):
+            found.add(point)
+        elif decomposition and not unicodedata.is_normalized("NFC", character):
+            found.add(point)
+        if decomposition and decomposition[0] != "<":
+            found.update(int(part, 16) for part in decomposition.split()[1:])
+    found.update(int(part, 16) for point in range(0xA0, 0x300) for part in _tail(chr(point)))
+    return sorted(found)
+
+
+def _tail(character: str) -> list[str]:
+    decomposition = unicodedata.decomposition(character)
+    return decomposition.split()[1:] if decomposition and decomposition[0] != "<" else []
+
+
+def _ranges(text: str) -> list[tuple[int, int]]:
+    pairs = [item.partition("-") for item in text.split()]
+    return [(int(first, 16), int(last or first, 16)) for first, _, last in pairs]
+
+
+@numba.njit(cache=True, nogil=True)
+def screen(buffer: Bytes, offsets: Integers, marks: NDArray[np.uint32], flags: Flags, characters: Integers) -> None:
+    """Fill the flags and the number of characters of each document, shapes (documents,)."""
+    for i in range(offsets.size - 1):
+        flags[i], characters[i] = _screen_one(buffer, offsets[i], offsets[i + 1], marks)
+
+
+@numba.njit(cache=True, nogil=True)
+def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) -> tuple[int, int]:
+    found = 0
+    count = 0
+    before, mark_before = 0, 0
+    newlines = 1 if begin < end and buffer[begin] == _NEWLINE else 0
+    if newlines:
+        found |= WHITE
+        newlines = 0
+    position = begin
+    while position < end:
+        byte = buffer[position]
+        if byte < 0x80:
+            point, position = np.int64(byte), position + 1
+        else:
+            point, width = decode(buffer, position, end)
+            position += width
+        count += 1
+        mark = np.int64(marks[point]) if point < marks.size else FORM
+        if point == _NEWLINE:
+            newlines += 1
+            if newlines > 3 or before == _BLANK or before == _TAB or mark_before & _SPACE:
+                found |= WHITE
+        else:
+            newlines = 0
+        found |= mark & 0xFF
+        if mark & _SPACE:
+            found |= WHITE
+        if (mark_before >> _LEAD) & (mark >> _FOLLOWING) & _ALL or (before == _A_TILDE and point == _BLANK):
+            found |= MOJIBAKE
+        if (mark & _ODD_LATIN and _is_letter(before)) or (mark_before & _ODD_LATIN and _is_letter(point)):
+            found |= ALIKE
+        before, mark_before = point, mark
+    if count and (before == _NEWLINE or before == _BLANK or before == _TAB):
+        found |= WHITE
+    return found, count
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_letter(point: int) -> bool:
+    return 65 <= point <= 90 or 97 <= point <= 122
+
+
+@numba.njit(cache=True, nogil=True)
+def tidy(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32], out: Bytes, at: int) -> int:
+    """Write what `normalise.white_space` makes of one document to `out` from place `at` on; returns where it ends."""
+    line = place = at
+    newlines = 0
+    position = begin
+    while position < end:
+        byte = buffer[position]
+        if byte == _NEWLINE:
+            place = _trimmed(out, line, place)
+            newlines = newlines + 1 if place == line else 1
+            if place > at and newlines <= 3:
+                out[place] = _NEWLINE
+                place += 1
+            line = place
+            position += 1
+        elif byte < 0x80:
+            out[place] = byte
+            place += 1
+            position += 1
+        else:
+            point, width = decode(buffer, position, end)
+            if point < marks.size and marks[point] & _SPACE:
+                out[place] = _BLANK
+                place += 1
+            else:
+                for step in range(width):
+                    out[place + step] = buffer[position + step]
+                place += width
+            position += width
+    place = _trimmed(out, line, place)
+    while place > at and out[place - 1] == _NEWLINE:
+        place -= 1
+    return place
+
+
+@numba.njit(cache=True, nogil=True)
+def _trimmed(out: Bytes, line: int, place: int) -> int:
+    while place > line and (out[place - 1] == _BLANK or out[place - 1] == _TAB):
+        place -= 1
+    return place
