@@ -11,7 +11,7 @@ from lifecycle.errors import RecipeError
 from lifecycle.recipe.base import Section
 
 if TYPE_CHECKING:
-    from lifecycle.recipe.corpora import CurationConfig
+    from lifecycle.recipe.cleaning import CleaningConfig
 
 PiiKind = Literal["email", "phone", "id_card", "bank_card", "ip"]
 
@@ -83,7 +83,7 @@ def list_entries(path: Path, field: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def list_digests(curation: "CurationConfig") -> dict[str, str]:
+def list_digests(curation: "CleaningConfig") -> dict[str, str]:
     """The content of every list file that the recipe names: another word in a list is another result."""
     phrases = curation.boilerplate.phrases if curation.boilerplate else ()
     named = [("curation.boilerplate.phrases", path) for path in phrases]

@@ -53,6 +53,13 @@ def test_the_ledger_accounts_for_every_line(kinds: list[str]) -> None:
         assert account.samples[rule][0].id == f"a.jsonl:{kinds.index(rule) + 1}"
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_a_field_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a").write_text('{"content": {"body": "words"}, "title": "t", "long": "' + "x" * 500 + '"}')
+    with pytest.raises(DataError, match=r"no field 'text' or 'txt'; there are content\.body, title, long"):
+        read(tmp_path, kind=kind, path=str(tmp_path / "a"), text_field=["text", "txt"])
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
 def test_a_truncated_file_is_never_taken_for_a_whole_one(tmp_path: Path, suffix: str) -> None:
     """The zstandard library's own reader ends a truncated file without an error: half a corpus was gone unnoticed."""
