@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
 from lifecycle.curation.blocklists import blocked_category
 from lifecycle.curation.duplicates import text_digest
-from lifecycle.curation.language import language_of
+from lifecycle.curation.language import language_rule, languages_of
 from lifecycle.curation.normalise import normalise, repaired
 from lifecycle.curation.plots import plot_drops, plot_lengths
 from lifecycle.curation.quality import KEPT, decisions
@@ -111,10 +111,7 @@ def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Documen
     """Every rule that needs one document only: repairs, language, quality, blocklists; the first broken rule counts."""
     changed = [_repair(document, config, repeated) for document in documents]
     texts = [text for text, _ in changed]
-    languages = [
-        language_of(text, document["lang"], config.min_language_score)
-        for text, document in zip(texts, documents, strict=True)
-    ]
+    languages = languages_of(texts, [document["lang"] for document in documents], config)
     counts = statistics(texts, languages)
     decided = decisions(counts, languages, config)
     rows = np.stack(list(counts.values()), axis=1)
@@ -122,7 +119,7 @@ def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Documen
     for place, document in enumerate(documents):
         text, changes = changed[place]
         language = languages[place]
-        rule = "language" if language not in config.languages else str(decided[place])
+        rule = language_rule(text, language, config) or str(decided[place])
         dropped = None if rule == KEPT else rule
         if dropped is None and (category := blocked_category(text, config.blocklists)):
             dropped = f"blocklist:{category}"

@@ -25,7 +25,7 @@ class SourceBase(Section):
     tolerance: float = Field(default=0.01, ge=0, le=1)
     """Share of damaged records above which reading this source fails."""
     curation: CleaningConfig = CleaningConfig()
-    """What is done to this source otherwise than the recipe's `curation` says; only the fields given here replace its own."""
+    """What is done to this source otherwise than the recipe says under `curation`: only the fields given here replace it."""
 
 
 class PythonDocsSource(SourceBase):
