@@ -16,8 +16,9 @@ from lifecycle.curation.language import language_rule, languages_of
 from lifecycle.curation.normalise import normalise, repaired
 from lifecycle.curation.plots import plot_drops, plot_lengths
 from lifecycle.curation.quality import KEPT, decisions
+from lifecycle.curation.removed_lines import write_removed
 from lifecycle.curation.repeated_lines import Hashes, repeated_lines
-from lifecycle.curation.rewrite import c4_lines
+from lifecycle.curation.rewrite import c4_text
 from lifecycle.curation.sidecar import SidecarWriter
 from lifecycle.curation.statistics import statistics
 from lifecycle.errors import DataError
@@ -61,6 +62,7 @@ def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path,
     after: list[int] = []
     said = time.monotonic()
     repeated = _repeated(raw, config)
+    write_removed(out, repeated)
     tasks = chunks(iter_documents(raw), DOCUMENTS_PER_TASK)
     with DocumentWriter(out) as writer, SidecarWriter(out) as sidecar:
         for batch in ordered_map(partial(_judge_all, config, repeated), tasks, config.workers):
@@ -124,7 +126,7 @@ def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Documen
         if dropped is None and (category := blocked_category(text, config.blocklists)):
             dropped = f"blocklist:{category}"
         if dropped is None and "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
-            rewritten = c4_lines(text, language)
+            rewritten = c4_text(text, language, config, repeated)
             if rewritten != text:
                 changes = (*changes, ("c4_lines", *_around_difference(text, rewritten)))
                 text = rewritten
