@@ -8,7 +8,9 @@ from itertools import cycle, islice
 
 import re2
 
+from lifecycle.curation.back_matter import contents_head, references_tail
 from lifecycle.curation.boilerplate import advert_sentences, broken_edges
+from lifecycle.curation.enclosed_numbers import enclosed_numbers
 from lifecycle.curation.html_remnants import html_remnants
 from lifecycle.curation.look_alikes import look_alikes
 from lifecycle.curation.mojibake import mojibake
@@ -94,7 +96,7 @@ def repairs(config: CurationConfig) -> tuple[Repair, ...]:
     HTML goes before white space, as tags leave line ends; NFC before look-alikes, as these are single letters.
     """
     first = (mojibake, html_remnants) if config.html_remnants else (mojibake,)
-    always = (*first, canonical_form, control_characters, full_width, look_alikes, white_space)
+    always = (*first, canonical_form, control_characters, full_width, enclosed_numbers, look_alikes, white_space)
     return (*always, traditional_to_simplified) if config.traditional_to_simplified else always
 
 
@@ -152,6 +154,10 @@ def _changes(config: CurationConfig, repeated: Hashes) -> Iterator[Change]:
     if config.repeated_lines:
         yield _once("repeated_lines", _tidy(partial(without_lines, repeated=repeated, config=config.repeated_lines)))
     if config.boilerplate:
+        if config.boilerplate.trim_contents:
+            yield _once("contents_head", _tidy(contents_head))
+        if config.boilerplate.trim_references:
+            yield _once("references_tail", _tidy(references_tail))
         yield _once("advert_sentences", _tidy(partial(advert_sentences, config=config.boilerplate)))
         if config.boilerplate.trim_broken:
             yield _once("broken_edges", _tidy(broken_edges))
