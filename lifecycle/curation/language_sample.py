@@ -31,7 +31,7 @@ def sample(text: str) -> Sample:
     """The sample of a text's beginning."""
     data = np.frombuffer(text[: CHARACTERS * 2].encode("utf-8", "surrogatepass"), dtype=np.uint8)
     out = np.empty(data.size + 1, dtype=np.uint8)
-    size, letters, han, kana = _take(data, mark_tables()[0], *SCHEMES, out)
+    size, letters, han, kana = _take(data, mark_tables()[0], SCHEMES[0], SCHEMES[1], out)
     return Sample(out[:size].tobytes().decode(), letters, han, kana)
 
 
@@ -42,7 +42,7 @@ def _take(
     plain: NDArray[np.uint8],
     secure: NDArray[np.uint8],
     out: NDArray[np.uint8],
-) -> tuple[int, int, int, int]:
+) -> tuple[int, ...]:
     """Copy letters, combining marks and apostrophes into `out`, each run of anything else as one space.
 
     Returns:
@@ -79,7 +79,7 @@ def _take(
         else:
             gap = True
         position += width
-    return size, letters, han, kana
+    return size, letters, han, int(kana)
 
 
 @numba.njit(cache=True, nogil=True)
