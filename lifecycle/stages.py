@@ -11,6 +11,7 @@ from typing import Any
 from lifecycle.artifacts import Artifact, InputReference
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, identity
+from lifecycle.recipe.cleaning import CleaningConfig
 from lifecycle.recipe.curation import list_digests
 
 Identity = Callable[[Recipe, str | None], Any]
@@ -27,7 +28,7 @@ class Stage:
     per_source: bool = False
 
 
-LATER = ("epochs", "weight", "tolerance", "quality_sets")
+LATER = ("epochs", "weight", "tolerance", "curation")
 
 
 def _source(recipe: Recipe, source: str | None) -> Any:
@@ -36,25 +37,12 @@ def _source(recipe: Recipe, source: str | None) -> Any:
     return {key: value for key, value in identity(recipe.source(source)).items() if key not in LATER}
 
 
-OF_THE_CORPUS = (
-    "minhash",
-    "heldout",
-    "against",
-    "repeated_text",
-    "decontaminate",
-    "overlap",
-    "heldout_overlap",
-)
-"""Parts of `curation` that only the stage over all sources reads."""
-
-
 def _cleaning(recipe: Recipe, source: str | None) -> Any:
-    """What is done to one source: its own sets of quality rules, where it names some, and the content of every list."""
+    """What is done to one source, its own switches included, and the content of every list that it uses."""
     assert source is not None
-    curation = identity(recipe.curation.of(recipe.source(source)))
-    return {key: value for key, value in curation.items() if key not in OF_THE_CORPUS} | {
-        "lists": list_digests(recipe.curation)
-    }
+    curation = recipe.curation.of(recipe.source(source))
+    own = {key: value for key, value in identity(curation).items() if key in CleaningConfig.model_fields}
+    return own | {"lists": list_digests(curation)}
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:
@@ -98,8 +86,8 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
     return {key: value for key, value in identity(recipe.preferences).items() if key != "sources"}
 
 
-RAW_CORPORA = Stage("raw_corpora", "3", (), _source, per_source=True)
-CLEANED_CORPORA = Stage("cleaned_corpora", "3", ("raw_corpora",), _cleaning, per_source=True)
+RAW_CORPORA = Stage("raw_corpora", "4", (), _source, per_source=True)
+CLEANED_CORPORA = Stage("cleaned_corpora", "4", ("raw_corpora",), _cleaning, per_source=True)
 CORPUS = Stage("corpus", "2", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))

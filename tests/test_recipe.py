@@ -25,7 +25,36 @@ def _load(tmp_path: Path, text: str) -> Recipe:
 @pytest.mark.parametrize(
     ("old", "new", "field", "says"),
     [
-        ("steps: 1200", "steps: 1200, stpes: 3", "base_model.training.stpes", "Extra inputs are not permitted"),
+        ("steps: 1200", "steps: 1200, stpes: 3", "base_model.training.stpes", "no such field; did you mean `steps`?"),
+        ("steps: 1200", "steps: 1200, vocab_size: 3", "base_model.training.vocab_size", "it belongs to `tokenizer`"),
+        ("steps: 1200", "steps: 1200, architecture: 3", "base_model.training.architecture", "belongs to `base_model`"),
+        ("gates:", "quality_sets: [light]\ngates:", "quality_sets", "it belongs to `curation` or `sources.curation`"),
+        ("gates:", "curation: {quality_sets: [gofer_quality]}\ngates:", "quality_sets.0", "did you mean `gopher_quality`?"),
+        (
+            "packages: [numpy]",
+            "packages: [numpy], packagse: 1",
+            "sources.1.packagse",
+            "no such field; did you mean `packages`?",
+        ),
+        (
+            "packages: [numpy]",
+            "packages: [numpy], curation: {heldout: {share: 0.1}}",
+            "sources.1.curation.heldout",
+            "no such field; it belongs to `curation`",
+        ),
+        (
+            "packages: [numpy]",
+            "packages: [numpy], curation: {min_language_score: 2}",
+            "sources.1.curation.min_language_score",
+            "less than or equal to 1",
+        ),
+        (
+            "packages: [numpy]",
+            "packages: [numpy], max_epochs: 2",
+            "sources.1.max_epochs",
+            "`epochs`? Or it belongs to `mix`",
+        ),
+        ("packages: [numpy]", "packages: [numpy], xyzzy: 1", "sources.1.xyzzy", "fields here: name, language, licence"),
         ("steps: 1200", "steps: many", "base_model.training.steps", "valid integer"),
         ("steps: 1200, ", "", "base_model.training.steps", "Field required"),
         (
@@ -38,6 +67,7 @@ def _load(tmp_path: Path, text: str) -> Recipe:
         ("name: packages, kind", "name: standard_library, kind", "(recipe)", "sources: every name must be unique"),
         ("gates:", "tokenizer: {vocab_size: 70000, dtype: uint16}\ngates:", "tokenizer", "vocab_size 70000"),
         ("kind: python_docs, packages: [numpy]", "kind: website", "sources.1", "website"),
+        ("kind: python_docs, packages: [numpy]", "kind: jsonlines", "sources.1", "did you mean `jsonl`?"),
         ("sources: [standard_library]", "sources: [elsewhere]", "(recipe)", "instructions.sources: ['elsewhere']"),
         ("name: small", "name: Small Model", "name", "pattern"),
         ("gates:", "name: twice\ngates:", "YAML", "name is given twice"),

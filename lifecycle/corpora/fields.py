@@ -63,7 +63,8 @@ def record_document(
     names = [text_field] if isinstance(text_field, str) else text_field
     value = next((found for name in names if (found := find(row, name)) is not MISSING), MISSING)
     if value is MISSING:
-        return damage("missing_text_field")
+        wanted = " or ".join(map(repr, names))
+        return Damage("missing_text_field", locator, f"no field {wanted}; there are {', '.join(_paths(row))}"[:MAX_EXCERPT])
     found = strings(value)
     if found is None:
         return damage("text_not_a_string")
@@ -80,6 +81,13 @@ def record_document(
         group=group,
         meta={"file": locator.rpartition(":")[0]},
     )
+
+
+def _paths(row: dict[str, Any]) -> list[str]:
+    """The fields of a record as the recipe would name them, one level deep into objects."""
+    return [f"{key}.{below}" for key, value in row.items() for below in (value if isinstance(value, dict) else ())] + [
+        key for key, value in row.items() if not isinstance(value, dict)
+    ]
 
 
 def _one(row: dict[str, Any], field: str | None) -> str | None:

@@ -51,6 +51,8 @@ from lifecycle.results import link, result
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
+EXAMPLE = 240
+"""Characters of the first damage that the error of a source shows."""
 LENGTHS = "lengths.npy"
 DAMAGED = "damaged_records"
 """Note of the ledger: records that count against the source's tolerance."""
@@ -199,7 +201,7 @@ def _without_surrogates(value: str, id: str, ledger: LedgerWriter) -> str:
 def _check(source: Source, account: SourceLedger, damaged: int) -> None:
     read, kept, dropped = account.read, account.kept, account.dropped
     first = next(((rule, entries[0]) for rule, entries in account.samples.items() if rule in dropped), None)
-    example = f"; first: {first[0]} at {first[1].id}: {first[1].before[:120]}" if first else ""
+    example = f"; first: {first[0]} at {first[1].id}: {first[1].before[:EXAMPLE]}" if first else ""
     if read and damaged / read > source.tolerance:
         raise DataError(
             f"source {source.name}: {damaged} of {read} records are damaged ({dropped}), more than its tolerance of "

@@ -19,6 +19,7 @@ from lifecycle.curation.judge import Judged, judge
 from lifecycle.curation.normalise import repaired
 from lifecycle.curation.plots import plot_drops, plot_lengths
 from lifecycle.curation.quality import KEPT
+from lifecycle.curation.removed_lines import write_removed
 from lifecycle.curation.repeated_lines import Hashes, repeated_lines
 from lifecycle.curation.sidecar import SidecarWriter, part_name, read_sidecar
 from lifecycle.digests import digest_json
@@ -26,6 +27,7 @@ from lifecycle.errors import DataError
 from lifecycle.ledger import EXCERPT_CHARACTERS, Ledger, LedgerWriter, merge
 from lifecycle.parallel import ordered_map
 from lifecycle.recipe.base import identity
+from lifecycle.recipe.cleaning import CleaningConfig
 from lifecycle.recipe.corpora import CurationConfig
 from lifecycle.recipe.curation import list_digests
 from lifecycle.results import link, result
@@ -54,6 +56,7 @@ def clean_source(
         with TemporaryDirectory(dir=out.parent, prefix=".results-") as temporary:
             return clean_source(raw, source_name, config, out, run_dir, Path(temporary))
     repeated = _repeated(raw, config)
+    write_removed(out, repeated)
     clean = partial(_clean_unit, source_name, config, repeated, _settings(source_name, config, repeated), cache)
     accounts, reused, said = [], 0, time.monotonic()
     shards = 0
@@ -91,11 +94,12 @@ def clean_source(
 
 def _settings(source_name: str, config: CurationConfig, repeated: Hashes) -> str:
     """Digest of all that decides what becomes of a unit besides its bytes."""
+    cleaning = {key: value for key, value in identity(config).items() if key in CleaningConfig.model_fields}
     return digest_json(
         {
             "code": stages.CLEANED_CORPORA.code_version,
             "source": source_name,
-            "config": identity(config),
+            "config": cleaning,
             "lists": list_digests(config),
             "repeated": sorted(repeated),
         }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from lifecycle.corpora.documents import Document, shards
-from lifecycle.curation.normalise import normalise
+from lifecycle.curation.language import mixed_share
+from lifecycle.curation.normalise import steps
 from lifecycle.curation.quality import KEPT, rules_of
+from lifecycle.curation.removed_lines import read_removed
+from lifecycle.curation.repeated_lines import Hashes
+from lifecycle.curation.rewrite import c4_text
 from lifecycle.curation.sidecar import counts_of, read_sidecar
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe.corpora import CurationConfig
 
 EXCERPT = 400
+PLACES, PLACE, CONTEXT = 3, 160, 30
+"""Places of one change that are shown, characters of each, and of them before the first difference."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,15 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What one rule did to the text: its places, each before and after, and how many more there are."""
+
+    rule: str
+    places: tuple[tuple[str, str], ...]
+    more: int
+
+
+@dataclass(frozen=True)
 class Explanation:
     """The way of one document."""
 
@@ -42,7 +58,8 @@ class Explanation:
     language: str
     text: str
     """As read, the beginning."""
-    repairs: tuple[str, ...]
+    changes: tuple[Change, ...]
+    """Every change that cleaning made, in order; a rule may come again."""
     judgements: tuple[Judgement, ...]
     decision: str
     """Of cleaning: `kept`, or the rule that dropped it."""
@@ -76,13 +93,49 @@ def explain(
         if row.num_rows:
             document = _find(raw[source], identifier)
             text = document["text"] if document else ""
-            repairs = tuple(rule for rule, _ in normalise(text, config[source], frozenset()))
-            decision = row["decision"][0].as_py()
+            decision, language = row["decision"][0].as_py(), row["lang"][0].as_py()
+            changes, final = _follow(text, language, decision, config[source], read_removed(directory))
             where, instead = _in_corpus(corpus, identifier) if decision == KEPT else ("not there", None)
-            judged = _judge(row, config[source])
-            language = row["lang"][0].as_py()
-            return Explanation(identifier, source, language, text[:EXCERPT], repairs, judged, decision, where, instead)
+            judged = (*_languages(final, language, config[source]), *_judge(row, config[source]))
+            return Explanation(identifier, source, language, text[:EXCERPT], changes, judged, decision, where, instead)
     raise LifecycleError(f"no document has the id {identifier!r} in the sources {sorted(cleaned)}")
+
+
+def _follow(
+    text: str, language: str, decision: str, config: CurationConfig, repeated: Hashes
+) -> tuple[tuple[Change, ...], str]:
+    """Every change of the text, and the text that the rules judged."""
+    changes = []
+    for rule, after in steps(text, config, repeated):
+        changes.append(_change(rule, text, after))
+        text = after
+    if decision == KEPT and "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
+        rewritten = c4_text(text, language, config, repeated)
+        if rewritten != text:
+            changes.append(_change("c4_lines", text, rewritten))
+    return tuple(changes), text
+
+
+def _change(rule: str, old: str, new: str) -> Change:
+    """The runs of lines that differ."""
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    matcher = SequenceMatcher(None, before, after, autojunk=True)
+    runs = [("".join(before[a:b]), "".join(after[c:d])) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
+    return Change(rule, tuple(_excerpts(*run) for run in runs[:PLACES]), max(0, len(runs) - PLACES))
+
+
+def _excerpts(old: str, new: str) -> tuple[str, str]:
+    """Both from a little before the first character in which they differ."""
+    same = next((place for place, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    start = max(0, same - CONTEXT)
+    return old[start:][:PLACE], new[start:][:PLACE]
+
+
+def _languages(text: str, language: str, config: CurationConfig) -> tuple[Judgement, ...]:
+    if config.max_mixed_language >= 1:
+        return ()
+    share, limit = mixed_share(text, language, config.language_model), config.max_mixed_language
+    return (Judgement("mixed_language", share, limit, share > limit, "Much of the text is in other languages."),)
 
 
 def _judge(row: pa.Table, config: CurationConfig) -> tuple[Judgement, ...]:
@@ -120,6 +173,17 @@ def _in_corpus(corpus: Path | None, identifier: str) -> tuple[str, str | None]:
     return "not there", None
 
 
+def _shown(changes: tuple[Change, ...]) -> tuple[str, ...]:
+    lines = [escape(f"changed by: {', '.join(change.rule for change in changes) or 'no rule'}")]
+    for change in changes:
+        lines.append(f"[bold]{escape(change.rule)}[/bold]")
+        for old, new in change.places:
+            lines += [f"  [red]-[/red] {escape(repr(old))}", f"  [green]+[/green] {escape(repr(new))}"]
+        if change.more:
+            lines.append(f"  … and {change.more} more")
+    return tuple(lines)
+
+
 def render(found: Explanation) -> Group:
     """The explanation for the terminal."""
     table = Table(title_justify="left")
@@ -132,7 +196,7 @@ def render(found: Explanation) -> Group:
     return Group(
         escape(f"{found.id} of {found.source}, language {found.language}"),
         escape(f"read: {found.text!r}"),
-        escape(f"repairs that changed it: {', '.join(found.repairs) or 'none'}"),
+        *_shown(found.changes),
         table,
         escape(f"cleaned: {found.decision}"),
         escape(after),

@@ -25,6 +25,8 @@ TAGS = re2.compile(
     r"(?is)<!--.*?-->|<script\b[^<>]*>.*?</script\s*>|<style\b[^<>]*>.*?</style\s*>"
     rf"|([a-z0-9_:]?)<(/?)(?:({BLOCKS})|({INLINE}))({ATTRIBUTES}\s*/?)>".encode()
 )
+SUSPECT = re2.compile(rf"(?is)<!--|</?(?:script|style|{BLOCKS}|{INLINE})[\s/>]|&#?[a-z0-9]{{1,32}};".encode())
+"""What the patterns here could find: most text with `<` or `&` has none, and need not be split into code and prose."""
 AND = r"&(?:(?:amp|#0*38|#[xX]0*26);)*"
 """An ampersand, escaped any number of times."""
 ENTITY = re.compile(
@@ -47,6 +49,8 @@ def html_remnants(text: str) -> str:
         return text
     repaired = text
     for _ in range(ROUNDS):
+        if not SUSPECT.search(repaired.encode("utf-8", "surrogatepass")):
+            return repaired
         again = "".join(piece if is_code else _without(piece) for is_code, piece in pieces(repaired))
         if again == repaired:
             return repaired

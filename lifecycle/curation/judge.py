@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.blocklists import blocked_category
 from lifecycle.curation.buffers import buffers_of, column_of, text_of
-from lifecycle.curation.language import SAMPLE_CHARACTERS, language_of
+from lifecycle.curation.language import language_rule, languages_of
+from lifecycle.curation.language_sample import CHARACTERS
 from lifecycle.curation.quality import KEPT, decisions
 from lifecycle.curation.repair import Change, Repaired, around_difference, repair
 from lifecycle.curation.repeated_lines import Hashes
-from lifecycle.curation.rewrite import c4_lines
+from lifecycle.curation.rewrite import c4_text
 from lifecycle.curation.statistics import Columns, statistics_of_arrow
 from lifecycle.recipe.corpora import CurationConfig
 
-LANGUAGE_BYTES = SAMPLE_CHARACTERS * 2 * 4
+LANGUAGE_BYTES = CHARACTERS * 2 * 4
 """From this much of a text its language is found."""
 
 
@@ -41,12 +42,12 @@ def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(
     languages = _languages(repaired, table["lang"].to_pylist(), config)
     counts = statistics_of_arrow(repaired.texts, languages)
     decided = decisions(counts, languages, config)
-    decided[~np.isin(languages, config.languages)] = "language"
+    _apply_languages(repaired.texts, languages, decided, config)
     if config.blocklists:
         _apply_blocklists(repaired.texts, decided, config)
     texts, changes = repaired.texts, repaired.changes
     if "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
-        texts, rewritten = _rewritten(texts, languages, decided)
+        texts, rewritten = _rewritten(texts, languages, decided, config, repeated)
         changes = sorted([*changes, *rewritten], key=lambda change: change.document)
     stays = pa.array(decided == KEPT)
     place = table.schema.get_field_index("text")
@@ -58,10 +59,22 @@ def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(
 def _languages(repaired: Repaired, declared: list[str], config: CurationConfig) -> list[str]:
     buffer, offsets = buffers_of(repaired.texts)
     ends = np.minimum(offsets[1:], offsets[:-1] + LANGUAGE_BYTES).tolist()
-    return [
-        language_of(buffer[begin:end].tobytes().decode("utf-8", "ignore"), language, config.min_language_score)
-        for begin, end, language in zip(offsets[:-1].tolist(), ends, declared, strict=True)
-    ]
+    places = zip(offsets[:-1].tolist(), ends, strict=True)
+    return languages_of([buffer[begin:end].tobytes().decode("utf-8", "ignore") for begin, end in places], declared, config)
+
+
+def _apply_languages(
+    texts: pa.LargeStringArray, languages: list[str], decided: NDArray[np.str_], config: CurationConfig
+) -> None:
+    """Languages come before every other rule; the share of others is measured only where the recipe asks."""
+    decided[~np.isin(languages, config.languages)] = "language"
+    if config.max_mixed_language == 1:
+        return
+    buffer, offsets = buffers_of(texts)
+    for document in np.flatnonzero(decided != "language").tolist():
+        rule = language_rule(text_of(buffer, offsets, document), languages[document], config)
+        if rule:
+            decided[document] = rule
 
 
 def _apply_blocklists(texts: pa.LargeStringArray, decided: NDArray[np.str_], config: CurationConfig) -> None:
@@ -73,7 +86,11 @@ def _apply_blocklists(texts: pa.LargeStringArray, decided: NDArray[np.str_], con
 
 
 def _rewritten(
-    texts: pa.LargeStringArray, languages: list[str], decided: NDArray[np.str_]
+    texts: pa.LargeStringArray,
+    languages: list[str],
+    decided: NDArray[np.str_],
+    config: CurationConfig,
+    repeated: Hashes,
 ) -> tuple[pa.LargeStringArray, list[Change]]:
     """The texts with only the lines that C4 keeps, where the document stays."""
     buffer, offsets = buffers_of(texts)
@@ -81,7 +98,7 @@ def _rewritten(
     for document, language in enumerate(languages):
         text = after = text_of(buffer, offsets, document)
         if decided[document] == KEPT:
-            after = c4_lines(text, language)
+            after = c4_text(text, language, config, repeated)
         if after != text:
             changes.append(Change(document, "c4_lines", *around_difference(text, after)))
         parts.append(after.encode("utf-8"))

@@ -4,10 +4,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache, partial
+from itertools import cycle, islice
 
 import re2
 
+from lifecycle.curation.back_matter import contents_head, references_tail
 from lifecycle.curation.boilerplate import advert_sentences, broken_edges
+from lifecycle.curation.enclosed_numbers import enclosed_numbers
 from lifecycle.curation.html_remnants import html_remnants
 from lifecycle.curation.look_alikes import look_alikes
 from lifecycle.curation.mojibake import mojibake
@@ -22,7 +25,6 @@ CONTROL = re.compile(
 )
 """Joiners (U+200C, U+200D) mean something after Arabic, Indic and Mongolian letters and inside emoji; nowhere else."""
 SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-TRAILING = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
 BLANK_LINES = re.compile(r"\n{4,}")
 CONTROLS = re2.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]".encode()
@@ -36,6 +38,10 @@ FULL_WIDTH = re.compile("[\uff02-\uff07\uff0a\uff0b\uff0d\uff0f-\uff19\uff1c-\uf
 TO_HALF_WIDTH = 0xFEE0
 
 Repair = Callable[[str], str]
+Change = Callable[[str], Iterator[tuple[str, str]]]
+"""Every change that a rule makes, as (its name in the ledger, text after it)."""
+ROUNDS = 8
+"""How often the rules run over one text at most. Real text needs two rounds, rarely three."""
 
 
 def canonical_form(text: str) -> str:
@@ -67,7 +73,8 @@ def white_space(text: str) -> str:
     Indentation, the first line's too, and runs of spaces within a line stay: they are the structure of code and tables.
     """
     if SPACING.search(text.encode("utf-8", "surrogatepass")):
-        text = BLANK_LINES.sub("\n\n\n", TRAILING.sub("", SPACES.sub(" ", text)))
+        lines = SPACES.sub(" ", text).split("\n")
+        text = BLANK_LINES.sub("\n\n\n", "\n".join([line.rstrip(" \t") for line in lines]))
     return text.strip("\n")
 
 
@@ -89,41 +96,82 @@ def repairs(config: CurationConfig) -> tuple[Repair, ...]:
     HTML goes before white space, as tags leave line ends; NFC before look-alikes, as these are single letters.
     """
     first = (mojibake, html_remnants) if config.html_remnants else (mojibake,)
-    always = (*first, canonical_form, control_characters, full_width, look_alikes, white_space)
+    always = (*first, canonical_form, control_characters, full_width, enclosed_numbers, look_alikes, white_space)
     return (*always, traditional_to_simplified) if config.traditional_to_simplified else always
 
 
 def repaired(config: CurationConfig, text: str) -> str:
     """`text` after all repairs: what the rules for boilerplate see, and what lines are counted on."""
-    for repair in repairs(config):
-        text = repair(text)
+    for _, after in _settled(text, [_once(repair.__name__, repair) for repair in repairs(config)]):
+        text = after
     return text
 
 
 def normalise(text: str, config: CurationConfig, repeated: Hashes = frozenset()) -> Iterator[tuple[str, str]]:
-    """Every change, as (rule, text after it): repairs, then boilerplate, then personal data; nothing for a clean text.
+    """Every rule that changed the text, once, as (rule, text after it), the last with the final text; see `steps`."""
+    changes: dict[str, str] = {}
+    final = text
+    for rule, final in steps(text, config, repeated):
+        changes.setdefault(rule, final)
+    for number, (rule, after) in enumerate(changes.items(), 1):
+        yield rule, final if number == len(changes) else after
+
+
+def normalised(text: str, config: CurationConfig, repeated: Hashes = frozenset()) -> str:
+    """`text` after every change."""
+    for _, after in steps(text, config, repeated):
+        text = after
+    return text
+
+
+def steps(text: str, config: CurationConfig, repeated: Hashes = frozenset()) -> Iterator[tuple[str, str]]:
+    """Every change as it is made, as (rule, text after it): repairs, then boilerplate, then personal data; nothing for a
+    clean text.
+
+    What one rule leaves may show another one something new (a tag taken out between two halves of an entity), so they run
+    in turn until none of them changes anything: cleaning a cleaned text changes nothing.
 
     Args:
         repeated: the source's repeated lines, where the recipe asks for their removal.
     """
-    for rule, change in _changes(config, repeated):
-        after = change(text)
+    return _settled(text, list(_changes(config, repeated)))
+
+
+def _settled(text: str, changes: list[Change]) -> Iterator[tuple[str, str]]:
+    quiet = 0
+    for change in islice(cycle(changes), ROUNDS * len(changes)):
+        quiet += 1
+        for rule, after in change(text):
+            yield rule, after
+            text, quiet = after, 0
+        if quiet == len(changes):  # a clean text has been through each rule once, and no more
+            return
+
+
+def _changes(config: CurationConfig, repeated: Hashes) -> Iterator[Change]:
+    for repair in repairs(config):
+        yield _once(repair.__name__, repair)
+    if config.repeated_lines:
+        yield _once("repeated_lines", _tidy(partial(without_lines, repeated=repeated, config=config.repeated_lines)))
+    if config.boilerplate:
+        if config.boilerplate.trim_contents:
+            yield _once("contents_head", _tidy(contents_head))
+        if config.boilerplate.trim_references:
+            yield _once("references_tail", _tidy(references_tail))
+        yield _once("advert_sentences", _tidy(partial(advert_sentences, config=config.boilerplate)))
+        if config.boilerplate.trim_broken:
+            yield _once("broken_edges", _tidy(broken_edges))
+    if config.pii:
+        yield partial(personal_data, kinds=config.pii.kinds)
+
+
+def _once(rule: str, repair: Repair) -> Change:
+    def change(text: str) -> Iterator[tuple[str, str]]:
+        after = repair(text)
         if after != text:
             yield rule, after
-            text = after
-    if config.pii:
-        yield from personal_data(text, config.pii.kinds)
 
-
-def _changes(config: CurationConfig, repeated: Hashes) -> Iterator[tuple[str, Repair]]:
-    for repair in repairs(config):
-        yield repair.__name__, repair
-    if config.repeated_lines:
-        yield "repeated_lines", _tidy(partial(without_lines, repeated=repeated, config=config.repeated_lines))
-    if config.boilerplate:
-        yield "advert_sentences", _tidy(partial(advert_sentences, config=config.boilerplate))
-        if config.boilerplate.trim_broken:
-            yield "broken_edges", _tidy(broken_edges)
+    return change
 
 
 def _tidy(rule: Repair) -> Repair:

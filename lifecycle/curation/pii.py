@@ -10,7 +10,17 @@ from functools import cache
 
 import re2
 
-from lifecycle.curation.pii_checks import is_bank_card, is_email, is_identity_card, is_ip, is_phone, url_end
+from lifecycle.curation.pii_checks import (
+    is_bank_card,
+    is_contact_id,
+    is_credit_code,
+    is_email,
+    is_handle,
+    is_identity_card,
+    is_ip,
+    is_phone,
+    url_end,
+)
 from lifecycle.recipe.curation import PiiKind
 
 Check = Callable[[bytes, int, int], bool]
@@ -29,14 +39,44 @@ PHONE = (
 )
 IP = rb"\d{1,3}(?:\.\d{1,3}){3}|[23][0-9A-Fa-f]{3}(?::[0-9A-Fa-f]{0,4}){2,7}"
 
+CREDIT_CODE = rb"[1-9A-HJ-NPQRTUWXY][1-9A-HJ-NPQRTUWXY]\d{6}[0-9A-HJ-NPQRTUWXY]{10}"
+COLON = "(?::|：|是|为)".encode()
+CONTACT_ID = (
+    "(?i:微信|威信|薇信|wechat|weixin|\\bvx|v信)(?:(?:公众)?(?:号|群|\\s?(?i:id))\\s*".encode()
+    + COLON
+    + rb"?|\s*"
+    + COLON
+    + rb")\s*([A-Za-z][A-Za-z0-9_\-]{5,19})"
+    + "|(?i:\\bqq)(?:号码|号|群号|群)?\\s*".encode()
+    + COLON
+    + rb"?\s*([1-9]\d{4,10})"
+)
+NAME = rb"@(?:[A-Za-z0-9_\-]|[\xe4-\xe9][\x80-\xbf]{2}){2,30}"
+"""Letters, digits and Han; in the byte-wise patterns here a Han character is three bytes."""
+ACCOUNT = "回复|转发|\\brt |\\bvia |(?:\\btwitter|\\binstagram|\\bweibo|微博|推特|抖音|小红书)\\s*(?::|：)?\\s*".encode()
+HANDLE = (
+    rb"//("
+    + NAME
+    + ")(?::|：)".encode()  # a chain of answers; `//@ts-ignore` is a comment
+    + rb"|(?i:"
+    + ACCOUNT
+    + rb")("
+    + NAME
+    + ")(?:[\\s:,.)!?]|：|，|。|）|！|\\z)".encode()
+)
+
 RULES: dict[PiiKind, tuple[bytes, Check, bytes]] = {
     "email": (EMAIL, is_email, b"<EMAIL>"),
     "id_card": (IDENTITY_CARD, is_identity_card, b"<ID_CARD>"),
     "bank_card": (BANK_CARD, is_bank_card, b"<BANK_CARD>"),
     "phone": (PHONE, is_phone, b"<PHONE>"),
     "ip": (IP, is_ip, b"<IP>"),
+    "credit_code": (CREDIT_CODE, is_credit_code, b"<CREDIT_CODE>"),
+    "contact_id": (CONTACT_ID, is_contact_id, b"<CONTACT_ID>"),
+    "handle": (HANDLE, is_handle, b"<HANDLE>"),
 }
-"""By kind: pattern of candidates, check, placeholder. They run in this order, the more certain first."""
+"""By kind: pattern of candidates (the group that matched, where it has groups), check, placeholder. They run in this order,
+the more certain first."""
 
 
 ROUNDS = 8
@@ -59,7 +99,7 @@ def personal_data(text: str, kinds: tuple[PiiKind, ...]) -> Iterator[tuple[str, 
     for _ in range(ROUNDS):
         before = data
         for kind, (pattern, check, placeholder) in RULES.items():
-            if kind in kinds and (kind != "email" or b"@" in data):
+            if kind in kinds and (kind not in ("email", "handle") or b"@" in data):
                 after = _masked(data, pattern, check, placeholder)
                 if after is not None:
                     changes.setdefault(f"pii_{kind}", after)
@@ -73,7 +113,7 @@ def personal_data(text: str, kinds: tuple[PiiKind, ...]) -> Iterator[tuple[str, 
 def _masked(data: bytes, pattern: bytes, check: Check, placeholder: bytes) -> bytes | None:
     found: list[tuple[int, int]] = []
     for match in _compiled(pattern).finditer(data):
-        begin, end = match.span()
+        begin, end = match.span(match.lastindex or 0)
         if check(data, begin, end):
             angled = (
                 data[begin - 1 : begin] == b"<" and data[end : end + 1] == b">"

@@ -2,9 +2,22 @@
 
 import re
 
+from lifecycle.curation.normalise import ROUNDS, normalised
+from lifecycle.curation.repeated_lines import Hashes
 from lifecycle.curation.statistics import statistics
+from lifecycle.recipe.corpora import CurationConfig
 
 CITATION = re.compile(r"\[[0-9]*]|\[edit]|\[citation needed]")
+
+
+def c4_text(text: str, language: str, config: CurationConfig, repeated: Hashes) -> str:
+    """A normalised text, its lines rewritten, and what then stands at its edges normalised again, until nothing changes."""
+    for _ in range(ROUNDS):
+        after = c4_lines(text, language)
+        if after == text:
+            break
+        text = normalised(after, config, repeated)
+    return text
 
 
 def c4_lines(text: str, language: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers
+from lifecycle.curation.enclosed_numbers import WRITTEN_OUT
 from lifecycle.curation.mojibake import ENCODINGS, LOST, characters_of
 from lifecycle.curation.utf8 import decode
 from lifecycle.curation.words import TABLED
@@ -22,6 +23,7 @@ WHITE = 1
 """`white_space` changes the text, exactly."""
 CONTROL = 2
 FULL_WIDTH = 4
+"""A character that is written in ASCII, or a number inside one character."""
 MOJIBAKE = 8
 FORM = 16
 """Not certain to be in Unicode NFC."""
@@ -62,6 +64,7 @@ def screen_table() -> NDArray[np.uint32]:
             looking = [ord(character) for character in characters_of(encoding, first, last)]
             marks[looking] |= np.uint32(1 << place + number)
     marks[[ord(character) for character in LOST]] |= np.uint32(_ALL << _FOLLOWING)
+    marks[[ord(character) for character in WRITTEN_OUT]] |= FULL_WIDTH
     marks[_not_surely_composed()] |= FORM
     return marks
 

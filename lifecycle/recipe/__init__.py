@@ -11,6 +11,7 @@ from lifecycle.recipe.alignment import DpoConfig, InstructionsConfig, Preference
 from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
 from lifecycle.recipe.evaluation import BESIDE_TASKS, TEXT_ONLY_TASK, EvaluationConfig, Gate
+from lifecycle.recipe.problems import problems
 from lifecycle.recipe.training import BaseModelConfig, SftConfig, TokenizerConfig
 
 __all__ = ["Recipe", "identity", "load_recipe"]
@@ -155,8 +156,5 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(map(str, item['loc'])) or '(recipe)'}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors()
-        ]
+        lines = [f"  {line}" for line in problems(error, Recipe)]
         raise RecipeError(f"{path}: {len(lines)} problem(s) in the recipe:\n" + "\n".join(lines)) from error

@@ -1,6 +1,6 @@
 """What every part of a recipe shares: strict models, and the line between identity and runtime."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +13,9 @@ class RuntimeField:
 
 
 RUNTIME = RuntimeField()
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -39,3 +42,16 @@ def identity(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [identity(item) for item in value]
     return value
+
+
+def merged(section: Model, given: BaseModel) -> Model:
+    """`section` with the fields that were stated in `given`, at every depth; defaults of `given` count for nothing.
+
+    A section that is stated over one that is absent is taken whole; null takes a section away.
+    """
+    update = {}
+    for name in given.model_fields_set:
+        below, above = getattr(section, name), getattr(given, name)
+        both = isinstance(below, BaseModel) and isinstance(above, BaseModel)
+        update[name] = merged(below, above) if both else above
+    return section.model_copy(update=update) if update else section

@@ -4,16 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lifecycle.recipe.base import RUNTIME, Section
-from lifecycle.recipe.curation import Blocklist, BoilerplateConfig, PiiConfig, RepeatedLinesConfig
-from lifecycle.recipe.rules import (
-    C4QualityRules,
-    ChineseQualityRules,
-    FineWebQualityRules,
-    GopherQualityRules,
-    GopherRepetitionRules,
-    RuleSet,
-)
+from lifecycle.recipe.base import RUNTIME, Section, merged
+from lifecycle.recipe.cleaning import CleaningConfig
 
 
 class SourceBase(Section):
@@ -32,8 +24,8 @@ class SourceBase(Section):
     `mix.max_epochs` limits repetition, and `epochs` stays 1."""
     tolerance: float = Field(default=0.01, ge=0, le=1)
     """Share of damaged records above which reading this source fails."""
-    quality_sets: tuple[RuleSet, ...] | None = None
-    """Sets of quality rules for this source in place of `curation.quality_sets`."""
+    curation: CleaningConfig = CleaningConfig()
+    """What is done to this source otherwise than the recipe says under `curation`: only the fields given here replace it."""
 
 
 class PythonDocsSource(SourceBase):
@@ -166,23 +158,6 @@ Source = Annotated[
 ]
 
 
-class QualityThresholds(Section):
-    """Document-level limits; each violated limit is a drop rule of its own."""
-
-    min_characters: int = Field(default=50, ge=0)
-    max_characters: int = Field(default=1_000_000, gt=0)
-    max_symbol_share: float = Field(default=0.35, ge=0, le=1)
-    """Share of characters that are neither letters, digits nor white space."""
-    max_digit_share: float = Field(default=0.3, ge=0, le=1)
-    """Digits over characters that are not white space."""
-    min_letter_share: float = Field(default=0.4, ge=0, le=1)
-    """Letters of any script, over characters that are not white space."""
-    max_duplicate_line_share: float = Field(default=0.3, ge=0, le=1)
-    """Characters in repeated lines over all characters (Gopher, Rae et al. 2021)."""
-    max_top_ngram_share: float = Field(default=0.2, ge=0, le=1)
-    """Characters covered by the most frequent word 2-gram that occurs four times or more (Gopher, Rae et al. 2021)."""
-
-
 class MinHashConfig(Section):
     """Near-duplicate detection (Broder 1997); two documents of Jaccard similarity s meet with 1-(1-s^rows)^bands.
 
@@ -242,29 +217,9 @@ class FilesRead(Section):
     path: str
 
 
-class CurationConfig(Section):
+class CurationConfig(CleaningConfig):
     """Cleaning of each source, then deduplication and the held-out split over all of them."""
 
-    traditional_to_simplified: bool = False
-    html_remnants: bool = False
-    """Whether entities and leftover tags outside code are repaired; text about HTML itself loses by it."""
-    repeated_lines: RepeatedLinesConfig | None = None
-    boilerplate: BoilerplateConfig | None = None
-    pii: PiiConfig | None = None
-    blocklists: tuple[Blocklist, ...] = ()
-    languages: tuple[str, ...] = ("en", "zh")
-    """Documents in any other language are dropped."""
-    min_language_score: float = Field(default=0.3, ge=0, le=1)
-    """Below this certainty (code, tables, short text) a document is taken to be in its source's language."""
-    quality_sets: tuple[RuleSet, ...] = ("light",)
-    """Which sets of quality rules documents must pass, in this order; a source may name its own."""
-    quality: QualityThresholds = QualityThresholds()
-    """Thresholds of the set `light`, in every language."""
-    gopher_quality: GopherQualityRules = GopherQualityRules()
-    gopher_repetition: GopherRepetitionRules = GopherRepetitionRules()
-    c4_quality: C4QualityRules = C4QualityRules()
-    fineweb_quality: FineWebQualityRules = FineWebQualityRules()
-    chinese_quality: ChineseQualityRules = ChineseQualityRules()
     minhash: MinHashConfig = MinHashConfig()
     against: tuple[str, ...] = ()
     """Directories of documents (artifacts of `corpus` or `cleaned_corpora`): what they hold already is dropped here."""
@@ -290,4 +245,4 @@ class CurationConfig(Section):
 
     def of(self, source: SourceBase) -> "CurationConfig":
         """This configuration with what one source states for itself."""
-        return self if source.quality_sets is None else self.model_copy(update={"quality_sets": source.quality_sets})
+        return merged(self, source.curation)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from pydantic import Field
 
@@ -11,15 +11,17 @@ from lifecycle.errors import RecipeError
 from lifecycle.recipe.base import Section
 
 if TYPE_CHECKING:
-    from lifecycle.recipe.corpora import CurationConfig
+    from lifecycle.recipe.cleaning import CleaningConfig
 
-PiiKind = Literal["email", "phone", "id_card", "bank_card", "ip"]
+PiiKind = Literal["email", "phone", "id_card", "bank_card", "ip", "credit_code", "contact_id", "handle"]
+PII_KINDS: tuple[PiiKind, ...] = get_args(PiiKind)
 
 
 class PiiConfig(Section):
-    """Personal data becomes typed placeholders: `<EMAIL>`, `<PHONE>`, `<ID_CARD>`, `<BANK_CARD>`, `<IP>`."""
+    """Personal data becomes typed placeholders: `<EMAIL>`, `<PHONE>`, `<ID_CARD>`, `<BANK_CARD>`, `<IP>`, `<CREDIT_CODE>`
+    (of Chinese companies), `<CONTACT_ID>` (WeChat and QQ), `<HANDLE>` (`@name` where it answers or names an account)."""
 
-    kinds: tuple[PiiKind, ...] = Field(default=("email", "phone", "id_card", "bank_card", "ip"), min_length=1)
+    kinds: tuple[PiiKind, ...] = Field(default=PII_KINDS, min_length=1)
 
 
 class BoilerplateConfig(Section):
@@ -31,6 +33,10 @@ class BoilerplateConfig(Section):
     """Clean sentences in a row that end the walk inwards from either side (seed: five)."""
     max_sentence: int = Field(default=100, gt=0)
     """Characters up to which a sentence with such a phrase is an advert; a longer one says something else as well."""
+    trim_contents: bool = True
+    """Whether a table of contents at the head goes."""
+    trim_references: bool = True
+    """Whether a list of references at the end goes."""
     trim_broken: bool = False
     """Whether a first or last sentence that is cut off is trimmed, where whole sentences stay."""
 
@@ -83,7 +89,7 @@ def list_entries(path: Path, field: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def list_digests(curation: "CurationConfig") -> dict[str, str]:
+def list_digests(curation: "CleaningConfig") -> dict[str, str]:
     """The content of every list file that the recipe names: another word in a list is another result."""
     phrases = curation.boilerplate.phrases if curation.boilerplate else ()
     named = [("curation.boilerplate.phrases", path) for path in phrases]

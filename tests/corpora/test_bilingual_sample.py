@@ -29,7 +29,7 @@ def test_a_source_is_read_and_cleaned(source, tmp_path: Path, monkeypatch: pytes
     assert read.read == read.kept + sum(read.dropped.values())
     assert read.kept == sum(1 for _ in iter_documents(raw))
     assert snapshot(source).bytes > 0
-    clean_source(raw, source.name, RECIPE.curation, cleaned, tmp_path / "run")
+    clean_source(raw, source.name, RECIPE.curation.of(source), cleaned, tmp_path / "run")
     whole = chain([read, Ledger.read(cleaned).sources[0]])
     assert whole.read == whole.kept + sum(whole.dropped.values())
     with capsys.disabled():

@@ -53,6 +53,13 @@ def test_the_ledger_accounts_for_every_line(kinds: list[str]) -> None:
         assert account.samples[rule][0].id == f"a.jsonl:{kinds.index(rule) + 1}"
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_a_field_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a").write_text('{"content": {"body": "words"}, "title": "t", "long": "' + "x" * 500 + '"}')
+    with pytest.raises(DataError, match=r"no field 'text' or 'txt'; there are content\.body, title, long"):
+        read(tmp_path, kind=kind, path=str(tmp_path / "a"), text_field=["text", "txt"])
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
 def test_a_truncated_file_is_never_taken_for_a_whole_one(tmp_path: Path, suffix: str) -> None:
     """The zstandard library's own reader ends a truncated file without an error: half a corpus was gone unnoticed."""
@@ -77,13 +84,14 @@ def test_several_zstd_frames_are_one_file(tmp_path: Path) -> None:
 
 
 def test_a_records_own_id_decides_the_documents_and_stays_unique(tmp_path: Path) -> None:
-    """Ids that restart in every file must not make two documents one; a moved record keeps its id."""
+    """Ids that restart in every file, or twice in one, must not make two documents one; a moved record keeps its id, and a
+    file that is added changes none of the others."""
     (tmp_path / "a.jsonl").write_text('{"text": "one", "id": 1, "url": "u"}\n{"text": "two", "id": 2}\n')
-    (tmp_path / "b.jsonl").write_text('{"text": "three", "id": 1}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "three", "id": 1}\n{"text": "four", "id": 1}\n')
     both, account = read(tmp_path / "1", kind="jsonl", path=str(tmp_path / "*.jsonl"), id_field="id", url_field="url")
-    assert len({document["id"] for document in both}) == len({document["group"] for document in both}) == 3
+    assert len({document["id"] for document in both}) == len({document["group"] for document in both}) == 4
     assert account.notes["repeated_ids"] == 1
-    assert [document["url"] for document in both] == ["u", None, None]
+    assert [document["url"] for document in both] == ["u", None, None, None]
     (tmp_path / "a.jsonl").write_text('{"text": "two", "id": 2}\n')
     moved, _ = read(tmp_path / "2", kind="jsonl", path=str(tmp_path / "a.jsonl"), id_field="id")
     assert moved[0]["id"] == both[1]["id"]

@@ -31,6 +31,12 @@ def masked(text: str) -> str:
         ("my visa 4111111111111111 expired", "my visa <BANK_CARD> expired"),
         ("登录IP：220.181.38.148:8080", "登录IP：<IP>:8080"),
         ("from 2408:8000:1010:1::6 on", "from <IP> on"),
+        ("统一社会信用代码：91350100M000100Y43。", "统一社会信用代码：<CREDIT_CODE>。"),
+        ("微信号：abc_12345，QQ：123456789", "微信号：<CONTACT_ID>，QQ：<CONTACT_ID>"),
+        ("QQ群12345678 or WeChat ID: zhang2020", "QQ群<CONTACT_ID> or WeChat ID: <CONTACT_ID>"),
+        ("//@张三:好的 回复@李四_2：谢谢", "//<HANDLE>:好的 回复<HANDLE>：谢谢"),
+        ("RT @some_one: hello (via @other)", "RT <HANDLE>: hello (via <HANDLE>)"),
+        ("微博：@人民日报，Twitter: @jack", "微博：<HANDLE>，Twitter: <HANDLE>"),
     ],
 )
 def test_found(before: str, after: str) -> None:
@@ -53,7 +59,10 @@ def test_found(before: str, after: str) -> None:
         "git@github.com:owner/name and user@example.com, @decorator, x@y",
         "2021-01-13 10:48:24.022054, 1,234,567,890 and 3.14159265358979",
         "| 1381 | 2345 | 6789 |\n1 138 1234 5678 9",
-        "ISBN 978-7-111-12345-6，邮编100084，QQ群12345678",
+        "ISBN 978-7-111-12345-6，邮编100084，QQ 2013版，QQ音乐",
+        "微信是一种软件，微信号：abcdef，WeChat: announcing, wechat developer_tools",
+        "登记号91350100M000100Y44，编号913501000001000444",  # wrong check character; no letter, no word for it
+        "@property, @media (max-width: 3px), @张三 说，x = 1 //@ts-ignore it",
     ],
 )
 def test_not_found(text: str) -> None:

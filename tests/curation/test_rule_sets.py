@@ -4,6 +4,7 @@ import pytest
 
 from lifecycle.curation.quality import RULES, decisions, rules_of
 from lifecycle.curation.statistics import statistics
+from lifecycle.recipe.cleaning import CleaningConfig
 from lifecycle.recipe.corpora import CurationConfig, JsonlSource
 from tests.curation.test_rules import CHINESE, ENGLISH
 
@@ -68,13 +69,16 @@ def test_each_set(name, language: str, text: str, rule: str) -> None:
     assert decisions(statistics([text], [language]), [language], config).tolist() == [rule]
 
 
+FINEWEB = CleaningConfig(quality_sets=("fineweb_quality",))
+
+
 def test_sets_are_switched_by_recipe_and_source() -> None:
     config = CurationConfig(quality_sets=("light", "c4_quality"))
     assert {rule.set for rule in rules_of(CurationConfig())} == {"light"}
     assert {rule.set for rule in rules_of(config)} == {"light", "c4_quality"}
-    source = JsonlSource(kind="jsonl", name="web", licence="unknown", path="x", quality_sets=("fineweb_quality",))
+    source = JsonlSource(kind="jsonl", name="web", licence="unknown", path="x", curation=FINEWEB)
     assert {rule.set for rule in rules_of(config.of(source))} == {"fineweb_quality"}
-    assert config.of(source.model_copy(update={"quality_sets": None})) == config
+    assert config.of(source.model_copy(update={"curation": CleaningConfig()})) == config
 
 
 def test_thresholds_are_the_languages_own() -> None:

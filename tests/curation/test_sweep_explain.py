@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
@@ -13,6 +14,7 @@ from lifecycle.curation.sidecar import counts_of, read_sidecar
 from lifecycle.curation.sweep import sweep
 from lifecycle.errors import DataError, LifecycleError
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
+from lifecycle.recipe.curation import PiiConfig, RepeatedLinesConfig
 from tests.curation.cleaning import account_of, rows, write_documents
 from tests.curation.test_rules import CHINESE, ENGLISH
 
@@ -97,10 +99,45 @@ def test_a_document_is_followed_to_the_corpus(stages: tuple[Path, Path], tmp_pat
     assert (short.decision, short.corpus) == ("too_short", "not there")
     assert next(each.rule for each in short.judgements if each.broken) == "too_short"
     assert follow(ids[4]).corpus in ("train", "heldout")
-    assert follow(ids[4]).repairs
+    assert [change.rule for change in follow(ids[4]).changes] == ["control_characters", "white_space"]
     chinese = follow(ids[3])
     assert chinese.corpus == "exact_duplicate"
     assert chinese.kept_instead == f"{rows(other)[0]['id']} of other"
     assert render(chinese).renderables
     with pytest.raises(LifecycleError, match="no document has the id 'x'"):
         follow("x")
+
+
+def test_every_change_is_shown_before_and_after(tmp_path: Path) -> None:
+    """`explain` once knew nothing of repeated lines, and named repairs without their text."""
+    furniture = "本站所有内容均来自网络收集整理"
+    texts = [f"{CHINESE}第{number}篇。\n{furniture}\n" for number in range(12)]
+    texts[3] = f"ＡＢ＆nbsp;{texts[3]}第二段的[1]内容，电话：13812345678。\n"
+    raw, cleaned = write_documents(tmp_path / "raw", texts, language="zh"), tmp_path / "cleaned"
+    cleaned.mkdir()
+    config = CurationConfig(
+        workers=1, repeated_lines=RepeatedLinesConfig(), pii=PiiConfig(), html_remnants=True, max_mixed_language=0.5
+    )
+    clean_source(raw, "sample", config, cleaned, tmp_path / "run")
+    document = rows(raw)[3]
+    found = explain(document["id"], {"sample": raw}, {"sample": cleaned}, None, {"sample": config})
+    assert [change.rule for change in found.changes] == [
+        "full_width",
+        "white_space",
+        "repeated_lines",
+        "pii_phone",
+        "html_remnants",
+        "white_space",
+    ]
+    places = {change.rule: change.places[0] for change in found.changes}
+    assert places["repeated_lines"] == (f"{furniture}\n", "")
+    assert places["pii_phone"][1].endswith("电话：<PHONE>。")
+    assert places["full_width"][0].startswith("ＡＢ＆nbsp;")
+    assert found.judgements[0].rule == "mixed_language"
+    console = Console(record=True, width=200)
+    console.print(render(found))
+    shown = console.export_text()
+    assert furniture in shown
+    assert "[1]" in shown  # square brackets of the text are no markup
+    other = explain(rows(raw)[5]["id"], {"sample": raw}, {"sample": cleaned}, None, {"sample": config})
+    assert [change.rule for change in other.changes] == ["white_space", "repeated_lines"]

@@ -1,0 +1,103 @@
+"""Which language a document is in, and how much of it is in others."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifecycle.curation.clean import clean_source
+from lifecycle.curation.language import language_of, language_rule, mixed_share
+from lifecycle.curation.language_sample import CHARACTERS, sample
+from lifecycle.recipe.corpora import CurationConfig
+from tests.curation.cleaning import account_of, write_documents
+from tests.shared_data import shared
+
+EN = "The committee discussed the proposal at length and decided to publish its report in the spring of next year."
+DE = "Der Ausschuss hat den Vorschlag ausführlich beraten und beschlossen, seinen Bericht im Frühjahr zu veröffentlichen."
+ZH = "委员会详细讨论了这项提案，并决定在明年春天发表它的报告，届时公众可以提出意见。"
+
+
+def test_a_sample_has_words_only() -> None:
+    taken = sample("See https://example.org/a?b=c, then `os.path` and x_1: don’t 12 ½ 中文、हिन्दी\n\n(end)")
+    assert taken.words == "See then and x don’t 中文 हिन्दी end"
+    assert (taken.han, taken.kana) == (2, 0)
+    assert sample("`not closed").words == "not closed"
+    assert sample("https:// is a scheme").words == "is a scheme"
+    assert sample("").words == ""
+
+
+def _slow(text: str) -> str:
+    """The same by regular expressions, for text without combining marks, where the two mean the same."""
+    noise = re.compile(r"https?://[^\s]*|`[^`\n]*`|[^\w\s'’]|_|\d")
+    return " ".join(noise.sub(" ", text[: 2 * CHARACTERS])[:CHARACTERS].split())
+
+
+@given(
+    st.text(st.sampled_from("ab中カé ’'_-`\n\t12.:/，\u3000😀"))
+    | st.from_regex(r"(x|https?://[a-z中]{0,4}|`[ab]*`|\s)*", fullmatch=True)
+)
+def test_a_sample_is_what_the_regular_expressions_say(text: str) -> None:
+    taken = sample(text)
+    assert taken.words == _slow(text)
+    assert taken.letters == sum(character.isalpha() for character in taken.words)
+
+
+@given(st.text())
+def test_any_text_has_a_sample_and_a_language(text: str) -> None:
+    """Lone surrogates and NULs included: the model takes UTF-8 only."""
+    taken = sample(text)
+    assert taken.words.encode().decode() == taken.words
+    assert re.fullmatch(r"[a-z]{2,3}", language_of(text * 20, "en", 0.3))
+
+
+def test_languages_of_real_text() -> None:
+    """The glance at a sample's middle decides what the whole sample would."""
+    lines = shared("raw/zh/news_commentary_v13_en_zh.txt").read_text(encoding="utf-8").split("\n")[:400]
+    for place, language in ((0, "en"), (1, "zh")):
+        texts = [" ".join(line.split("\t")[place] for line in lines[start : start + 20]) for start in range(0, 400, 20)]
+        assert {language_of(text, declared, 0.3) for text in texts for declared in ("en", "zh", "de")} == {language}
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "low", "high"),
+    [
+        (f"{EN}\n" * 9, "en", 0, 0),
+        (f"{ZH}\n" * 9, "zh", 0, 0),
+        (f"{EN}\n{ZH}\n" * 5, "zh", 0.3, 0.6),
+        (f"{EN}\n{DE}\n" * 5, "en", 0.4, 0.6),
+        (f"{EN}\n" * 9 + DE, "en", 0.05, 0.15),
+        (f"{ZH}\n" * 3 + f"\n```\n{EN}\n```\n", "zh", 0, 0),  # code is in no language
+        (f"{ZH}我们用 Python 和 NumPy。\n" * 3, "zh", 0, 0),
+        ((f"{EN}\n" * 20 + f"{DE}\n" * 20) * 20, "en", 0.3, 0.7),  # by a sample
+        ("", "en", 0, 0),
+        ("short\nlines\n" * 9, "en", 0, 0),
+    ],
+)
+def test_mixed_share(text: str, language: str, low: float, high: float) -> None:
+    assert low <= mixed_share(text, language) <= high
+
+
+def test_mixed_documents_are_dropped_where_the_recipe_asks(tmp_path: Path) -> None:
+    texts = [f"{EN} {number}\n" * 6 + (f"{DE}\n" * 3 if number % 2 else "") for number in range(6)]
+    raw = write_documents(tmp_path / "raw", texts)
+    for limit, dropped in ((1.0, 0), (0.2, 3)):
+        out = tmp_path / f"out{limit}"
+        out.mkdir()
+        config = CurationConfig(workers=1, max_mixed_language=limit, quality_sets=())
+        clean_source(raw, "sample", config, out, tmp_path / "run")
+        assert account_of(out).dropped.get("mixed_language", 0) == dropped
+    assert language_rule(DE, "de", CurationConfig(max_mixed_language=0.2)) == "language"
+
+
+@pytest.mark.slow
+def test_lingua_tells_related_languages_and_short_text_apart() -> None:
+    """Of a line this short the fast model is not asked: the source's statement stands."""
+    pytest.importorskip("lingua")
+    catalan = "El consell va acordar publicar l'informe."
+    assert language_of(catalan, "es", 0.3) == "es"
+    assert language_of(catalan, "es", 0.3, "lingua") == "ca"
+    assert language_of(EN, "de", 0.3, "lingua") == "en"
+    assert language_of(ZH, "de", 0.3, "lingua") == "zh"
+    assert mixed_share(f"{EN}\n{DE}\n" * 2, "en", "lingua") == pytest.approx(0.5, abs=0.1)
