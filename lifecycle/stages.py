@@ -5,13 +5,14 @@ give other bytes for the same input.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lifecycle.artifacts import Artifact, InputReference
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.curation import list_digests
+from lifecycle.recipe.quality import samples
 
 Identity = Callable[[Recipe, str | None], Any]
 
@@ -52,9 +53,21 @@ def _cleaning(recipe: Recipe, source: str | None) -> Any:
     """What is done to one source: its own sets of quality rules, where it names some, and the content of every list."""
     assert source is not None
     curation = identity(recipe.curation.of(recipe.source(source)))
-    return {key: value for key, value in curation.items() if key not in OF_THE_CORPUS} | {
-        "lists": list_digests(recipe.curation)
-    }
+    model = {"min_score": recipe.quality_model.min_score} if recipe.quality_model else None
+    own = {key: value for key, value in curation.items() if key not in OF_THE_CORPUS}
+    return own | {"lists": list_digests(recipe.curation)} | ({"quality_model": model} if model else {})
+
+
+def _quality_model(recipe: Recipe, _: str | None) -> Any:
+    """Thresholds of the recipe change cleaning alone; samples that are sources of the recipe count as these are read."""
+    config = recipe.quality_model
+    assert config is not None
+    fields = {key: value for key, value in identity(config).items() if key not in ("positive", "negative", "min_score")}
+    labelled = [
+        {"good": good} | {key: value for key, value in identity(source).items() if key not in LATER}
+        for source, good in samples(recipe, config).values()
+    ]
+    return fields | {"samples": labelled, "min_language_score": recipe.curation.min_language_score}
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:
@@ -99,6 +112,7 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
 
 
 RAW_CORPORA = Stage("raw_corpora", "2", (), _source, per_source=True)
+QUALITY_MODEL = Stage("quality_model", "1", (), _quality_model)
 CLEANED_CORPORA = Stage("cleaned_corpora", "2", ("raw_corpora",), _cleaning, per_source=True)
 CORPUS = Stage("corpus", "2", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
@@ -139,7 +153,19 @@ STAGES: tuple[Stage, ...] = (
     DPO_EVAL,
     EVAL_REPORT,
 )
-"""In an order in which every stage comes after its inputs. `champion` is not here: it makes no artifact."""
+"""Those of every recipe, each after its inputs. `champion` is not here: it makes no artifact."""
+
+SCORED_CORPORA = replace(CLEANED_CORPORA, inputs=("raw_corpora", "quality_model"))
+"""The stage `cleaned_corpora` of a recipe with a quality model."""
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages of one recipe's life: `STAGES`, with the optional ones that it asks for."""
+    if recipe.quality_model is None:
+        return STAGES
+    with_model = [(QUALITY_MODEL, SCORED_CORPORA) if stage is CLEANED_CORPORA else (stage,) for stage in STAGES]
+    return tuple(stage for some in with_model for stage in some)
+
 
 SNAPSHOT = "snapshot"
 

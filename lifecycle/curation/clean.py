@@ -13,9 +13,10 @@ from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
 from lifecycle.curation.blocklists import blocked_category
 from lifecycle.curation.duplicates import text_digest
 from lifecycle.curation.language import language_of
+from lifecycle.curation.model import ModelRule
 from lifecycle.curation.normalise import normalise, repaired
 from lifecycle.curation.plots import plot_drops, plot_lengths
-from lifecycle.curation.quality import KEPT, decisions
+from lifecycle.curation.quality import KEPT, MODEL_RULE, decisions
 from lifecycle.curation.repeated_lines import Hashes, repeated_lines
 from lifecycle.curation.rewrite import c4_lines
 from lifecycle.curation.sidecar import SidecarWriter
@@ -45,9 +46,13 @@ class Judged:
     digest: bytes
     counts: NDArray[np.int64]
     """Its row of the sidecar."""
+    scored: NDArray[np.float64]
+    """Score and limit by the quality model, NaN without one."""
 
 
-def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path, run_dir: Path) -> dict:
+def clean_source(
+    raw: Path, source_name: str, config: CurationConfig, out: Path, run_dir: Path, model: ModelRule | None = None
+) -> dict:
     """Clean the documents of one source into `out`, in the order in which they were read.
 
     Writes shards, `ledger.json`, and `statistics.parquet` with a row for every document read (see `sidecar`).
@@ -62,8 +67,8 @@ def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path,
     said = time.monotonic()
     repeated = _repeated(raw, config)
     tasks = chunks(iter_documents(raw), DOCUMENTS_PER_TASK)
-    with DocumentWriter(out) as writer, SidecarWriter(out) as sidecar:
-        for batch in ordered_map(partial(_judge_all, config, repeated), tasks, config.workers):
+    with DocumentWriter(out) as writer, SidecarWriter(out, scored=model is not None) as sidecar:
+        for batch in ordered_map(partial(_judge_all, config, repeated, model), tasks, config.workers):
             decided = []
             for item in batch:
                 before.append(len(item.before))
@@ -73,7 +78,8 @@ def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path,
                     after.append(len(item.document["text"]))
             documents = [item.document for item in batch]
             ids, languages = [each["id"] for each in documents], [each["lang"] for each in documents]
-            sidecar.add(ids, languages, decided, np.stack([item.counts for item in batch]))
+            scored = np.stack([item.scored for item in batch]) if model else None
+            sidecar.add(ids, languages, decided, np.stack([item.counts for item in batch]), scored)
             if time.monotonic() - said > PROGRESS_SECONDS:
                 said = time.monotonic()
                 logger.info("%s: %s documents judged, %s kept", source_name, f"{ledger.read:,}", f"{ledger.kept:,}")
@@ -107,8 +113,8 @@ def _settle(item: Judged, seen: set[bytes], ledger: LedgerWriter) -> str | None:
     return None
 
 
-def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Document]) -> list[Judged]:
-    """Every rule that needs one document only: repairs, language, quality, blocklists; the first broken rule counts."""
+def _judge_all(config: CurationConfig, repeated: Hashes, model: ModelRule | None, documents: list[Document]) -> list[Judged]:
+    """Every rule that needs one document only, the quality model last of them; the first broken rule counts."""
     changed = [_repair(document, config, repeated) for document in documents]
     texts = [text for text, _ in changed]
     languages = [
@@ -118,6 +124,8 @@ def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Documen
     counts = statistics(texts, languages)
     decided = decisions(counts, languages, config)
     rows = np.stack(list(counts.values()), axis=1)
+    scored = model.judge(texts, languages) if model else np.full((len(texts), 2), np.nan)
+    unlike = MODEL_RULE.broken(scored[:, 0], scored[:, 1])
     judged = []
     for place, document in enumerate(documents):
         text, changes = changed[place]
@@ -126,13 +134,15 @@ def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Documen
         dropped = None if rule == KEPT else rule
         if dropped is None and (category := blocked_category(text, config.blocklists)):
             dropped = f"blocklist:{category}"
+        if dropped is None and unlike[place]:
+            dropped = MODEL_RULE.name
         if dropped is None and "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
             rewritten = c4_lines(text, language)
             if rewritten != text:
                 changes = (*changes, ("c4_lines", *_around_difference(text, rewritten)))
                 text = rewritten
         cleaned = document | {"text": text, "lang": language}
-        judged.append(Judged(cleaned, document["text"], changes, dropped, text_digest(text), rows[place]))
+        judged.append(Judged(cleaned, document["text"], changes, dropped, text_digest(text), rows[place], scored[place]))
     return judged
 
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from lifecycle.corpora.documents import Document, shards
 from lifecycle.curation.normalise import normalise
-from lifecycle.curation.quality import KEPT, rules_of
-from lifecycle.curation.sidecar import counts_of, read_sidecar
+from lifecycle.curation.quality import KEPT, MODEL_RULE, rules_of
+from lifecycle.curation.sidecar import MODEL_COLUMNS, counts_of, read_sidecar
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe.corpora import CurationConfig
 
@@ -93,7 +93,16 @@ def _judge(row: pa.Table, config: CurationConfig) -> tuple[Judgement, ...]:
         if not np.isnan(limits[0]):
             broken = bool(rule.broken(figures, limits)[0])
             judged.append(Judgement(rule.name, float(figures[0]), float(limits[0]), broken, rule.description))
-    return tuple(judged)
+    return (*judged, *_judge_by_model(row))
+
+
+def _judge_by_model(row: pa.Table) -> tuple[Judgement, ...]:
+    """The quality model's word as cleaning noted it, where there was one for the document's language."""
+    if MODEL_COLUMNS[0] not in row.column_names:
+        return ()
+    score, limit = (float(row[name][0].as_py()) for name in MODEL_COLUMNS)
+    broken = bool(MODEL_RULE.broken(np.array([score]), limit)[0])
+    return () if np.isnan(score) else (Judgement(MODEL_RULE.name, score, limit, broken, MODEL_RULE.description),)
 
 
 def _find(directory: Path, identifier: str) -> Document | None:

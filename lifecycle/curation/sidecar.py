@@ -2,6 +2,7 @@
 
 One row for each document read, in reading order: `id`, `lang`, `decision` (`kept`, or the rule that dropped the document),
 and the columns of `lifecycle.curation.columns`, counted on the repaired text. Thresholds are tried out on it.
+Where the recipe has a quality model, `quality_score` and `quality_limit` follow: score, and threshold of the language.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,17 @@ from lifecycle.errors import DataError
 
 NAME = "statistics.parquet"
 TEXT_COLUMNS = ("id", "lang", "decision")
+MODEL_COLUMNS = ("quality_score", "quality_limit")
 SCHEMA = pa.schema([(name, pa.string()) for name in TEXT_COLUMNS] + [(name, pa.int64()) for name in COLUMNS])
 
 
 class SidecarWriter:
     """Writes the sidecar batch by batch; use as a context manager."""
 
-    def __init__(self, directory: Path) -> None:
-        self._writer = pq.ParquetWriter(directory / NAME, SCHEMA, compression="zstd")
+    def __init__(self, directory: Path, scored: bool = False) -> None:
+        model = [pa.field(name, pa.float64()) for name in MODEL_COLUMNS] if scored else []
+        self._schema = pa.schema([*SCHEMA, *model])
+        self._writer = pq.ParquetWriter(directory / NAME, self._schema, compression="zstd")
 
     def __enter__(self) -> "SidecarWriter":
         return self
@@ -33,11 +37,20 @@ class SidecarWriter:
     def __exit__(self, *_: Any) -> None:
         self._writer.close()
 
-    def add(self, ids: Sequence[str], languages: Sequence[str], decided: Sequence[str], counts: NDArray[np.int64]) -> None:
-        """Append documents; `counts` has shape (documents, columns)."""
+    def add(
+        self,
+        ids: Sequence[str],
+        languages: Sequence[str],
+        decided: Sequence[str],
+        counts: NDArray[np.int64],
+        judged: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Append documents; `counts` has shape (documents, columns), `judged` (documents, 2): score and limit of each."""
         arrays = [pa.array(each, pa.string()) for each in (ids, languages, decided)]
         arrays += [pa.array(counts[:, place]) for place in range(len(COLUMNS))]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+        if judged is not None:
+            arrays += [pa.array(judged[:, place]) for place in range(len(MODEL_COLUMNS))]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
 
 
 def read_sidecar(directory: Path, columns: Sequence[str] | None = None) -> pa.Table:
