@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.policy import CORPORA, stage_asset
+from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
 from resources.stages import StageRunner
@@ -32,18 +33,47 @@ def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.Ma
     return runner.materialize(context, stages.RAW_CORPORA, {}, build, snapshots=snapshots)
 
 
-@stage_asset(stages.CLEANED_CORPORA, CORPORA, {"parquet", "polars"})
-def cleaned_corpora(context: dg.AssetExecutionContext, runner: StageRunner, raw_corpora: Artifact) -> dg.MaterializeResult:
-    """One source after normalisation, language, quality and exact-duplicate rules; every drop under a named rule."""
+def cleaned_corpora_asset(scored: bool) -> dg.AssetsDefinition:
+    """The asset `cleaned_corpora`; with a quality model (`scored`) that is one more thing that it is made from."""
+    stage = stages.SCORED_CORPORA if scored else stages.CLEANED_CORPORA
+    about = "One source after normalisation, language, quality and exact-duplicate rules; every drop under a named rule."
+    if not scored:
+
+        @stage_asset(stage, CORPORA, {"parquet", "polars"}, description=about)
+        def cleaned_corpora(
+            context: dg.AssetExecutionContext, runner: StageRunner, raw_corpora: Artifact
+        ) -> dg.MaterializeResult:
+            return _clean(context, runner, stage, {"raw_corpora": raw_corpora})
+
+        return cleaned_corpora
+
+    @stage_asset(stage, CORPORA, {"parquet", "polars"}, description=f"{about} The quality model is the last of them.")
+    def scored_corpora(
+        context: dg.AssetExecutionContext, runner: StageRunner, raw_corpora: Artifact, quality_model: Artifact
+    ) -> dg.MaterializeResult:
+        return _clean(context, runner, stage, {"raw_corpora": raw_corpora, "quality_model": quality_model})
+
+    return scored_corpora
+
+
+def _clean(
+    context: dg.AssetExecutionContext, runner: StageRunner, stage: stages.Stage, inputs: dict[str, Artifact]
+) -> dg.MaterializeResult:
+    recipe, source = runner.recipe, context.partition_key
 
     def build(workspace: Workspace) -> dict:
         from lifecycle.curation.clean import clean_source
+        from lifecycle.curation.model import ModelRule
 
-        config = runner.recipe.curation.of(runner.recipe.source(context.partition_key))
+        config, section = recipe.curation.of(recipe.source(source)), recipe.quality_model
+        model = ModelRule(inputs["quality_model"].path, section.min_score) if section else None
         cache = runner.store.open().results / "cleaned_corpora"
-        return clean_source(raw_corpora.path, context.partition_key, config, workspace.out, workspace.run_dir, cache)
+        return clean_source(inputs["raw_corpora"].path, source, config, workspace.out, workspace.run_dir, cache, model)
 
-    return runner.materialize(context, stages.CLEANED_CORPORA, {"raw_corpora": raw_corpora}, build)
+    return runner.materialize(context, stage, inputs, build)
+
+
+cleaned_corpora = cleaned_corpora_asset(scored=RECIPE.quality_model is not None)
 
 
 @stage_asset(

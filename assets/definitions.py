@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import corpora, evaluation, instructions, models, preferences, tokens
+from assets import corpora, evaluation, instructions, models, preferences, quality, tokens
 from assets.console import console
 from assets.recipe import HOME, RECIPE, RECIPE_PATH, TRACKING_URI
 from resources.launchers.local import LocalLauncher
@@ -10,6 +10,7 @@ from resources.stages import StageRunner
 from resources.store import ArtifactIOManager, StoreResource
 from resources.tracking import TrackingResource
 
+LEARN_QUALITY = "learn_quality"
 CURATE = "curate"
 TRAIN_AND_ALIGN = "train_and_align"
 
@@ -19,18 +20,24 @@ store = StoreResource(root=STORE_ROOT)
 tracking = TrackingResource(tracking_uri=TRACKING_URI, store_root=STORE_ROOT)
 
 assets = dg.load_assets_from_modules(
-    [corpora, tokens, models, instructions, preferences, evaluation], key_prefix=RECIPE.name
+    [corpora, quality, tokens, models, instructions, preferences, evaluation], key_prefix=RECIPE.name
 )
 
+learnt = dg.AssetSelection.assets(*([[RECIPE.name, "quality_model"]] if RECIPE.quality_model else []))
 per_source = dg.AssetSelection.assets([RECIPE.name, "raw_corpora"], [RECIPE.name, "cleaned_corpora"])
 
 defs = dg.Definitions(
     assets=assets,
     jobs=[
+        *(
+            [dg.define_asset_job(LEARN_QUALITY, learnt, description="Train the quality model that cleaning asks.")]
+            if RECIPE.quality_model
+            else []
+        ),
         dg.define_asset_job(CURATE, per_source, description="Read and clean one source (one partition)."),
         dg.define_asset_job(
             TRAIN_AND_ALIGN,
-            dg.AssetSelection.all() - per_source,
+            dg.AssetSelection.all() - per_source - learnt,
             description="From cleaned sources to the evaluated, registered model.",
         ),
     ],

@@ -29,11 +29,17 @@ def stage_asset(
     kinds: set[str],
     accelerator: bool = False,
     checks: Iterable[dg.AssetCheckSpec] | None = None,
+    description: str | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """An asset that makes the artifact of `stage`; the decorated function's parameters are its dependencies."""
+    """An asset that makes the artifact of `stage`; the decorated function's parameters are its dependencies.
+
+    Args:
+        description: what the UI says, in place of the function's docstring.
+    """
     return dg.asset(
         name=stage.name,
         group_name=group,
+        description=description,
         kinds=kinds,
         owners=[RECIPE.owner],
         code_version=stage.code_version,

@@ -51,14 +51,16 @@ def run_graph() -> list[AssetOutcome]:
     Raises:
         LifecycleError: a step failed; the message is the step's own, without its stack trace.
     """
-    from assets.definitions import CURATE, TRAIN_AND_ALIGN, defs
-    from assets.recipe import SOURCES
+    from assets.definitions import CURATE, LEARN_QUALITY, TRAIN_AND_ALIGN, defs
+    from assets.recipe import RECIPE, SOURCES
 
     # Dagster warns of a preview method that its own Pipes session calls; nobody here can act on it.
     warnings.filterwarnings("ignore", category=PreviewWarning, module=r"dagster\._core\.pipes")
     with dg.DagsterInstance.get() as instance:
         _close_dead_runs(instance)
         outcomes: list[AssetOutcome] = []
+        if RECIPE.quality_model:
+            outcomes += _execute(defs.resolve_job_def(LEARN_QUALITY), instance, None)
         for source in SOURCES.get_partition_keys():
             outcomes += _execute(defs.resolve_job_def(CURATE), instance, source)
         outcomes += _execute(defs.resolve_job_def(TRAIN_AND_ALIGN), instance, None)

@@ -17,15 +17,17 @@ from lifecycle.recipe import Recipe
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.corpora import FilesRead, SourceBase
+from lifecycle.recipe.quality import samples
 from lifecycle.stages import (
     CORPUS,
+    QUALITY_MODEL,
     RAW_CORPORA,
     RAW_INSTRUCTIONS,
     RAW_PREFERENCES,
     SNAPSHOT,
-    STAGES,
     Stage,
     input_references,
+    stages_of,
 )
 
 RawBytes = SourceBase | InstructionFiles | PreferenceFiles | FilesRead
@@ -57,7 +59,7 @@ def plan(recipe: Recipe, store: Store, snapshot: Callable[[RawBytes], str] | Non
     snapshot = snapshot or _snapshot
     known: Known = {}
     lines: list[PlanLine] = []
-    for stage in STAGES:
+    for stage in stages_of(recipe):
         for source in [source.name for source in recipe.sources] if stage.per_source else [None]:
             line = _line(recipe, store, stage, source, known, snapshot)
             lines.append(line)
@@ -112,7 +114,7 @@ def _inputs(
     recipe: Recipe, stage: Stage, source: str | None, known: Known
 ) -> tuple[dict[str, Artifact | Mapping[str, Artifact]], list[str]]:
     """The stage's inputs as far as they exist, and the names of those that do not."""
-    per_source = {upstream.name for upstream in STAGES if upstream.per_source}
+    per_source = {upstream.name for upstream in stages_of(recipe) if upstream.per_source}
     inputs: dict[str, Artifact | Mapping[str, Artifact]] = {}
     unknown: list[str] = []
     for name in stage.inputs:
@@ -131,6 +133,8 @@ def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Ra
     """Raw bytes that the stage reads itself, under the names of `input_references`."""
     if stage is RAW_CORPORA and source is not None:
         return {SNAPSHOT: recipe.source(source)}
+    if stage is QUALITY_MODEL and recipe.quality_model:
+        return {name: source for name, (source, _) in samples(recipe, recipe.quality_model).items()}
     if stage is CORPUS:
         return {item.name: item for item in recipe.curation.files_read()}
     if stage is RAW_INSTRUCTIONS:

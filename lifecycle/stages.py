@@ -5,7 +5,7 @@ give other bytes for the same input.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lifecycle.artifacts import Artifact, InputReference
@@ -13,6 +13,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.cleaning import CleaningConfig
 from lifecycle.recipe.curation import list_digests
+from lifecycle.recipe.quality import samples
 
 Identity = Callable[[Recipe, str | None], Any]
 
@@ -42,7 +43,20 @@ def _cleaning(recipe: Recipe, source: str | None) -> Any:
     assert source is not None
     curation = recipe.curation.of(recipe.source(source))
     own = {key: value for key, value in identity(curation).items() if key in CleaningConfig.model_fields}
-    return own | {"lists": list_digests(curation)}
+    model = {"min_score": recipe.quality_model.min_score} if recipe.quality_model else None
+    return own | {"lists": list_digests(curation)} | ({"quality_model": model} if model else {})
+
+
+def _quality_model(recipe: Recipe, _: str | None) -> Any:
+    """Thresholds of the recipe change cleaning alone; samples that are sources of the recipe count as these are read."""
+    config = recipe.quality_model
+    assert config is not None
+    fields = {key: value for key, value in identity(config).items() if key not in ("positive", "negative", "min_score")}
+    labelled = [
+        {"good": good} | {key: value for key, value in identity(source).items() if key not in LATER}
+        for source, good in samples(recipe, config).values()
+    ]
+    return fields | {"samples": labelled, "min_language_score": recipe.curation.min_language_score}
 
 
 def _corpus(recipe: Recipe, _: str | None) -> Any:
@@ -87,6 +101,7 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
 
 
 RAW_CORPORA = Stage("raw_corpora", "4", (), _source, per_source=True)
+QUALITY_MODEL = Stage("quality_model", "1", (), _quality_model)
 CLEANED_CORPORA = Stage("cleaned_corpora", "4", ("raw_corpora",), _cleaning, per_source=True)
 CORPUS = Stage("corpus", "2", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
@@ -127,7 +142,19 @@ STAGES: tuple[Stage, ...] = (
     DPO_EVAL,
     EVAL_REPORT,
 )
-"""In an order in which every stage comes after its inputs. `champion` is not here: it makes no artifact."""
+"""Those of every recipe, each after its inputs. `champion` is not here: it makes no artifact."""
+
+SCORED_CORPORA = replace(CLEANED_CORPORA, inputs=("raw_corpora", "quality_model"))
+"""The stage `cleaned_corpora` of a recipe with a quality model."""
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages of one recipe's life: `STAGES`, with the optional ones that it asks for."""
+    if recipe.quality_model is None:
+        return STAGES
+    with_model = [(QUALITY_MODEL, SCORED_CORPORA) if stage is CLEANED_CORPORA else (stage,) for stage in STAGES]
+    return tuple(stage for some in with_model for stage in some)
+
 
 SNAPSHOT = "snapshot"
 

@@ -27,6 +27,7 @@ HEAVY = {
     "pyarrow",
     "matplotlib",
     "numba",
+    "sklearn",
 }
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lifecycle import plan as planning
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, InputReference, Store
 from lifecycle.errors import LifecycleError
@@ -108,7 +107,7 @@ def test_an_input_with_other_bytes_is_named_with_both_digests(recipe: Recipe, st
 def test_a_changed_code_version_is_named(recipe: Recipe, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     make_all(recipe, store)
     newer = tuple(replace(stage, code_version="next") if stage.name == "corpus" else stage for stage in stages.STAGES)
-    monkeypatch.setattr(planning, "STAGES", newer)
+    monkeypatch.setattr(stages, "STAGES", newer)
     assert _plan(recipe, store)["corpus"].why == f"code version {stages.CORPUS.code_version} → next"
 
 

@@ -59,7 +59,13 @@ def shard_name(number: int) -> str:
 def open_shard(path: Path) -> pq.ParquetWriter:
     """A writer of one shard. Texts and ids differ from row to row: a dictionary of them costs time and saves nothing."""
     dictionary = [name for name in SCHEMA.names if name not in ("id", "text")]
-    return pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=dictionary, write_statistics=False)
+    return pq.ParquetWriter(
+        path,
+        SCHEMA,
+        compression="zstd",
+        use_dictionary=dictionary,  # pyright: ignore[reportArgumentType]  a list of columns is allowed, too
+        write_statistics=False,
+    )
 
 
 class DocumentWriter:

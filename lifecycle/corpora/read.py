@@ -64,7 +64,7 @@ def read_source(
     """Read every document of `source` into `out` (shards and `ledger.json`).
 
     Args:
-        cache: directory of results by content, kept between runs: what comes of files that were read before; None keeps none.
+        cache: directory of results by content, kept between runs: what files gave before; None keeps none.
         taken: the source's snapshot, where it is known already.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from lifecycle.corpora.documents import SCHEMA, iter_documents, open_shard, shar
 from lifecycle.corpora.units import Unit, units
 from lifecycle.curation.buffers import buffers_of
 from lifecycle.curation.judge import Judged, judge
+from lifecycle.curation.model import ModelRule
 from lifecycle.curation.normalise import repaired
 from lifecycle.curation.plots import plot_drops, plot_lengths
 from lifecycle.curation.quality import KEPT
@@ -39,8 +41,24 @@ DOCUMENTS, SIDECAR = "documents.parquet", "statistics.parquet"
 EXCERPT_BYTES = 4 * EXCERPT_CHARACTERS
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What is done to every document of a source."""
+
+    source: str
+    config: CurationConfig
+    repeated: Hashes
+    model: ModelRule | None
+
+
 def clean_source(
-    raw: Path, source_name: str, config: CurationConfig, out: Path, run_dir: Path, cache: Path | None = None
+    raw: Path,
+    source_name: str,
+    config: CurationConfig,
+    out: Path,
+    run_dir: Path,
+    cache: Path | None = None,
+    model: ModelRule | None = None,
 ) -> dict:
     """Clean the documents of one source into `out`, in the order in which they were read.
 
@@ -48,16 +66,18 @@ def clean_source(
 
     Args:
         cache: directory of results by content, kept between runs; None keeps none.
+        model: one more rule, where the recipe has a quality model.
 
     Raises:
         DataError: no document passed the rules.
     """
     if cache is None:
         with TemporaryDirectory(dir=out.parent, prefix=".results-") as temporary:
-            return clean_source(raw, source_name, config, out, run_dir, Path(temporary))
+            return clean_source(raw, source_name, config, out, run_dir, Path(temporary), model)
     repeated = _repeated(raw, config)
     write_removed(out, repeated)
-    clean = partial(_clean_unit, source_name, config, repeated, _settings(source_name, config, repeated), cache)
+    rules = Rules(source_name, config, repeated, model)
+    clean = partial(_clean_unit, rules, _settings(rules), cache)
     accounts, reused, said = [], 0, time.monotonic()
     shards = 0
     (out / "statistics").mkdir()
@@ -92,37 +112,37 @@ def clean_source(
     }
 
 
-def _settings(source_name: str, config: CurationConfig, repeated: Hashes) -> str:
+def _settings(rules: Rules) -> str:
     """Digest of all that decides what becomes of a unit besides its bytes."""
-    cleaning = {key: value for key, value in identity(config).items() if key in CleaningConfig.model_fields}
+    cleaning = {key: value for key, value in identity(rules.config).items() if key in CleaningConfig.model_fields}
     return digest_json(
         {
             "code": stages.CLEANED_CORPORA.code_version,
-            "source": source_name,
+            "source": rules.source,
             "config": cleaning,
-            "lists": list_digests(config),
-            "repeated": sorted(repeated),
+            "lists": list_digests(rules.config),
+            "repeated": sorted(rules.repeated),
+            "model": [rules.model.digest(), rules.model.min_score] if rules.model else None,
         }
     )
 
 
-def _clean_unit(
-    source_name: str, config: CurationConfig, repeated: Hashes, settings: str, cache: Path, unit: Unit
-) -> tuple[Path, bool]:
+def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[Path, bool]:
     """The entry of a unit: its kept documents (no file where none is), its sidecar and its ledger."""
 
     def make(directory: Path) -> None:
-        ledger = LedgerWriter(source_name)
-        with pq.ParquetFile(unit.path) as file, SidecarWriter(directory / SIDECAR) as sidecar:
+        ledger = LedgerWriter(rules.source)
+        scored = rules.model is not None
+        with pq.ParquetFile(unit.path) as file, SidecarWriter(directory / SIDECAR, scored) as sidecar:
             writer = None
             try:
                 for number in range(unit.first, unit.last):
                     table = file.read_row_group(number)
-                    judged = judge(table, config, repeated)
+                    judged = judge(table, rules.config, rules.repeated, rules.model)
                     _account(table, judged, ledger)
                     ids = table["id"].to_pylist()
                     counts = np.stack(list(judged.counts.values()), axis=1)
-                    sidecar.add(ids, judged.languages, judged.decided.tolist(), counts)
+                    sidecar.add(ids, judged.languages, judged.decided.tolist(), counts, judged.scored)
                     if judged.kept.num_rows:
                         writer = writer or open_shard(directory / DOCUMENTS)
                         writer.write_table(judged.kept.cast(SCHEMA))
@@ -154,7 +174,8 @@ def _account(table: pa.Table, judged: Judged, ledger: LedgerWriter) -> None:
 
 
 def _characters(table: pa.Table) -> int:
-    return pc.sum(pc.utf8_length(table["text"])).as_py() or 0
+    lengths = pc.call_function("utf8_length", [table["text"]])
+    return int(lengths.to_numpy().sum())
 
 
 def _repeated(raw: Path, config: CurationConfig) -> Hashes:

@@ -10,7 +10,8 @@ from lifecycle.curation.blocklists import blocked_category
 from lifecycle.curation.buffers import buffers_of, column_of, text_of
 from lifecycle.curation.language import language_rule, languages_of
 from lifecycle.curation.language_sample import CHARACTERS
-from lifecycle.curation.quality import KEPT, decisions
+from lifecycle.curation.model import ModelRule
+from lifecycle.curation.quality import KEPT, MODEL_RULE, decisions
 from lifecycle.curation.repair import Change, Repaired, around_difference, repair
 from lifecycle.curation.repeated_lines import Hashes
 from lifecycle.curation.rewrite import c4_text
@@ -34,10 +35,12 @@ class Judged:
     changes: list[Change]
     characters: NDArray[np.int64]
     """Of each document as it was read, shape (documents,)."""
+    scored: NDArray[np.float64] | None
+    """Score and limit by the quality model, shape (documents, 2)."""
 
 
-def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset()) -> Judged:
-    """Repair the documents of a table, and decide which of them stay; the first broken rule counts."""
+def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(), model: ModelRule | None = None) -> Judged:
+    """Repair the documents of a table, and decide which of them stay; the first broken rule counts, the model's last."""
     repaired = repair(table["text"], config, repeated)
     languages = _languages(repaired, table["lang"].to_pylist(), config)
     counts = statistics_of_arrow(repaired.texts, languages)
@@ -45,6 +48,9 @@ def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(
     _apply_languages(repaired.texts, languages, decided, config)
     if config.blocklists:
         _apply_blocklists(repaired.texts, decided, config)
+    scored = model.judge(repaired.texts.to_pylist(), languages) if model else None
+    if scored is not None:
+        decided[MODEL_RULE.broken(scored[:, 0], scored[:, 1]) & (decided == KEPT)] = MODEL_RULE.name
     texts, changes = repaired.texts, repaired.changes
     if "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
         texts, rewritten = _rewritten(texts, languages, decided, config, repeated)
@@ -53,7 +59,7 @@ def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(
     place = table.schema.get_field_index("text")
     columns = table.set_column(place, "text", texts.cast(pa.string()))
     columns = columns.set_column(table.schema.get_field_index("lang"), "lang", pa.array(languages, pa.string()))
-    return Judged(columns.filter(stays), languages, decided, counts, changes, repaired.characters)
+    return Judged(columns.filter(stays), languages, decided, counts, changes, repaired.characters, scored)
 
 
 def _languages(repaired: Repaired, declared: list[str], config: CurationConfig) -> list[str]:

@@ -80,9 +80,7 @@ def score(
 
 
 @numba.njit(cache=True, nogil=True)
-def _repeated_lines(
-    buffer: Bytes, begin: int, end: int, marks: Marks, table: Hashes, stamp: int, row: Integers
-) -> None:
+def _repeated_lines(buffer: Bytes, begin: int, end: int, marks: Marks, table: Hashes, stamp: int, row: Integers) -> None:
     """Lines between newlines and paragraphs between empty lines, and which of them were there before.
 
     `row[LINE_RUNS]` counts lines as `re.split("\\n+")` gives them: an empty first or last one counts.

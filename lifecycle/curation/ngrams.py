@@ -25,7 +25,7 @@ RESULTS = 10
 
 
 @numba.njit(cache=True, nogil=True)
-def enter(table: Hashes, mask: int, stamp: int, key: np.uint64, fresh: int) -> int:
+def enter(table: Hashes, mask: int, stamp: int, key: np.uint64, fresh: int) -> int | np.int64:
     """The name of `key` in an open table, which is `fresh` where it was not there.
 
     Each place is two words side by side, so that a look costs one line of the cache: the key, and the stamp (the upper half)
@@ -134,7 +134,7 @@ def _forget_single(name: Small, live: Small, frequency: Small, count: int) -> in
         live[kept] = i
         kept += stays
         name[i] = name[i] if stays else -1
-    return kept
+    return int(kept)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -6,6 +6,7 @@ name says the direction: a document below a `min_…` or above a `max_…` is dr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ class Rule:
     """One reason to drop a document."""
 
     name: str
-    set: RuleSet
+    set: RuleSet | Literal["quality_model"]
     measure: str
     threshold: str
     description: str
@@ -37,6 +38,8 @@ class Rule:
 
     def figures(self, counts: Counts, languages: NDArray[np.str_]) -> Figures:
         """The measure of every document, shape (documents,)."""
+        if self.set == "quality_model":
+            return counts[self.measure].astype(np.float64)
         found = MEASURES[self.measure](counts)
         if self.measure == "short_line_share_30":
             for language, measure in SHORT_LINE_MEASURES.items():
@@ -145,6 +148,14 @@ _CHINESE = _rules(
     ("chinese_table", "mean_segment_length", "min_mean_segment_length", "A table: cells instead of sentences."),
     ("chinese_switches", "script_switch_rate", "max_script_switch_rate", "Han and Latin letters by turns: spam, listings."),
 )
+MODEL_RULE = Rule(
+    "quality_model",
+    "quality_model",
+    "quality_score",
+    "min_score",
+    "Unlike the recipe's samples of good text. The limit of a language is the recipe's, else the model's own.",
+)
+"""Asked after `RULES`, where the recipe has a quality model; its figures and limits are columns of the sidecar."""
 RULES: tuple[Rule, ...] = (*_LIGHT, *_GOPHER, *_REPETITION, *_C4, *_FINEWEB, *_CHINESE)
 """All of them, in the order in which they are asked within their sets."""
 

@@ -1,7 +1,6 @@
 """Every repair over a column of texts: what needs nothing stays where it is, white space is repaired in compiled code, and
 Python sees the rest."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numba
@@ -154,5 +153,3 @@ def around_difference(old: str, new: str) -> tuple[str, str]:
             limit = middle - 1
     start = max(0, same - CONTEXT)
     return old[start : start + EXCERPT], new[start : start + EXCERPT]
-
-

@@ -3,6 +3,8 @@
 Runs of ASCII letters and digits, blanks and Han characters are most of all text; each has a short way through the loop.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +42,7 @@ _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
 _RUN = np.array([chr(byte).isalnum() and byte < 128 for byte in range(256)])
 _IS_DIGIT = np.array([48 <= byte <= 57 for byte in range(256)], dtype=np.uint8)
-_FOLDED = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], dtype=np.uint64)
+_FOLDED: NDArray[np.uint64] = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], dtype=np.uint64)
 LONGEST_STOP_WORD = 4
 
 
@@ -64,7 +66,7 @@ def scan(
     words = word_characters = alpha_words = found_stops = 0
     hash_signs = dots = ellipses = switches = script = segments = 0
     inside = in_segment = alphabetic = False
-    value, length = np.uint64(0), 0
+    value, length = _SEED, 0
     line, line_words, cr = begin, 0, False
     # Of the line so far: sentences, words between white space, characters of the last and the longest of these.
     sentences = blank_words = blank_length = longest = 0
@@ -110,10 +112,10 @@ def scan(
         kind = mark & CLASS
         position += width
         characters += 1
-        in_run = kind == LETTER or kind == DIGIT
+        in_run = kind in (LETTER, DIGIT)
         if inside and not in_run:
             inside = False
-            words, found_stops = _end_word(mix(value), length, words, hashes, lengths, stop_words, found_stops)
+            words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, found_stops)
             word_characters += length
             alpha_words += alphabetic
         if kind == SPACE:
@@ -128,9 +130,19 @@ def scan(
                 if not (cr and point == _NEWLINE):
                     stop = position - width
                     finish_line(
-                        buffer, line, stop, words - line_words, wide, marks, spare, row, sentences + material, blank_words,
-                        longest, bracket,
-                    )  # fmt: skip
+                        buffer,
+                        line,
+                        stop,
+                        words - line_words,
+                        wide,
+                        marks,
+                        spare,
+                        row,
+                        sentences + material,
+                        blank_words,
+                        longest,
+                        bracket,
+                    )
                 sentences = blank_words = longest = 0
                 material = bracket = False
                 line, line_words = position, words
@@ -195,13 +207,24 @@ def scan(
         elif not mark & CLOSER:
             pending = False
     if inside:
-        words, found_stops = _end_word(mix(value), length, words, hashes, lengths, stop_words, found_stops)
+        words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, found_stops)
         word_characters += length
         alpha_words += alphabetic
     if line < end:
         finish_line(
-            buffer, line, end, words - line_words, wide, marks, spare, row, sentences + material, blank_words, longest, bracket
-        )  # fmt: skip
+            buffer,
+            line,
+            end,
+            words - line_words,
+            wide,
+            marks,
+            spare,
+            row,
+            sentences + material,
+            blank_words,
+            longest,
+            bracket,
+        )
     row[CHARACTERS], row[SYMBOLS], row[DIGITS], row[SPACES] = characters, symbols, digits, spaces
     row[LETTERS], row[HAN], row[COMMON_HAN] = letters, han, common
     row[WORDS], row[WORD_CHARACTERS], row[ALPHA_WORDS] = words, word_characters, alpha_words
@@ -214,9 +237,10 @@ def scan(
 
 @numba.njit(cache=True, nogil=True)
 def _end_word(
-    hashed: np.uint64, length: int, words: int, hashes: Hashes, lengths: Small, stop_words: Hashes, found: int
+    value: Any, length: int, words: int, hashes: Hashes, lengths: Small, stop_words: Hashes, found: int
 ) -> tuple[int, int]:
     """Store a word; returns the number of words, and the stop words found so far as bits."""
+    hashed = mix(value)
     if words < hashes.size:
         hashes[words] = hashed
         lengths[words] = length

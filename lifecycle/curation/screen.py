@@ -6,6 +6,7 @@ A flag is raised where a repair could change the text, and sometimes where it wo
 
 import unicodedata
 from functools import lru_cache
+from typing import Any
 
 import numba
 import numpy as np
@@ -75,9 +76,7 @@ def _not_surely_composed() -> list[int]:
     for point in range(0x300, TABLED):
         character = chr(point)
         decomposition = unicodedata.decomposition(character)
-        if unicodedata.combining(character):
-            found.add(point)
-        elif decomposition and not unicodedata.is_normalized("NFC", character):
+        if unicodedata.combining(character) or (decomposition and not unicodedata.is_normalized("NFC", character)):
             found.add(point)
         if decomposition and decomposition[0] != "<":
             found.update(int(part, 16) for part in decomposition.split()[1:])
@@ -103,7 +102,7 @@ def screen(buffer: Bytes, offsets: Integers, marks: NDArray[np.uint32], flags: F
 
 
 @numba.njit(cache=True, nogil=True)
-def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) -> tuple[int, int]:
+def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) -> tuple[int | np.int64, int]:
     found = 0
     count = 0
     before, mark_before = 0, 0
@@ -123,7 +122,7 @@ def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) 
         mark = np.int64(marks[point]) if point < marks.size else FORM
         if point == _NEWLINE:
             newlines += 1
-            if newlines > 3 or before == _BLANK or before == _TAB or mark_before & _SPACE:
+            if newlines > 3 or before in (_BLANK, _TAB) or mark_before & _SPACE:
                 found |= WHITE
         else:
             newlines = 0
@@ -135,13 +134,13 @@ def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) 
         if (mark & _ODD_LATIN and _is_letter(before)) or (mark_before & _ODD_LATIN and _is_letter(point)):
             found |= ALIKE
         before, mark_before = point, mark
-    if count and (before == _NEWLINE or before == _BLANK or before == _TAB):
+    if count and before in (_NEWLINE, _BLANK, _TAB):
         found |= WHITE
     return found, count
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_letter(point: int) -> bool:
+def _is_letter(point: int | np.int64) -> Any:
     return 65 <= point <= 90 or 97 <= point <= 122
 
 
@@ -183,6 +182,6 @@ def tidy(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32], out: By
 
 @numba.njit(cache=True, nogil=True)
 def _trimmed(out: Bytes, line: int, place: int) -> int:
-    while place > line and (out[place - 1] == _BLANK or out[place - 1] == _TAB):
+    while place > line and (out[place - 1] in (_BLANK, _TAB)):
         place -= 1
     return place

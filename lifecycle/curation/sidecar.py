@@ -2,6 +2,7 @@
 
 One row for each document read, in reading order: `id`, `lang`, `decision` (`kept`, or the rule that dropped the document),
 and the columns of `lifecycle.curation.columns`, counted on the repaired text. Thresholds are tried out on it.
+Where the recipe has a quality model, `quality_score` and `quality_limit` follow: score, and threshold of the language.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from lifecycle.errors import DataError
 
 DIRECTORY = "statistics"
 TEXT_COLUMNS = ("id", "lang", "decision")
+MODEL_COLUMNS = ("quality_score", "quality_limit")
 SCHEMA = pa.schema([(name, pa.string()) for name in TEXT_COLUMNS] + [(name, pa.int64()) for name in COLUMNS])
 
 
@@ -29,8 +31,10 @@ def part_name(number: int) -> str:
 class SidecarWriter:
     """Writes one part of the sidecar batch by batch; use as a context manager."""
 
-    def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+    def __init__(self, path: Path, scored: bool = False) -> None:
+        model = [pa.field(name, pa.float64()) for name in MODEL_COLUMNS] if scored else []
+        self._schema = pa.schema([*SCHEMA, *model])
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
     def __enter__(self) -> "SidecarWriter":
         return self
@@ -38,11 +42,20 @@ class SidecarWriter:
     def __exit__(self, *_: Any) -> None:
         self._writer.close()
 
-    def add(self, ids: Sequence[str], languages: Sequence[str], decided: Sequence[str], counts: NDArray[np.int64]) -> None:
-        """Append documents; `counts` has shape (documents, columns)."""
+    def add(
+        self,
+        ids: Sequence[str],
+        languages: Sequence[str],
+        decided: Sequence[str],
+        counts: NDArray[np.int64],
+        judged: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Append documents; `counts` has shape (documents, columns), `judged` (documents, 2): score and limit of each."""
         arrays = [pa.array(each, pa.string()) for each in (ids, languages, decided)]
         arrays += [pa.array(counts[:, place]) for place in range(len(COLUMNS))]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+        if judged is not None:
+            arrays += [pa.array(judged[:, place]) for place in range(len(MODEL_COLUMNS))]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
 
 
 def read_sidecar(directory: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -53,7 +66,7 @@ def read_sidecar(directory: Path, columns: Sequence[str] | None = None) -> pa.Ta
     """
     path = directory / DIRECTORY
     try:
-        return pq.read_table(path, columns=list(columns) if columns else None, schema=SCHEMA)
+        return pq.read_table(path, columns=list(columns) if columns else None)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable sidecar: {error}; make cleaned_corpora again") from error
 

@@ -8,7 +8,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from lifecycle.curation.quality import RULES, Rule
+from lifecycle.curation.quality import MODEL_RULE, RULES, Rule
 from lifecycle.curation.sidecar import counts_of, read_sidecar
 from lifecycle.errors import LifecycleError
 
@@ -44,8 +44,11 @@ def sweep(sidecars: Mapping[str, Path], name: str, values: Sequence[float], lang
     for directory in sidecars.values():
         table = read_sidecar(directory)
         languages = table["lang"].to_numpy(zero_copy_only=False).astype(np.str_)
-        asked = np.ones(len(languages), dtype=bool) if language is None else languages == language
-        parts.append(rule.figures(counts_of(table), languages)[asked])
+        if rule is MODEL_RULE and rule.measure not in table.column_names:
+            raise LifecycleError(f"{directory}: cleaned without a quality model; give the recipe a section `quality_model`")
+        figures = rule.figures(counts_of(table), languages)
+        asked = ~np.isnan(figures) if language is None else (languages == language) & ~np.isnan(figures)
+        parts.append(figures[asked])
         ids += [each for each, wanted in zip(table["id"].to_pylist(), asked, strict=True) if wanted]
     figures = np.concatenate(parts) if parts else np.empty(0)
     if not figures.size:
@@ -57,12 +60,12 @@ def sweep(sidecars: Mapping[str, Path], name: str, values: Sequence[float], lang
 def find_rule(name: str) -> Rule:
     """The rule of `RULE` or `RULE.threshold`; raises LifecycleError with what there is."""
     wanted, _, threshold = name.partition(".")
-    for rule in RULES:
+    for rule in (*RULES, MODEL_RULE):
         if rule.name == wanted:
             if threshold and threshold != rule.threshold:
                 raise LifecycleError(f"rule {wanted} has the threshold {rule.threshold}, not {threshold!r}")
             return rule
-    raise LifecycleError(f"no rule named {wanted!r}; there are {', '.join(rule.name for rule in RULES)}")
+    raise LifecycleError(f"no rule named {wanted!r}; there are {', '.join(rule.name for rule in (*RULES, MODEL_RULE))}")
 
 
 def _step(rule: Rule, value: float, figures: np.ndarray, ids: Sequence[str]) -> Step:

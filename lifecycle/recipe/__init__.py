@@ -12,6 +12,7 @@ from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
 from lifecycle.recipe.evaluation import BESIDE_TASKS, TEXT_ONLY_TASK, EvaluationConfig, Gate
 from lifecycle.recipe.problems import problems
+from lifecycle.recipe.quality import QualityModelConfig
 from lifecycle.recipe.training import BaseModelConfig, SftConfig, TokenizerConfig
 
 __all__ = ["Recipe", "identity", "load_recipe"]
@@ -27,6 +28,8 @@ class Recipe(Section):
     """Shown in the Dagster UI: an e-mail address or `team:NAME`."""
     sources: tuple[Source, ...] = Field(min_length=1)
     curation: CurationConfig = CurationConfig()
+    quality_model: QualityModelConfig | None = None
+    """Where it is given, cleaning also drops what this model scores low."""
     tokenizer: TokenizerConfig = TokenizerConfig()
     mix_seed: int = 13
     """Order of documents in the memmaps."""
@@ -94,6 +97,18 @@ class Recipe(Section):
                     f"gates: {gate.metric!r} is measured on documented objects and this recipe has no python_docs source; "
                     f"use {TEXT_ONLY_TASK}/bits_per_byte with at_most"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _samples_are_known(self) -> "Recipe":
+        own = {source.name for source in self.sources}
+        for field in ("positive", "negative") if self.quality_model else ():
+            for each in getattr(self.quality_model, field):
+                name = each if isinstance(each, str) else each.name
+                if isinstance(each, str) and name not in own:
+                    raise ValueError(f"quality_model.{field}: no source named {name!r}; this recipe has {sorted(own)}")
+                if not isinstance(each, str) and name in own:
+                    raise ValueError(f"quality_model.{field}: {name!r} is a source of this recipe: give its name alone")
         return self
 
     @model_validator(mode="after")
