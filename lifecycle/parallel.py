@@ -136,7 +136,7 @@ _work: tuple[bytes, Callable[[Any], Any] | None] = (b"", None)
 
 
 def _begin(orchestrator: int, work: bytes) -> None:
-    """Start of a worker. The function is unpickled at the first item: an error there reaches the caller, one here does not."""
+    """Start of a worker; the function is unpickled at the first item, as an error here would not reach the caller."""
     global _work
     _work = work, None
     _end_with(orchestrator)

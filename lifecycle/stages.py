@@ -98,9 +98,9 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
     return {key: value for key, value in identity(recipe.preferences).items() if key != "sources"}
 
 
-RAW_CORPORA = Stage("raw_corpora", "2", (), _source, per_source=True)
-CLEANED_CORPORA = Stage("cleaned_corpora", "2", ("raw_corpora",), _cleaning, per_source=True)
-CORPUS = Stage("corpus", "2", ("cleaned_corpora",), _corpus)
+RAW_CORPORA = Stage("raw_corpora", "3", (), _source, per_source=True)
+CLEANED_CORPORA = Stage("cleaned_corpora", "3", ("raw_corpora",), _cleaning, per_source=True)
+CORPUS = Stage("corpus", "3", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "2", ("corpus", "tokenizer"), _mix)

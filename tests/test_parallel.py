@@ -25,14 +25,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    """A Ray of two workers on this machine."""
-    ray = pytest.importorskip("ray", reason="the optional extra `ray` is not installed")
-    yield
-    ray.shutdown()
-
-
 @pytest.fixture(params=["local", "ray"])
 def executor(request: pytest.FixtureRequest) -> Executor:
     """Both backends."""

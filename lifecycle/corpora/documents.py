@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,27 @@ def shards(directory: Path) -> list[Path]:
     return paths
 
 
+@contextmanager
+def open_shard(path: Path) -> Iterator[pq.ParquetFile]:
+    """A shard to read from, every page against its checksum.
+
+    Raises:
+        DataError: now or while it is read, it is not what `DocumentWriter` wrote.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{path}: this shard of documents cannot be read ({error}). It is damaged or unreadable: delete the artifact's "
+            "directory and run again, which makes it anew"
+        ) from error
+
+
 def iter_documents(directory: Path, columns: Sequence[str] | None = None) -> Iterator[Document]:
     """Every document of a directory in order, one dictionary each; memory stays that of one row group."""
     for path in shards(directory):
-        with pq.ParquetFile(path) as file:
+        with open_shard(path) as file:
             for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(columns) if columns else None):
                 yield from batch.to_pylist()
 
@@ -107,5 +125,5 @@ class DocumentWriter:
     def _open(self) -> pq.ParquetWriter:
         path = self._directory / f"documents-{self._shard:05d}.parquet"
         self._shard += 1
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)
         return self._writer

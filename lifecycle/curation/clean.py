@@ -63,7 +63,7 @@ def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path,
     repeated = _repeated(raw, config)
     tasks = chunks(iter_documents(raw), DOCUMENTS_PER_TASK)
     with DocumentWriter(out) as writer, SidecarWriter(out) as sidecar:
-        for batch in ordered_map(partial(_judge_all, config, repeated), tasks, config.workers):
+        for batch in ordered_map(partial(_judge_all, config, repeated), tasks, config.workers, config.executor):
             decided = []
             for item in batch:
                 before.append(len(item.before))

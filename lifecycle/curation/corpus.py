@@ -1,6 +1,7 @@
 """Stage `corpus`: all sources together, each text once, split before anything is trained, free of what measures it."""
 
 import logging
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,8 @@ from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
 from lifecycle.corpora.paths import expand
 from lifecycle.curation.cluster_samples import ClusterSamples
 from lifecycle.curation.contamination import Overlaps, evaluation_overlaps, heldout_overlaps
-from lifecycle.curation.duplicates import Duplicate, Index, find_duplicates, index_documents
+from lifecycle.curation.duplicates import Duplicate, find_duplicates
+from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
 from lifecycle.curation.repeated import RepeatedText
 from lifecycle.curation.split import is_heldout
@@ -52,9 +54,12 @@ def build_corpus(
     """
     cleaned = dict(sorted(cleaned.items()))  # the fingerprint knows the sources by name, not in the recipe's order
     evaluation = evaluation_overlaps(curation.decontaminate, curation.overlap) if curation.decontaminate else None
-    index = index_documents(cleaned, _against(curation.against), curation.minhash, cache, curation.workers)
+    work = _emptied(run_dir / "signatures")  # beside the store, where every worker of a cluster finds it
+    spread = (curation.workers, curation.executor)
+    index = index_documents(cleaned, _against(curation.against), curation.minhash, cache, work, *spread)
     logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
-    dropped = find_duplicates(index, curation.minhash)
+    dropped = find_duplicates(index, work, *spread)
+    shutil.rmtree(work)
     logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
     _write_duplicates(out, index, dropped)
     passing = _Passing(cleaned, index, dropped, curation, evaluation)
@@ -70,6 +75,12 @@ def build_corpus(
         "largest_clusters": passing.samples.table(),
     }
     return facts | ({"contamination": evaluation.facts()} if evaluation else {})
+
+
+def _emptied(directory: Path) -> Path:
+    shutil.rmtree(directory, ignore_errors=True)  # what a killed run left
+    directory.mkdir(parents=True)
+    return directory
 
 
 def _against(paths: tuple[str, ...]) -> list[Path]:
