@@ -18,6 +18,7 @@ from lifecycle.corpora import (
 )
 from lifecycle.corpora.documents import Document, DocumentWriter
 from lifecycle.corpora.records import Damage, Notes, Records, document_id
+from lifecycle.corpora.snapshot import unchanged
 from lifecycle.errors import DataError
 from lifecycle.ledger import Ledger, LedgerWriter, SourceLedger
 from lifecycle.plots import plot
@@ -52,7 +53,7 @@ def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
     lengths: list[int] = []
     seen: set[int] = set()
     said = time.monotonic()
-    with DocumentWriter(out) as writer:
+    with unchanged(source), DocumentWriter(out) as writer:
         for record in records(source, notes, workers):
             if isinstance(record, Damage):
                 ledger.drop(record.rule, record.locator, record.excerpt)

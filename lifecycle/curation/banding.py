@@ -47,10 +47,14 @@ def write_part(part: Part, signature: Signatures, config: MinHashConfig, partiti
         order = np.argsort(target, kind="stable")
         keys, rows = keys[order], rows[order]
         offsets = np.concatenate([[0], np.cumsum(np.bincount(target, minlength=partitions))])
-    np.ascontiguousarray(signature).tofile(_signatures(part))
-    with _bands(part).open("wb") as file:
-        for array in (offsets.astype(np.int64), keys, rows):
-            array.tofile(file)
+    _write(_signatures(part), signature)
+    _write(_bands(part), offsets.astype(np.int64), keys, rows)
+
+
+def _write(path: Path, *arrays: NDArray) -> None:
+    with path.open("wb") as file:  # not `tofile`: on a full disk it raises an error without a number
+        for array in arrays:
+            file.write(np.ascontiguousarray(array).data)
 
 
 def _signatures(part: Part) -> Path:

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,11 @@ def build_corpus(
     """
     cleaned = dict(sorted(cleaned.items()))  # the fingerprint knows the sources by name, not in the recipe's order
     evaluation = evaluation_overlaps(curation.decontaminate, curation.overlap) if curation.decontaminate else None
-    work = _emptied(run_dir / "signatures")  # beside the store, where every worker of a cluster finds it
     spread = (curation.workers, curation.executor)
-    index = index_documents(cleaned, _against(curation.against), curation.minhash, cache, work, *spread)
-    logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
-    dropped = find_duplicates(index, work, *spread)
-    shutil.rmtree(work)
+    with _work_directory(run_dir / "signatures") as work:
+        index = index_documents(cleaned, _against(curation.against), curation.minhash, cache, work, *spread)
+        logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
+        dropped = find_duplicates(index, work, *spread)
     logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
     _write_duplicates(out, index, dropped)
     passing = _Passing(cleaned, index, dropped, curation, evaluation)
@@ -77,10 +77,15 @@ def build_corpus(
     return facts | ({"contamination": evaluation.facts()} if evaluation else {})
 
 
-def _emptied(directory: Path) -> Path:
+@contextmanager
+def _work_directory(directory: Path) -> Iterator[Path]:
+    """An empty directory beside the store, where every worker of a cluster finds it."""
     shutil.rmtree(directory, ignore_errors=True)  # what a killed run left
     directory.mkdir(parents=True)
-    return directory
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _against(paths: tuple[str, ...]) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lifecycle.corpora.documents import open_shard, shards
+from lifecycle.corpora.documents import check_rows, open_shard, shards
 from lifecycle.curation.banding import Part, SignedTexts, partitions_for, write_part
 from lifecycle.curation.signature_cache import DIGEST_BYTES, RowGroup, fingerprints_of, row_groups
 from lifecycle.parallel import Executor, chunks, ordered_map
@@ -96,6 +96,7 @@ def index_documents(
     for path, source in source_of.items():
         with open_shard(path) as file:
             names.append(file.read(columns=["id", "group"]).cast(names[0].schema))
+            check_rows(names[-1].num_rows, file.metadata.num_rows)
             groups += row_groups(file, path)
         sources.append((source, names[-1].num_rows))
     table = pa.concat_tables(names)

@@ -1,8 +1,8 @@
 """Near-duplicates among signed texts: candidate pairs by partition, one union-find over them, and who gives way to whom.
 
 Texts that have a band in common are candidates; candidates are joined when their signatures agree in at least the share
-given by `minhash.threshold`, an unbiased estimate of their Jaccard similarity. Within a component each text gives way to the most
-preferred text that stays and resembles *it*; a text that only a chain of others connects to those that stay, stays too.
+given by `minhash.threshold`, an unbiased estimate of their Jaccard similarity. Within a component each text gives way to the
+most preferred text that stays and resembles *it*; a text that only a chain of others connects to those that stay, stays too.
 
 That much is exact, and the same whatever the order of the texts and the number of partitions, up to `COMPARED`. In a bucket
 of more texts (a band in common) each is compared with the first `COMPARED` of those that resembled no earlier one, in an

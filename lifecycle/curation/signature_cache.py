@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from lifecycle.corpora.documents import open_shard
+from lifecycle.corpora.documents import check_rows, open_shard
 from lifecycle.curation.minhash import signatures
 from lifecycle.digests import digest_json
 from lifecycle.recipe.base import identity
@@ -84,6 +84,7 @@ def fingerprints_of(config: MinHashConfig, cache: Path | None, group: RowGroup) 
         return found, True
     with open_shard(group.path) as file:
         texts = file.read_row_group(group.number, columns=["text"]).column("text").to_pylist()
+        check_rows(len(texts), group.rows)
     made = Fingerprints(
         np.array([len(text) for text in texts], dtype=np.int64),
         np.frombuffer(b"".join(text_digest(text) for text in texts), dtype=np.uint8).reshape(-1, DIGEST_BYTES),
