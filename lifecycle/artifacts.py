@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.digests import digest_file, digest_json
+from lifecycle.disk import telling_when_full
 from lifecycle.errors import CorruptArtifactError, LifecycleError
 from lifecycle.files import fsync, write_atomically
 from lifecycle.locks import StoreLock
@@ -145,7 +146,7 @@ class Store:
             if existing:
                 return existing
             started = time.monotonic()
-            with self._workspace(stage, fingerprint) as workspace:
+            with self._workspace(stage, fingerprint) as workspace, telling_when_full(stage, workspace.out):
                 facts = build(workspace)
                 files = scan(workspace.out)
                 if not files:

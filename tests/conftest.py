@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ def tokenizer(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tokenizer")
     train_tokenizer(corpus, TokenizerConfig(vocab_size=SMALL_VOCABULARY), out, tmp_path_factory.mktemp("run"))
     return out
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """A real Ray on this machine, with as many workers as its first caller asks for."""
+    ray = pytest.importorskip("ray", reason="the optional extra `ray` is not installed")
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

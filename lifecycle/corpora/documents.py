@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,43 @@ def shards(directory: Path) -> list[Path]:
     return paths
 
 
+@contextmanager
+def open_shard(path: Path) -> Iterator[pq.ParquetFile]:
+    """A shard to read from, every page against its checksum.
+
+    The pages have checksums, Parquet's own tables of them have not: `check_rows` what was read.
+
+    Raises:
+        DataError: now or while it is read, it is not what `DocumentWriter` wrote.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if not file.schema_arrow.equals(SCHEMA):
+                raise pa.ArrowInvalid(f"its columns are {file.schema_arrow.to_string(truncate_metadata=True)[:300]}")
+            check_rows(sum(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)), file.metadata.num_rows)
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: this shard of documents cannot be read ({error}). It is damaged or unreadable: delete the artifact's "
+            "directory and run again, which makes it anew"
+        ) from error
+
+
+def check_rows(found: int, stated: int) -> None:
+    """Within `open_shard`: that the rows which were read are those which the shard should have."""
+    if found != stated:
+        raise pa.ArrowInvalid(f"it holds {found} rows where its metadata speak of {stated}")
+
+
 def iter_documents(directory: Path, columns: Sequence[str] | None = None) -> Iterator[Document]:
     """Every document of a directory in order, one dictionary each; memory stays that of one row group."""
     for path in shards(directory):
-        with pq.ParquetFile(path) as file:
+        with open_shard(path) as file:
+            rows = 0
             for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(columns) if columns else None):
+                rows += batch.num_rows
                 yield from batch.to_pylist()
+            check_rows(rows, file.metadata.num_rows)
 
 
 def shard_name(number: int) -> str:
@@ -56,7 +88,7 @@ def shard_name(number: int) -> str:
     return f"documents-{number:05d}.parquet"
 
 
-def open_shard(path: Path) -> pq.ParquetWriter:
+def shard_writer(path: Path) -> pq.ParquetWriter:
     """A writer of one shard. Texts and ids differ from row to row: a dictionary of them costs time and saves nothing."""
     dictionary = [name for name in SCHEMA.names if name not in ("id", "text")]
     return pq.ParquetWriter(
@@ -65,6 +97,7 @@ def open_shard(path: Path) -> pq.ParquetWriter:
         compression="zstd",
         use_dictionary=dictionary,  # pyright: ignore[reportArgumentType]  a list of columns is allowed, too
         write_statistics=False,
+        write_page_checksum=True,
     )
 
 
@@ -122,6 +155,6 @@ class DocumentWriter:
             self._shard_bytes = 0
 
     def _open(self) -> pq.ParquetWriter:
-        self._writer = open_shard(self._directory / shard_name(self._shard))
+        self._writer = shard_writer(self._directory / shard_name(self._shard))
         self._shard += 1
         return self._writer

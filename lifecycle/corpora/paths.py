@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lifecycle.corpora.remote import RemoteFile, expand_url, is_url
@@ -39,8 +39,10 @@ def expand(path: str, what: str) -> Sequence[tuple[Location, str]]:
     if root.is_file():
         return [(root, root.name)]
     if root.is_dir():
-        found = [item for item in root.rglob("*") if item.is_file()]
+        found = [item for item in _below(root, what) if item.is_file()]
         base = root
+    elif root.exists():
+        raise DataError(f"{what}: {full!r} is neither a file nor a directory (a pipe, socket or device); name a file")
     else:
         found = [Path(item) for item in glob.glob(full, recursive=True) if os.path.isfile(item)]
         base = _fixed_part(root)
@@ -49,6 +51,16 @@ def expand(path: str, what: str) -> Sequence[tuple[Location, str]]:
     if not visible:
         raise DataError(f"{what}: no file matches {full!r}; check the path (a file, a directory or a glob)")
     return visible
+
+
+def _below(root: Path, what: str) -> Iterator[Path]:
+    """Everything below a directory; `Path.rglob` would leave out in silence what it may not look into."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{what}: {error.filename}: this directory cannot be read: {error.strerror}") from error
+
+    for directory, _, names in os.walk(root, onerror=refuse):
+        yield from (Path(directory, name) for name in names)
 
 
 def _fixed_part(pattern: Path) -> Path:

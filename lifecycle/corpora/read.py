@@ -25,7 +25,7 @@ from lifecycle.corpora.documents import Document, DocumentWriter, shard_name, sh
 from lifecycle.corpora.paths import Files
 from lifecycle.corpora.pieces import Piece, pieces
 from lifecycle.corpora.records import Damage, Notes, Records, document_id
-from lifecycle.corpora.snapshot import Snapshot, snapshot
+from lifecycle.corpora.snapshot import Snapshot, snapshot, unchanged
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.ledger import Ledger, LedgerWriter, SourceLedger, merge
@@ -70,7 +70,7 @@ def read_source(
     Raises:
         DataError: nothing could be read, or more than `source.tolerance` of the records are damaged.
     """
-    with TemporaryDirectory(dir=out.parent, prefix=".results-") as temporary:
+    with unchanged(source), TemporaryDirectory(dir=out.parent, prefix=".results-") as temporary:
         accounts, lengths, reused, said = [], [], 0, time.monotonic()
         number = 0
         for entry, was_there in _entries(source, Path(temporary), workers, cache, taken):

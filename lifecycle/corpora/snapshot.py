@@ -1,8 +1,9 @@
 """The content digest of what a source would read, without reading documents: the first link of every lineage."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from lifecycle.corpora.packages import python_files
@@ -45,6 +46,31 @@ def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead
     if isinstance(source, DatasetsSource) and source.dataset is not None:
         return Snapshot(digest=digest_json([source.dataset, source.revision, source.config, source.split])[:32], files=())
     return _hash_all(source_files(source))
+
+
+@contextmanager
+def unchanged(source: SourceBase) -> Iterator[None]:
+    """That no file of `source` changes while it is read: what is read would not be what the snapshot speaks of.
+
+    Raises:
+        DataError: a file changed, appeared or vanished meanwhile.
+    """
+    before = _states(source)
+    yield
+    after = _states(source)
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            raise DataError(
+                f"source {source.name}: {path} changed while it was read; run again when nothing writes to it any more"
+            )
+
+
+def _states(source: SourceBase) -> dict[str, tuple[int, int]]:
+    """Size and time of every file on this machine."""
+    if isinstance(source, DatasetsSource) and source.dataset is not None:
+        return {}
+    paths = [path for path, _ in source_files(source) if isinstance(path, Path)]
+    return {str(path): (stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()]}
 
 
 def file_snapshots(sources: Iterable[object]) -> dict[str, str]:

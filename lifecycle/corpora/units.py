@@ -6,11 +6,9 @@ Where a unit ends depends on the content around it, so that documents added in o
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import xxhash
 
-from lifecycle.corpora.documents import shards
-from lifecycle.errors import DataError
+from lifecycle.corpora.documents import SCHEMA, open_shard, shards
 
 UNITS = 64
 """About as many units as a small directory is cut into; a larger one into units of `LARGEST_MEAN`."""
@@ -97,13 +95,9 @@ def _unit(run: list[_Group]) -> Unit:
 
 
 def _groups(path: Path) -> list[_Group]:
-    try:
-        metadata = pq.read_metadata(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise DataError(f"{path}: not a readable shard of documents: {error}; make its artifact again") from error
-    text = metadata.schema.to_arrow_schema().get_field_index("text")
-    if text < 0:
-        raise DataError(f"{path}: no column `text`; it is no shard of documents")
+    with open_shard(path) as file:
+        metadata = file.metadata
+    text = SCHEMA.get_field_index("text")
     found = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)

@@ -10,10 +10,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lifecycle import stages
-from lifecycle.corpora.documents import SCHEMA, iter_documents, open_shard, shard_name
+from lifecycle.corpora.documents import SCHEMA, check_rows, iter_documents, open_shard, shard_name, shard_writer
 from lifecycle.corpora.units import Unit, units
 from lifecycle.curation.buffers import buffers_of
 from lifecycle.curation.judge import Judged, judge
@@ -81,7 +80,7 @@ def clean_source(
     accounts, reused, said = [], 0, time.monotonic()
     shards = 0
     (out / "statistics").mkdir()
-    for number, (entry, was_there) in enumerate(ordered_map(clean, units(raw), config.workers)):
+    for number, (entry, was_there) in enumerate(ordered_map(clean, units(raw), config.workers, config.executor)):
         reused += was_there
         accounts += Ledger.read(entry).sources
         link(entry / SIDECAR, out / part_name(number))
@@ -133,18 +132,19 @@ def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[P
     def make(directory: Path) -> None:
         ledger = LedgerWriter(rules.source)
         scored = rules.model is not None
-        with pq.ParquetFile(unit.path) as file, SidecarWriter(directory / SIDECAR, scored) as sidecar:
+        with open_shard(unit.path) as file, SidecarWriter(directory / SIDECAR, scored) as sidecar:
             writer = None
             try:
                 for number in range(unit.first, unit.last):
                     table = file.read_row_group(number)
+                    check_rows(table.num_rows, file.metadata.row_group(number).num_rows)
                     judged = judge(table, rules.config, rules.repeated, rules.model)
                     _account(table, judged, ledger)
                     ids = table["id"].to_pylist()
                     counts = np.stack(list(judged.counts.values()), axis=1)
                     sidecar.add(ids, judged.languages, judged.decided.tolist(), counts, judged.scored)
                     if judged.kept.num_rows:
-                        writer = writer or open_shard(directory / DOCUMENTS)
+                        writer = writer or shard_writer(directory / DOCUMENTS)
                         writer.write_table(judged.kept.cast(SCHEMA))
             finally:
                 if writer:

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from lifecycle.curation.duplicates import Duplicate, Index
+from lifecycle.curation.duplicates import Duplicate
+from lifecycle.curation.index import Index
 
 CLUSTERS = 8
 EXCERPT_CHARACTERS = 90

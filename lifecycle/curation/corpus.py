@@ -1,9 +1,11 @@
 """Stage `corpus`: all sources together, each text once, split before anything is trained, free of what measures it."""
 
 import logging
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
 from lifecycle.corpora.paths import expand
 from lifecycle.curation.cluster_samples import ClusterSamples
 from lifecycle.curation.contamination import Overlaps, evaluation_overlaps, heldout_overlaps
-from lifecycle.curation.duplicates import Duplicate, Index, find_duplicates, index_documents
+from lifecycle.curation.duplicates import Duplicate, find_duplicates
+from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
 from lifecycle.curation.repeated import RepeatedText
 from lifecycle.curation.split import is_heldout
@@ -52,9 +55,11 @@ def build_corpus(
     """
     cleaned = dict(sorted(cleaned.items()))  # the fingerprint knows the sources by name, not in the recipe's order
     evaluation = evaluation_overlaps(curation.decontaminate, curation.overlap) if curation.decontaminate else None
-    index = index_documents(cleaned, _against(curation.against), curation.minhash, cache, curation.workers)
-    logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
-    dropped = find_duplicates(index, curation.minhash)
+    spread = (curation.workers, curation.executor)
+    with _work_directory(run_dir / "signatures") as work:
+        index = index_documents(cleaned, _against(curation.against), curation.minhash, cache, work, *spread)
+        logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
+        dropped = find_duplicates(index, work, *spread)
     logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
     _write_duplicates(out, index, dropped)
     passing = _Passing(cleaned, index, dropped, curation, evaluation)
@@ -70,6 +75,17 @@ def build_corpus(
         "largest_clusters": passing.samples.table(),
     }
     return facts | ({"contamination": evaluation.facts()} if evaluation else {})
+
+
+@contextmanager
+def _work_directory(directory: Path) -> Iterator[Path]:
+    """An empty directory beside the store, where every worker of a cluster finds it."""
+    shutil.rmtree(directory, ignore_errors=True)  # what a killed run left
+    directory.mkdir(parents=True)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _against(paths: tuple[str, ...]) -> list[Path]:

@@ -8,10 +8,8 @@ it falls into, and no other.
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +17,9 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
+from lifecycle.corpora.documents import check_rows, open_shard
 from lifecycle.curation.minhash import signatures
 from lifecycle.digests import digest_json
-from lifecycle.parallel import ordered_map
 from lifecycle.recipe.base import identity
 from lifecycle.recipe.corpora import MinHashConfig
 
@@ -54,6 +52,7 @@ class RowGroup:
 
     path: Path
     number: int
+    rows: int
     begin: int
     size: int
     layout: str
@@ -69,28 +68,23 @@ def row_groups(file: pq.ParquetFile, path: Path) -> list[RowGroup]:
         chunk = group.column(column)
         begin = chunk.data_page_offset if chunk.dictionary_page_offset is None else chunk.dictionary_page_offset
         layout = f"{group.num_rows} {chunk.compression} {','.join(chunk.encodings)}"
-        found.append(RowGroup(path, number, begin, chunk.total_compressed_size, layout))
+        found.append(RowGroup(path, number, group.num_rows, begin, chunk.total_compressed_size, layout))
     return found
 
 
-def fingerprints(
-    groups: Iterable[RowGroup], config: MinHashConfig, cache: Path | None, workers: int
-) -> Iterator[tuple[Fingerprints, bool]]:
-    """The fingerprints of each row group, in order, and whether they were cached.
+def fingerprints_of(config: MinHashConfig, cache: Path | None, group: RowGroup) -> tuple[Fingerprints, bool]:
+    """The fingerprints of one row group, and whether they were cached.
 
     Args:
         cache: a directory of entries, made and filled here; None computes everything.
     """
-    yield from ordered_map(partial(_of_group, config, digest_json(identity(config)), cache), groups, workers)
-
-
-def _of_group(config: MinHashConfig, settings: str, cache: Path | None, group: RowGroup) -> tuple[Fingerprints, bool]:
-    entry = cache / _key(group, settings) if cache else None
+    entry = cache / _key(group, digest_json(identity(config))) if cache else None
     found = _load(entry, config.bands * config.rows) if entry else None
     if found:
         return found, True
-    with pq.ParquetFile(group.path) as file:
+    with open_shard(group.path) as file:
         texts = file.read_row_group(group.number, columns=["text"]).column("text").to_pylist()
+        check_rows(len(texts), group.rows)
     made = Fingerprints(
         np.array([len(text) for text in texts], dtype=np.int64),
         np.frombuffer(b"".join(text_digest(text) for text in texts), dtype=np.uint8).reshape(-1, DIGEST_BYTES),

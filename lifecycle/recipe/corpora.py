@@ -233,6 +233,9 @@ class CurationConfig(CleaningConfig):
     al. (2022): at 13 the stock phrases of one kind of text (Python documentation: a quarter of it) would count."""
     heldout: HeldoutConfig = HeldoutConfig()
     workers: Annotated[int, RUNTIME] = Field(default=2, gt=0)
+    """Worker processes; with the executor `ray`, a fourth of the tasks in flight."""
+    executor: Annotated[Literal["local", "ray"], RUNTIME] = "local"
+    """Where the workers run: on this machine, or on the Ray cluster of `RAY_ADDRESS` (needs the extra `ray`)."""
 
     def files_read(self) -> tuple[FilesRead, ...]:
         """What the corpus stage reads beside the cleaned sources: evaluation files, and documents to compare with."""

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from lifecycle.curation.minhash import clusters, settle, signatures, threshold
+from lifecycle.curation.minhash import signatures, threshold
 from lifecycle.curation.repeated import RepeatedText
 from lifecycle.errors import DataError
 from lifecycle.recipe.corpora import CurationConfig, MinHashConfig, RepeatedTextConfig
 from tests.curation.cleaning import account_of, write_documents
+from tests.curation.near import search
 from tests.curation.test_corpus import both, build, duplicates
 from tests.curation.test_minhash import random_text
 
@@ -27,27 +26,12 @@ def _chain(links: int) -> list[str]:
 def test_a_chain_does_not_drag_unlike_documents_away() -> None:
     """Union-find alone made one cluster of texts down to no similarity at all, and kept one of them."""
     signature = signatures(_chain(30), CONFIG)
-    cluster = clusters(signature, CONFIG)
-    assert len(set(cluster.tolist())) < 6
-    keeper, similarity = settle(signature, CONFIG)
-    for text, kept in enumerate(keeper.tolist()):
-        assert keeper[kept] == kept
-        assert np.mean(signature[text] == signature[kept]) == pytest.approx(similarity[text])
-        assert similarity[text] >= threshold(CONFIG)
-    assert len(set(keeper.tolist())) > 6
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), min_size=1, max_size=40), st.integers(0, 10))
-def test_whoever_goes_resembles_the_one_that_stays(made: list[tuple[int, int]], pinned: int) -> None:
-    texts = [" ".join(random_text(seed, 100).split()[cut:]) for seed, cut in made]
-    signature = signatures(texts, CONFIG)
-    keeper, similarity = settle(signature, CONFIG, pinned)
-    stays = [text for text, kept in enumerate(keeper.tolist()) if text == kept]
-    assert set(range(min(pinned, len(texts)))) <= set(stays)
-    for text, kept in enumerate(keeper.tolist()):
-        assert keeper[kept] == kept <= text
-        assert similarity[text] >= threshold(CONFIG)
+    found = search(signature, CONFIG)
+    assert 5 < len(found) < 24
+    for text, (kept, similarity) in found.items():
+        assert kept not in found
+        assert np.mean(signature[text] == signature[kept]) == pytest.approx(similarity)
+        assert similarity >= threshold(CONFIG)
 
 
 def test_every_dropped_document_resembles_the_kept_one(tmp_path: Path) -> None:

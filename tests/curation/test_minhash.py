@@ -4,11 +4,10 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from lifecycle.curation.minhash import clusters, signatures, threshold
+from lifecycle.curation.minhash import signatures, threshold
 from lifecycle.recipe.corpora import MinHashConfig
+from tests.curation.near import keepers
 
 CONFIG = MinHashConfig()
 VOCABULARY = [f"word{number}" for number in range(5000)]
@@ -41,7 +40,7 @@ def test_pairs_meet_as_the_curve_says(similarity: float, low: float, high: float
     met = 0
     for seed in range(60):
         config = MinHashConfig(shingle=1, seed=seed)
-        cluster = clusters(signatures(pair_of_similarity(similarity, seed), config), config)
+        cluster = keepers(list(pair_of_similarity(similarity, seed)), config)
         met += cluster[0] == cluster[1]
     assert low <= met / 60 <= high
     assert 0.7 < threshold(CONFIG) < 0.75
@@ -51,31 +50,12 @@ def test_pairs_meet_as_the_curve_says(similarity: float, low: float, high: float
 def test_unrelated_texts_are_never_joined_and_near_copies_always(chinese: bool) -> None:
     unrelated = [random_text(seed, chinese=chinese) for seed in range(300)]
     changed = [text.replace(text.split()[50] if not chinese else text[50], "X", 1) for text in unrelated[:100]]
-    cluster = clusters(signatures(unrelated + changed, CONFIG), CONFIG)
-    assert list(cluster[:300]) == list(range(300))
-    assert np.mean(cluster[300:] == np.arange(100)) > 0.98
+    cluster = keepers(unrelated + changed, CONFIG)
+    assert cluster[:300] == list(range(300))
+    assert np.mean(np.array(cluster[300:]) == np.arange(100)) > 0.98
 
 
 def test_texts_without_words_and_short_texts() -> None:
     """Wordless texts all have the same empty set of shingles; that does not make them copies of each other."""
     texts = ["...", "!!!", "", "one", "One", "two words", "TWO, words!", "你好", "你 好", "你们"]
-    assert list(clusters(signatures(texts, CONFIG), CONFIG)) == [0, 1, 2, 3, 3, 5, 5, 7, 7, 9]
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=25), st.randoms())
-def test_clusters_do_not_depend_on_order(seeds: list[int], draw: random.Random) -> None:
-    texts = [random_text(seed, 40) + (" tail" if number % 2 else "") for number, seed in enumerate(seeds)]
-    order = list(range(len(texts)))
-    draw.shuffle(order)
-    straight = clusters(signatures(texts, CONFIG), CONFIG)
-    shuffled = clusters(signatures([texts[i] for i in order], CONFIG), CONFIG)
-    together = {(i, j) for i in order for j in order if straight[i] == straight[j]}
-    assert together == {
-        (order[a], order[b]) for a in range(len(order)) for b in range(len(order)) if shuffled[a] == shuffled[b]
-    }
-
-
-def test_a_bucket_of_many_copies_is_one_cluster() -> None:
-    cluster = clusters(signatures([random_text(1)] * 3000, CONFIG), CONFIG)
-    assert set(cluster.tolist()) == {0}
+    assert keepers(texts, CONFIG) == [0, 1, 2, 3, 3, 5, 5, 7, 7, 9]

@@ -1,0 +1,151 @@
+"""What deduplication knows of every document without its text: made once for each row group, held in columns."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lifecycle.corpora.documents import check_rows, open_shard, shards
+from lifecycle.curation.banding import Part, SignedTexts, partitions_for, write_part
+from lifecycle.curation.signature_cache import DIGEST_BYTES, RowGroup, fingerprints_of, row_groups
+from lifecycle.parallel import Executor, chunks, ordered_map
+from lifecycle.recipe.corpora import MinHashConfig
+
+AGAINST = "against"
+"""Stands for the source of documents that are only compared with."""
+TASKS_PER_WORKER = 8
+MAX_GROUPS_PER_TASK = 64
+
+
+class Names(Sequence[str]):
+    """A string for each document in an Arrow column: a list of Python strings would take three times as much."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Names": ...
+    def __getitem__(self, index: int | slice) -> "str | Names":
+        return Names(self._column[index]) if isinstance(index, slice) else self._column[index].as_py()
+
+    def __iter__(self) -> Iterator[str]:
+        for chunk in self._column.chunks:
+            yield from chunk.to_pylist()
+
+    def take(self, numbers: NDArray[np.int64]) -> list[str]:
+        """The strings of some documents."""
+        return self._column.take(pa.array(numbers)).to_pylist()
+
+
+@dataclass(frozen=True)
+class Index:
+    """The documents in reading order; those only compared with come last."""
+
+    ids: Names
+    sources: Names
+    groups: Names
+    lengths: NDArray[np.int64]
+    digests: NDArray[np.uint64]
+    """Of the text, shape (documents, 2)."""
+    texts: SignedTexts
+    cached: int
+    """Documents whose signatures were not computed anew."""
+    own: int
+    """Documents of the corpus itself."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Row groups that become one part."""
+
+    groups: tuple[RowGroup, ...]
+    part: Part
+
+
+def index_documents(
+    cleaned: Mapping[str, Path],
+    against: Sequence[Path],
+    config: MinHashConfig,
+    cache: Path | None,
+    work: Path,
+    workers: int,
+    executor: Executor = "local",
+) -> Index:
+    """Digests and signatures of all documents, sources in the order of `cleaned`, in one pass.
+
+    Args:
+        against: document shards that the corpus is only compared with.
+        cache: directory of signatures by content (see `signature_cache`), or None.
+        work: an empty directory for the parts of `SignedTexts`; the index is good as long as it is there.
+    """
+    source_of = {path: source for source, directory in cleaned.items() for path in shards(directory)}
+    source_of |= dict.fromkeys(against, AGAINST)
+    names = [pa.table({"id": pa.array([], pa.large_string()), "group": pa.array([], pa.large_string())})]
+    sources: list[tuple[str, int]] = []
+    groups: list[RowGroup] = []
+    for path, source in source_of.items():
+        with open_shard(path) as file:
+            names.append(file.read(columns=["id", "group"]).cast(names[0].schema))
+            check_rows(names[-1].num_rows, file.metadata.num_rows)
+            groups += row_groups(file, path)
+        sources.append((source, names[-1].num_rows))
+    table = pa.concat_tables(names)
+    partitions = partitions_for(table.num_rows, config, workers)
+    sign = partial(_sign, config, cache, partitions)
+    tasks = list(_tasks(groups, work, workers))
+    lengths, digests, cached = [np.empty(0, np.int64)], [np.empty((0, DIGEST_BYTES), np.uint8)], 0
+    for part_lengths, part_digests, reused in ordered_map(sign, tasks, workers, executor):
+        lengths.append(part_lengths)
+        digests.append(part_digests)
+        cached += reused
+    return Index(
+        Names(table.column("id")),
+        Names(_repeated(sources)),
+        Names(table.column("group")),
+        np.concatenate(lengths),
+        np.concatenate(digests).view(np.uint64),
+        SignedTexts(tuple(task.part for task in tasks), config, partitions),
+        cached,
+        sum(count for source, count in sources if source != AGAINST),
+    )
+
+
+def _tasks(groups: Sequence[RowGroup], work: Path, workers: int) -> Iterator[_Task]:
+    first = 0
+    size = min(MAX_GROUPS_PER_TASK, 1 + len(groups) // (workers * TASKS_PER_WORKER))
+    for number, some in enumerate(chunks(groups, size)):
+        rows = sum(group.rows for group in some)
+        yield _Task(tuple(some), Part(work / f"{number:08d}", first, rows))
+        first += rows
+
+
+def _sign(
+    config: MinHashConfig, cache: Path | None, partitions: int, task: _Task
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], int]:
+    """Write the part of a task; lengths and digests of its texts, and how many of them were cached."""
+    found = [fingerprints_of(config, cache, group) for group in task.groups]
+    write_part(task.part, np.concatenate([each.signature for each, _ in found]), config, partitions)
+    return (
+        np.concatenate([each.lengths for each, _ in found]),
+        np.concatenate([each.digests for each, _ in found]),
+        sum(len(each.lengths) for each, cached in found if cached),
+    )
+
+
+def _repeated(runs: Sequence[tuple[str, int]]) -> pa.ChunkedArray:
+    """Each name as often as it says, as indices into the few different ones."""
+    arrays = [
+        pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int16)), pa.array([name], pa.large_string()))
+        for name, count in runs
+    ]
+    return pa.chunked_array(arrays, pa.dictionary(pa.int16(), pa.large_string()))
