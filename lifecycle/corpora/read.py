@@ -59,9 +59,10 @@ def read_source(source: Source, out: Path, run_dir: Path, workers: int) -> dict:
                 damaged += not record.expected
                 continue
             _make_unique(record, seen, ledger)
-            record["text"] = _without_surrogates(record["text"], record["id"], ledger)
+            before = record["text"]
+            record["text"] = _without_surrogates(before, record["id"], ledger)
             writer.add(record)
-            ledger.keep(record["text"])
+            ledger.keep(record["text"], before=before)
             lengths.append(len(record["text"]))
             if time.monotonic() - said > PROGRESS_SECONDS:
                 said = time.monotonic()
@@ -135,7 +136,7 @@ def _without_surrogates(value: str, id: str, ledger: LedgerWriter) -> str:
 def _check(source: Source, account: SourceLedger, damaged: int) -> None:
     read, kept, dropped = account.read, account.kept, account.dropped
     first = next(((rule, entries[0]) for rule, entries in account.samples.items() if rule in dropped), None)
-    example = f"; first: {first[0]} at {first[1].id}: {first[1].before[:120]}" if first else ""
+    example = f"; for example {first[0]} at {first[1].id}: {first[1].before[:120]}" if first else ""
     if read and damaged / read > source.tolerance:
         raise DataError(
             f"source {source.name}: {damaged} of {read} records are damaged ({dropped}), more than its tolerance of "

@@ -33,14 +33,17 @@ CONTEXT, EXCERPT = 40, 200
 """Characters before the first change, and in all, of the sample of a repair."""
 
 
+Change = tuple[str, str, str, int]
+"""Rule, excerpts around the first difference before and after, characters removed."""
+
+
 @dataclass(frozen=True)
 class Judged:
     """One document after every rule that looks at it alone."""
 
     document: Document
     before: str
-    changes: tuple[tuple[str, str, str], ...]
-    """(rule, text before, text after), excerpts around the first difference."""
+    changes: tuple[Change, ...]
     dropped: str | None
     digest: bytes
     counts: NDArray[np.int64]
@@ -96,14 +99,14 @@ def clean_source(raw: Path, source_name: str, config: CurationConfig, out: Path,
 def _settle(item: Judged, seen: set[bytes], ledger: LedgerWriter) -> str | None:
     """Enter one document into the ledger; returns the rule that dropped it, or None when it is kept."""
     document = item.document
-    for rule, old, new in item.changes:
-        ledger.change(rule, document["id"], old, new)
+    for rule, old, new, removed in item.changes:
+        ledger.change(rule, document["id"], old, new, removed)
     dropped = item.dropped or ("exact_duplicate" if item.digest in seen else None)
     if dropped:
-        ledger.drop(dropped, document["id"], item.before)
+        ledger.drop(dropped, document["id"], item.before, left=len(document["text"]))
         return dropped
     seen.add(item.digest)
-    ledger.keep(document["text"], before=item.before)
+    ledger.keep(document["text"], before=item.before, language=document["lang"])
     return None
 
 
@@ -129,19 +132,19 @@ def _judge_all(config: CurationConfig, repeated: Hashes, documents: list[Documen
         if dropped is None and "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
             rewritten = c4_lines(text, language)
             if rewritten != text:
-                changes = (*changes, ("c4_lines", *_around_difference(text, rewritten)))
+                changes = (*changes, _change("c4_lines", text, rewritten))
                 text = rewritten
         cleaned = document | {"text": text, "lang": language}
         judged.append(Judged(cleaned, document["text"], changes, dropped, text_digest(text), rows[place]))
     return judged
 
 
-def _repair(document: Document, config: CurationConfig, repeated: Hashes) -> tuple[str, tuple[tuple[str, str, str], ...]]:
+def _repair(document: Document, config: CurationConfig, repeated: Hashes) -> tuple[str, tuple[Change, ...]]:
     """The text after every repair, and what each repair changed."""
     text = document["text"]
     changes = []
     for rule, changed in normalise(text, config, repeated):
-        changes.append((rule, *_around_difference(text, changed)))
+        changes.append(_change(rule, text, changed))
         text = changed
     return text, tuple(changes)
 
@@ -155,6 +158,10 @@ def _repeated(raw: Path, config: CurationConfig) -> Hashes:
         config.repeated_lines,
         config.workers,
     )
+
+
+def _change(rule: str, old: str, new: str) -> Change:
+    return rule, *_around_difference(old, new), len(old) - len(new)
 
 
 def _around_difference(old: str, new: str) -> tuple[str, str]:

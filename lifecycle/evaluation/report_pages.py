@@ -47,9 +47,9 @@ def headline(report: dict[str, Any]) -> list[str]:
     if dpo["win_rate"] is not None:
         low, high = dpo["win_rate_interval"]
         verdict = (
-            "DPO improved on SFT" if low > 50 else "DPO is worse than SFT" if high < 50 else "DPO did not improve on SFT"
+            "DPO improved on SFT" if low > 0.5 else "DPO is worse than SFT" if high < 0.5 else "DPO did not improve on SFT"
         )
-        lines.append(f"{verdict}: win rate {dpo['win_rate']:.1f} % by reference score (95 %: {low:.1f} to {high:.1f}).")
+        lines.append(f"{verdict}: win rate {dpo['win_rate']:.1%} by reference score (95 %: {low:.1%} to {high:.1%}).")
     if dpo["reward_accuracy"] is not None:
         lines.append(f"Reward accuracy on held-out pairs: {dpo['reward_accuracy']:.1%}.")
     return lines
