@@ -61,8 +61,8 @@ class SourceLedger(Section):
         dropped, removed = sum(self.dropped_characters.values()), sum(self.removed_characters.values())
         if self.characters_read != self.characters_kept + dropped + removed:
             raise ValueError(
-                f"ledger of {self.source}: {self.characters_read} characters read != {self.characters_kept} kept + {dropped} "
-                f"dropped {self.dropped_characters} + {removed} removed {self.removed_characters}"
+                f"ledger of {self.source}: {self.characters_read} characters read != {self.characters_kept} kept "
+                f"+ {dropped} dropped {self.dropped_characters} + {removed} removed {self.removed_characters}"
             )
         return self
 

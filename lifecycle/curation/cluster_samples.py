@@ -1,6 +1,5 @@
 """The largest groups of duplicates, for a person to look at."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from lifecycle.curation.duplicates import Duplicate, Index
+from lifecycle.differences import first_difference
 from lifecycle.errors import DataError
 from lifecycle.recipe.base import Section
 
@@ -72,7 +72,7 @@ class ClusterSamples:
     def _cluster(self, kept: int, members: list[int]) -> Cluster:
         least = self._least[kept]
         ours, theirs = (self._texts.get(position, ELSEWHERE) for position in (kept, least))
-        start = max(0, len(os.path.commonprefix((ours, theirs))) - CONTEXT) if ours != theirs else 0
+        start = max(0, first_difference(ours, theirs) - CONTEXT) if ours != theirs else 0
         exact = sum(self._dropped[position].rule.startswith("exact") for position in members)
         return Cluster(
             kept=self._copy(kept, ours, start),

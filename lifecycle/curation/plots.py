@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lifecycle.charts import densities
 from lifecycle.plots import COLOURS, plot
 
 
@@ -28,6 +29,26 @@ def plot_lengths(run_dir: Path, before: Sequence[int], after: Sequence[int]) -> 
         axes.set_xscale("log")
         axes.set_xlabel("characters")
         axes.set_ylabel("documents")
+        axes.legend(frameon=False)
+
+
+def plot_length_bins(run_dir: Path, series: Mapping[str, Mapping[int, int]]) -> None:
+    """Lengths at several places of the way.
+
+    Args:
+        series: by name, documents by the least length of their bin (`lifecycle.ledger.length_bin`).
+    """
+    with plot(run_dir, "lengths", "Documents by length") as axes:
+        for colour, (name, counts) in zip((COLOURS[5], COLOURS[1], COLOURS[0]), series.items(), strict=False):
+            steps = densities(counts)
+            edges = [edge for begin, end, _ in steps for edge in (begin, begin, end, end)]
+            heights = [height for *_, density in steps for height in (0.0, density, density, 0.0)]
+            axes.fill_between(edges, heights, color=colour, alpha=0.25, linewidth=0)
+            axes.plot(edges, heights, label=name, color=colour, linewidth=1)
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("characters")
+        axes.set_ylabel("documents per doubling")
         axes.legend(frameon=False)
 
 
