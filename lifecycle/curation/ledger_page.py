@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -177,6 +178,6 @@ def read_hits(path: Path) -> Hits | None:
     by_file = {row["file"]: row["id_count_distinct"] for row in sorted(counts, key=lambda row: -row["id_count_distinct"])}
     ids = sorted(set(places["id"].to_pylist()), key=lambda each: (zlib.crc32(each.encode()), each))
     shown: dict[str, Mapping[str, Any]] = {}
-    for row in pq.read_table(path, filters=pc.field("id").isin(ids[:HITS_SHOWN])).to_pylist():
+    for row in pq.read_table(path, filters=pc.field("id").isin(pa.array(ids[:HITS_SHOWN], pa.string()))).to_pylist():
         shown.setdefault(row["id"], row)
     return Hits(len(ids), by_file, tuple(shown[each] for each in ids[:HITS_SHOWN]))

@@ -170,7 +170,7 @@ def test_the_same_evaluations_give_the_same_bytes(evals, tmp_path: Path):
 
 
 def test_markdown_tables_survive_the_text_in_them(evals, tmp_path: Path):
-    _, facts, _ = report(evals, tmp_path)
-    table = [line for line in facts["report_markdown"].splitlines() if "Summarise" in line]
+    _, _, out = report(evals, tmp_path)
+    table = [line for line in (out / "report.md").read_text(encoding="utf-8").splitlines() if "Summarise" in line]
     assert len(table) == 10
     assert all(re.sub(r"\\\|", "", line).count("|") == 6 for line in table)
