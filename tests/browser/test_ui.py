@@ -132,7 +132,7 @@ def test_ledger_page_reads_well_and_fetches_nothing(page: Page, finished: Home, 
     for heading in ("Sources", "Rules", "Largest clusters of duplicates", "Held out", "Source by source"):
         expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
     page.locator("summary").filter(has_text="chinese").last.click()
-    expect(page.locator("#source-chinese pre").first).to_contain_text("今天的天气很好")
+    expect(page.locator("#source-chinese pre", has_text="今天的天气很好").first).to_be_visible()
     assert set(fetched) == {address}
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     for selector in ("body", "small", "h2", "td", "a", "pre"):
@@ -147,7 +147,8 @@ CONTRAST = """element => {
         .map(part => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
         .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
     let ground = element;
-    while (ground.parentElement && (numbers(getComputedStyle(ground).backgroundColor)[3] ?? 1) === 0) ground = ground.parentElement;
+    const alpha = one => numbers(getComputedStyle(one).backgroundColor)[3] ?? 1;
+    while (ground.parentElement && alpha(ground) === 0) ground = ground.parentElement;
     const one = light(getComputedStyle(element).color), two = light(getComputedStyle(ground).backgroundColor);
     return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
 }"""
