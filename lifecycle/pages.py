@@ -11,8 +11,12 @@ CELL_CHARACTERS = 240
 
 
 def environment(templates: Path, autoescape: bool, **helpers: Callable[..., Any]) -> jinja2.Environment:
-    """Templates of one room, which may extend `page.html.jinja` and import `parts.html.jinja`; a name that is missing is an
-    error. Everything put into HTML is escaped: the texts shown are strangers' pages."""
+    """Templates of one room, which may extend `page.html.jinja`; a name that is missing is an error.
+
+    Args:
+        autoescape: always for HTML: the texts shown are strangers' pages.
+        helpers: functions that the templates call, by name.
+    """
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader([templates, SHARED]),
         autoescape=autoescape,
