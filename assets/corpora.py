@@ -1,12 +1,22 @@
 """Raw text in, clean text out: read, clean per source, then deduplicate and split over all sources."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
+from assets.ledger_metadata import cleaning_metadata, corpus_metadata, reading_settings, source_metadata, whole_way_metadata
 from assets.policy import CORPORA, stage_asset
 from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
-from resources.stages import StageRunner
+from lifecycle.digests import digest_json
+from lifecycle.recipe import Recipe, identity
+from resources.stages import StageRunner, pictures
+
+if TYPE_CHECKING:
+    from lifecycle.curation.account import Way
 
 LEDGER_BALANCES = "ledger_balances"
 
@@ -30,13 +40,16 @@ def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.Ma
         taken.append(snapshot(source))
         return {stages.SNAPSHOT: taken[-1].digest}
 
-    return runner.materialize(context, stages.RAW_CORPORA, {}, build, snapshots=snapshots)
+    def show(published: Published) -> dict[str, dg.MetadataValue]:
+        return _account(published, source.name) | pictures(published.run_dir) | reading_settings(source)
+
+    return runner.materialize(context, stages.RAW_CORPORA, {}, build, snapshots=snapshots, show=show)
 
 
 def cleaned_corpora_asset(scored: bool) -> dg.AssetsDefinition:
     """The asset `cleaned_corpora`; with a quality model (`scored`) that is one more thing that it is made from."""
     stage = stages.SCORED_CORPORA if scored else stages.CLEANED_CORPORA
-    about = "One source after normalisation, language, quality and exact-duplicate rules; every drop under a named rule."
+    about = "One source after normalisation, language and quality rules; every drop under a named rule."
     if not scored:
 
         @stage_asset(stage, CORPORA, {"parquet", "polars"}, description=about)
@@ -59,21 +72,32 @@ def cleaned_corpora_asset(scored: bool) -> dg.AssetsDefinition:
 def _clean(
     context: dg.AssetExecutionContext, runner: StageRunner, stage: stages.Stage, inputs: dict[str, Artifact]
 ) -> dg.MaterializeResult:
-    recipe, source = runner.recipe, context.partition_key
+    source = runner.recipe.source(context.partition_key)
+    config = runner.recipe.curation.of(source)
 
     def build(workspace: Workspace) -> dict:
         from lifecycle.curation.clean import clean_source
         from lifecycle.curation.model import ModelRule
 
-        config, section = recipe.curation.of(recipe.source(source)), recipe.quality_model
+        section = runner.recipe.quality_model
         model = ModelRule(inputs["quality_model"].path, section.min_score) if section else None
         cache = runner.store.open().results / "cleaned_corpora"
-        return clean_source(inputs["raw_corpora"].path, source, config, workspace.out, workspace.run_dir, cache, model)
+        return clean_source(inputs["raw_corpora"].path, source.name, config, workspace.out, workspace.run_dir, cache, model)
 
-    return runner.materialize(context, stage, inputs, build)
+    def show(published: Published) -> dict[str, dg.MetadataValue]:
+        return _account(published, source.name) | pictures(published.run_dir) | cleaning_metadata(source, config)
+
+    return runner.materialize(context, stage, inputs, build, show=show)
 
 
 cleaned_corpora = cleaned_corpora_asset(scored=RECIPE.quality_model is not None)
+
+
+def _account(published: Published, source: str) -> dict[str, dg.MetadataValue]:
+    from lifecycle.ledger import Ledger
+
+    (ledger,) = Ledger.read(published.artifact.path).sources
+    return source_metadata(ledger, published.artifact.stage)
 
 
 @stage_asset(
@@ -95,33 +119,59 @@ def corpus(
 ) -> dg.MaterializeResult:
     """All sources together, each text once, split into training and held-out text before anything is trained."""
     from lifecycle.corpora.snapshot import file_snapshots
+    from lifecycle.curation.account import ways
+
+    cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
+    store = runner.store.open()
 
     def build(workspace: Workspace) -> dict:
         from lifecycle.curation.corpus import build_corpus
 
-        cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
-        cache = runner.store.open().results / "corpus"
+        cache = store.results / "corpus"
         return build_corpus(cleaned, runner.recipe.curation, workspace.out, workspace.run_dir, cache)
 
-    def balance(published: Published) -> list[dg.AssetCheckResult]:
-        from lifecycle.curation.account import account
-
-        cleaned = {name: artifact.path for name, artifact in cleaned_corpora.items()}
-        store = runner.store.open()
+    def whole_way(published: Published) -> "dict[str, Way]":
         raw = {name: store.input_artifact(artifact, "raw_corpora").path for name, artifact in cleaned_corpora.items()}
+        return ways(raw, cleaned, published.artifact.path)
+
+    def balance(published: Published) -> list[dg.AssetCheckResult]:
         try:
-            accounts = account(raw, cleaned, published.artifact.path)
+            found = whole_way(published)
         except ValueError as error:
             return [dg.AssetCheckResult(passed=False, check_name=LEDGER_BALANCES, metadata={"problem": str(error)})]
-        table = {name: {"read": a.read, "kept": a.kept, "dropped": a.dropped} for name, a in accounts.items()}
+        table = {name: {"read": way.total.read, "kept": way.total.kept} for name, way in found.items()}
         return [dg.AssetCheckResult(passed=True, check_name=LEDGER_BALANCES, metadata={"ledger": table})]
+
+    def show(published: Published) -> dict[str, dg.MetadataValue]:
+        try:
+            found = whole_way(published)
+        except ValueError:  # `ledger_balances` says so
+            return {}
+        page = _ledger_page(runner.recipe, found, published)
+        account = {"ledger page": dg.MetadataValue.path(str(page))} | whole_way_metadata(found)
+        return account | pictures(page.parent) | corpus_metadata(found, published.artifact.path, runner.recipe.curation)
 
     inputs = {"cleaned_corpora": cleaned_corpora}
 
     def snapshots() -> dict[str, str]:
         return file_snapshots(runner.recipe.curation.files_read())
 
-    return runner.materialize(context, stages.CORPUS, inputs, build, snapshots=snapshots, checks=balance)
+    return runner.materialize(context, stages.CORPUS, inputs, build, snapshots=snapshots, checks=balance, show=show)
+
+
+def _ledger_page(recipe: Recipe, found: "Mapping[str, Way]", published: Published) -> Path:
+    """The page of the whole way, beside the corpus, as it tells of the earlier stages what the corpus's bytes do not
+    depend on; written once for each state of what it shows."""
+    from lifecycle.curation.ledger_page import PAGE, write_ledger
+
+    shown = {
+        "recipe": identity(recipe),
+        "corpus": published.artifact.digest,
+        "ledgers": {name: way.total.model_dump(mode="json") for name, way in found.items()},
+    }
+    directory = published.run_dir / "ledger" / digest_json(shown)[:12]
+    page = directory / PAGE
+    return page if page.exists() else write_ledger(recipe, found, published.artifact.path, directory)
 
 
 @stage_asset(stages.HELDOUT_TEXT, CORPORA, {"parquet"})

@@ -1,5 +1,6 @@
 """Evaluation of each model, the report, and the champion of the registry."""
 
+import json
 from pathlib import Path
 
 import dagster as dg
@@ -163,8 +164,20 @@ def eval_report(
         table = [result.model_dump() for result in results]
         return [dg.AssetCheckResult(passed=passed, check_name=GATES_HOLD, metadata={"gates": table})]
 
+    def show(published: Published) -> dict[str, dg.MetadataValue]:
+        from lifecycle.evaluation.gates import REPORT
+        from lifecycle.evaluation.report_pages import headline, read_markdown
+
+        directory = published.artifact.path
+        figures = json.loads((directory / REPORT).read_text(encoding="utf-8"))
+        return {
+            "verdict": dg.MetadataValue.md("\n".join(f"- {line}" for line in headline(figures))),
+            "report": dg.MetadataValue.md(read_markdown(directory)),
+            "report page": dg.MetadataValue.path(str(directory / "report.html")),
+        }
+
     inputs = {"base_eval": base_eval, "sft_eval": sft_eval, "dpo_eval": dpo_eval, "heldout_text": heldout_text}
-    return runner.materialize(context, stages.EVAL_REPORT, inputs, build, checks=gates)
+    return runner.materialize(context, stages.EVAL_REPORT, inputs, build, checks=gates, show=show)
 
 
 @dg.asset(

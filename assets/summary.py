@@ -8,7 +8,7 @@ from rich.table import Table
 
 from assets.run import AssetOutcome
 from lifecycle.artifacts import Store
-from lifecycle.curation.account import account
+from lifecycle.curation.account import ways
 
 SHOWN_FACTS = ("characters", "tokens", "parameters", "loss")
 
@@ -48,8 +48,11 @@ def _ledger(by_name: dict[str, AssetOutcome], store: Store) -> dict[str, Any]:
         {source: store.directory(stage, by_name[f"{stage}/{source}"].fingerprint) for source in sources}
         for stage in ("raw_corpora", "cleaned_corpora")
     )
-    accounts = account(raw, cleaned, store.directory("corpus", by_name["corpus"].fingerprint))
-    return {name: {"read": a.read, "kept": a.kept, "dropped": a.dropped} for name, a in accounts.items()}
+    found = ways(raw, cleaned, store.directory("corpus", by_name["corpus"].fingerprint))
+    return {
+        name: {"read": way.total.read, "kept": way.total.kept, "heldout": way.heldout, "dropped": way.total.dropped}
+        for name, way in found.items()
+    }
 
 
 def asset_table(outcomes: list[AssetOutcome]) -> Table:
@@ -108,14 +111,15 @@ def _with_interval(entry: dict[str, Any] | None) -> str:
 
 
 def ledger_table(ledger: dict[str, Any]) -> Table:
-    """Read = kept + dropped, per source."""
+    """Read = kept + dropped, per source; of those kept some are held out for evaluation."""
     table = Table(title="Documents", title_justify="left")
     table.add_column("source", no_wrap=True)
     table.add_column("read", justify="right")
     table.add_column("kept", justify="right")
+    table.add_column("of these held out", justify="right")
     table.add_column("dropped by rule")
     for name, entry in ledger.items():
         largest_first = sorted(entry["dropped"].items(), key=lambda item: -item[1])
         drops = ", ".join(f"{rule} {count:,}" for rule, count in largest_first)
-        table.add_row(name, f"{entry['read']:,}", f"{entry['kept']:,}", drops)
+        table.add_row(name, f"{entry['read']:,}", f"{entry['kept']:,}", f"{entry['heldout']:,}", drops)
     return table

@@ -123,7 +123,7 @@ def sweep(
 
     loaded = load_recipe(recipe)
     names = source or [each.name for each in loaded.sources]
-    sidecars = {name: made(loaded, home, "cleaned_corpora", loaded.source(name).name) for name in names}
+    sidecars = {name: made(loaded, home, "cleaned_corpora", loaded.source(name).name).path for name in names}
     values = [first + (last - first) * step / (steps - 1) for step in range(steps)]
     console.print(render(rule, try_out(sidecars, rule, values, language)))
 
@@ -140,11 +140,35 @@ def explain(
 
     loaded = load_recipe(recipe)
     names = [each.name for each in loaded.sources]
-    raw, cleaned = ({name: made(loaded, home, f"{part}_corpora", name) for name in names} for part in ("raw", "cleaned"))
+    raw, cleaned = (
+        {name: made(loaded, home, f"{part}_corpora", name).path for name in names} for part in ("raw", "cleaned")
+    )
     has_corpus = reference_path(loaded, home, "corpus").exists()
-    corpus = made(loaded, home, "corpus") if has_corpus else None
+    corpus = made(loaded, home, "corpus").path if has_corpus else None
     config = {each.name: loaded.curation.of(each) for each in loaded.sources}
     console.print(render(follow(document, raw, cleaned, corpus, config)))
+
+
+@app.command()
+def ledger(
+    out: Annotated[Path | None, typer.Option(help="Where to; by default HOME/NAME-ledger.", file_okay=False)] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    home: HomeOption = Path(".lifecycle"),
+) -> None:
+    """Write what became of every source's text, rule by rule: one HTML page, and the same as Parquet."""
+    from lifecycle.curation.account import ways
+    from lifecycle.curation.ledger_page import write_ledger
+
+    loaded, store = load_recipe(recipe), Store(home / "store")
+    corpus = made(loaded, home, "corpus")
+    cleaned = {each.name: store.input_artifact(corpus, f"cleaned_corpora/{each.name}") for each in loaded.sources}
+    raw = {name: store.input_artifact(artifact, "raw_corpora").path for name, artifact in cleaned.items()}
+    found = ways(raw, {name: artifact.path for name, artifact in cleaned.items()}, corpus.path)
+    page = write_ledger(loaded, found, corpus.path, out or home / f"{loaded.name}-ledger")
+    console.print(f"Ledger: {page.resolve()}", highlight=False, soft_wrap=True, markup=False)
+    if show:
+        typer.launch(page.resolve().as_uri())
 
 
 def reference_path(recipe: Recipe, home: Path, stage: str, source: str | None = None) -> Path:
@@ -152,13 +176,13 @@ def reference_path(recipe: Recipe, home: Path, stage: str, source: str | None = 
     return home / "store" / ".refs" / recipe.name / stage / f"{source or 'artifact'}.json"
 
 
-def made(recipe: Recipe, home: Path, stage: str, source: str | None = None) -> Path:
-    """The directory of an asset's last artifact; raises LifecycleError when it was never made."""
+def made(recipe: Recipe, home: Path, stage: str, source: str | None = None) -> Artifact:
+    """An asset's last artifact; raises LifecycleError when it was never made."""
     reference = reference_path(recipe, home, stage, source)
     if not reference.exists():
         of = f" of source {source}" if source else ""
         raise LifecycleError(f"{recipe.name}/{stage}{of} has not been made in {home}: run `lifecycle run` first")
-    return Artifact.model_validate_json(reference.read_text(encoding="utf-8")).path
+    return Artifact.model_validate_json(reference.read_text(encoding="utf-8"))
 
 
 def main() -> None:

@@ -108,19 +108,19 @@ HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "2", ("corpus", "tokenizer"), _mix)
 BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _section("base_model"))
-RAW_INSTRUCTIONS = Stage("raw_instructions", "1", ("corpus",), _section("instructions"))
-INSTRUCTIONS = Stage("instructions", "1", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
+RAW_INSTRUCTIONS = Stage("raw_instructions", "2", ("corpus",), _section("instructions"))
+INSTRUCTIONS = Stage("instructions", "2", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
 SFT_MEMMAP = Stage("sft_memmap", "1", ("instructions", "tokenizer"), _sft_memmap)
 SFT_MODEL = Stage("sft_model", "1", ("base_model", "sft_memmap"), _section("sft"))
-RAW_PREFERENCES = Stage("raw_preferences", "1", ("corpus",), _raw_preferences)
+RAW_PREFERENCES = Stage("raw_preferences", "2", ("corpus",), _raw_preferences)
 PREFERENCE_PAIRS = Stage(
-    "preference_pairs", "1", ("raw_preferences", "instructions", "sft_model", "heldout_text"), _preference_pairs
+    "preference_pairs", "2", ("raw_preferences", "instructions", "sft_model", "heldout_text"), _preference_pairs
 )
 DPO_MODEL = Stage("dpo_model", "1", ("sft_model", "preference_pairs"), _section("dpo"))
 BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), _section("evaluation"))
 SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), _section("evaluation"))
 DPO_EVAL = Stage("dpo_eval", "1", ("dpo_model", "sft_model", "preference_pairs", "heldout_text"), _section("evaluation"))
-EVAL_REPORT = Stage("eval_report", "1", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), _report)
+EVAL_REPORT = Stage("eval_report", "2", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), _report)
 
 STAGES: tuple[Stage, ...] = (
     RAW_CORPORA,

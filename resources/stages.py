@@ -1,6 +1,7 @@
 """Runs one stage for one asset: reuse or build, record, and tell Dagster what a person wants to see."""
 
 import base64
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from resources.tracking import TrackingResource
 
 Build = Callable[[Workspace], dict[str, Any]]
 Checks = Callable[[Published], Sequence[dg.AssetCheckResult]]
+Show = Callable[[Published], Mapping[str, dg.MetadataValue]]
 
 SHOWN_FACT_CHARACTERS = 4000
+SHOWN_JSON_CHARACTERS = 20_000
+SHOWN_PICTURE_BYTES = 150_000
+"""Dagster keeps the metadata of every materialization for ever, in one database."""
 
 
 class StageRunner(dg.ConfigurableResource):
@@ -48,6 +53,7 @@ class StageRunner(dg.ConfigurableResource):
         build: Build,
         snapshots: Callable[[], Mapping[str, str]] | None = None,
         checks: Checks | None = None,
+        show: Show | None = None,
     ) -> dg.MaterializeResult[Artifact]:
         """Return the stage's artifact, building it with `build` only when no artifact of its fingerprint exists.
 
@@ -55,6 +61,7 @@ class StageRunner(dg.ConfigurableResource):
             inputs: the artifacts that the asset received, by asset name.
             snapshots: gives the digests of raw files that the stage reads itself, by name.
             checks: asset check results computed from what was published, also when it was reused.
+            show: what a person wants to see first, from what was published; it takes the place of nested facts.
         """
         source = context.partition_key if context.has_partition_key else None
         recipe = self.recipe
@@ -79,7 +86,7 @@ class StageRunner(dg.ConfigurableResource):
         context.log.info("%s %s (%s)", stage.name, verb, _headline(manifest.facts))
         return dg.MaterializeResult(
             value=published.artifact,
-            metadata=_metadata(published) | self.tracking.link(run_id),
+            metadata=_metadata(published, show(published) if show else {}) | self.tracking.link(run_id),
             data_version=dg.DataVersion(published.artifact.digest),
             check_results=list(checks(published)) if checks else None,
         )
@@ -91,14 +98,18 @@ def _headline(facts: Mapping[str, Any]) -> str:
     return ", ".join(shown[:4]) or "no figures"
 
 
-def _metadata(published: Published) -> dict[str, Any]:
+def _metadata(published: Published, first: Mapping[str, Any]) -> dict[str, Any]:
+    """In the order in which the UI lists it: what is asked for most on top."""
     manifest = published.manifest
     metadata: dict[str, Any] = {"dagster/uri": published.artifact.uri}
     if "rows" in manifest.facts:
         metadata["dagster/row_count"] = int(manifest.facts["rows"])
-    for path in sorted((published.run_dir / "plots").glob("*.png")):
-        metadata[f"plot: {path.stem.replace('_', ' ')}"] = _picture(path)
-    metadata |= {key: _shown(value) for key, value in manifest.facts.items() if key != "rows"}
+    metadata |= first
+    for key, picture in pictures(published.run_dir).items():
+        metadata.setdefault(key, picture)
+    for key, value in manifest.facts.items():
+        if key not in {"rows", *first} and not (first and isinstance(value, dict | list)):
+            metadata[key] = _shown(value)
     return metadata | {
         "reused": published.reused,
         "seconds": manifest.seconds,
@@ -118,9 +129,20 @@ def _shown(value: Any) -> dg.MetadataValue:
         return dg.MetadataValue.float(value)
     if isinstance(value, str):
         return dg.MetadataValue.md(value[:SHOWN_FACT_CHARACTERS]) if "\n" in value else dg.MetadataValue.text(value)
+    size = len(json.dumps(value, ensure_ascii=False))
+    if size > SHOWN_JSON_CHARACTERS:
+        return dg.MetadataValue.text(f"{size:,} characters: see `facts` in the artifact's manifest.json")
     return dg.MetadataValue.json(value)
 
 
+def pictures(directory: Path) -> dict[str, dg.MetadataValue]:
+    """The plots below `directory`, as they are shown in the UI."""
+    return {f"plot: {path.stem.replace('_', ' ')}": _picture(path) for path in sorted((directory / "plots").glob("*.png"))}
+
+
 def _picture(path: Path) -> dg.MetadataValue:
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    content = path.read_bytes()
+    if len(content) > SHOWN_PICTURE_BYTES:
+        return dg.MetadataValue.path(str(path))
+    data = base64.b64encode(content).decode("ascii")
     return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{data})")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lifecycle.errors import DataError
-from lifecycle.ledger import SAMPLES_PER_RULE, Ledger, LedgerWriter, SourceLedger, chain, merge
+from lifecycle.ledger import SAMPLES_PER_RULE, Ledger, LedgerWriter, SourceLedger, chain, length_bin, merge
 
 fates = st.lists(st.sampled_from(["keep", "too short", "wrong language", "duplicate"]), max_size=60)
 
@@ -51,9 +51,17 @@ def test_shards_counted_apart_give_the_account_of_the_whole(shards: list[list[st
 @given(st.lists(fates, min_size=1, max_size=4))
 def test_consecutive_stages_chain_from_the_first_read_to_the_last_kept(stages: list[list[str]]) -> None:
     ledgers: list[SourceLedger] = []
+    texts = ["text" * index for index in range(len(stages[0]))]
     for events in stages:
-        size = ledgers[-1].kept if ledgers else len(events)
-        ledgers.append(_account((events + ["keep"] * size)[:size]))
+        writer, left = LedgerWriter("s"), []
+        for index, text in enumerate(texts):
+            if index < len(events) and events[index] != "keep":
+                writer.drop(events[index], str(index), text)
+            else:
+                writer.keep(text)
+                left.append(text)
+        ledgers.append(writer.close())
+        texts = left
     total = chain(ledgers)
     assert (total.read, total.kept) == (ledgers[0].read, ledgers[-1].kept)
     assert total.read == total.kept + sum(total.dropped.values())
@@ -89,12 +97,57 @@ def test_notes_of_shards_are_added_up() -> None:
 
 def test_a_change_is_no_drop() -> None:
     writer = LedgerWriter("s")
-    writer.change("full-width", "1", "ａｂｃ", "abc")
+    writer.change("full-width", "1", "ａｂｃ!", "abc")
     writer.keep("abc", before="ａｂｃ!")
     ledger = writer.close()
     assert (ledger.read, ledger.kept, ledger.dropped, ledger.changed) == (1, 1, {}, {"full-width": 1})
-    assert (ledger.characters_read, ledger.characters_kept) == (4, 3)
+    assert (ledger.characters_read, ledger.characters_kept, ledger.removed_characters) == (4, 3, {"full-width": 1})
     assert ledger.samples["full-width"][0].after == "abc"
+
+
+@given(st.lists(st.tuples(st.text(max_size=40), st.text(max_size=40), st.booleans()), max_size=20))
+def test_characters_balance_through_changes_and_drops(documents: list[tuple[str, str, bool]]) -> None:
+    """A document may grow or shrink before it is kept or dropped; no character is counted twice or lost."""
+    writer = LedgerWriter("s")
+    for number, (before, after, stays) in enumerate(documents):
+        if before != after:
+            writer.change("rewritten", str(number), before[:3], after[:3], removed=len(before) - len(after))
+        if stays:
+            writer.keep(after, before=before, language="en")
+        else:
+            writer.drop("bad", str(number), before, left=len(after))
+    ledger = writer.close()
+    assert ledger.characters_read == sum(len(before) for before, _, _ in documents)
+    assert sum(ledger.dropped_characters.values()) == sum(len(after) for _, after, stays in documents if not stays)
+    assert sum(ledger.lengths_read.values()) == ledger.read
+    assert sum(ledger.lengths_kept.values()) == sum(ledger.languages.values()) == ledger.kept
+
+
+def test_a_rewriting_rule_that_does_not_say_what_it_took_is_found() -> None:
+    writer = LedgerWriter("s")
+    writer.keep("abc", before="abcdef")
+    with pytest.raises(ValueError, match="6 characters read != 3 kept"):
+        writer.close()
+
+
+@given(st.permutations(range(30)), st.integers(1, 29))
+def test_samples_do_not_depend_on_order_or_shards(order: list[int], cut: int) -> None:
+    """Another number of workers, or files in another order, must show the same documents."""
+    whole, shards = LedgerWriter("s"), (LedgerWriter("s"), LedgerWriter("s"))
+    for number in range(30):
+        whole.drop("short", f"id{number}", str(number))
+    for place, number in enumerate(order):
+        shards[place >= cut].drop("short", f"id{number}", str(number))
+    samples = whole.close().samples
+    assert len(samples["short"]) == SAMPLES_PER_RULE
+    assert merge(shard.close() for shard in shards).samples == samples
+
+
+@given(st.integers(0, 10**9))
+def test_lengths_fall_into_bins_an_eighth_to_a_quarter_wide(length: int) -> None:
+    low = length_bin(length)
+    assert low <= length <= low * 1.25 + 1e-9 or length < 8
+    assert length_bin(low) == low
 
 
 def test_what_is_written_is_read_even_after_damaged_text(tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from lifecycle import stages
 from lifecycle.corpora import (
     csv_files,
@@ -26,11 +24,11 @@ from lifecycle.corpora.paths import Files
 from lifecycle.corpora.pieces import Piece, pieces
 from lifecycle.corpora.records import Damage, Notes, Records, document_id
 from lifecycle.corpora.snapshot import Snapshot, snapshot, unchanged
+from lifecycle.curation.plots import plot_length_bins
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.ledger import Ledger, LedgerWriter, SourceLedger, merge
 from lifecycle.parallel import ordered_map
-from lifecycle.plots import plot
 from lifecycle.recipe.base import identity
 from lifecycle.recipe.corpora import (
     CsvSource,
@@ -53,7 +51,6 @@ logger = logging.getLogger(__name__)
 PROGRESS_SECONDS = 5.0
 EXAMPLE = 240
 """Characters of the first damage that the error of a source shows."""
-LENGTHS = "lengths.npy"
 DAMAGED = "damaged_records"
 """Note of the ledger: records that count against the source's tolerance."""
 
@@ -71,12 +68,11 @@ def read_source(
         DataError: nothing could be read, or more than `source.tolerance` of the records are damaged.
     """
     with unchanged(source), TemporaryDirectory(dir=out.parent, prefix=".results-") as temporary:
-        accounts, lengths, reused, said = [], [], 0, time.monotonic()
+        accounts, reused, said = [], 0, time.monotonic()
         number = 0
         for entry, was_there in _entries(source, Path(temporary), workers, cache, taken):
             reused += was_there
             accounts += Ledger.read(entry).sources
-            lengths.append(np.load(entry / LENGTHS))
             for shard in shards(entry) if accounts[-1].kept else ():
                 link(shard, out / shard_name(number))
                 number += 1
@@ -88,7 +84,7 @@ def read_source(
     account = merge(accounts)
     _check(source, account, account.notes[DAMAGED])
     Ledger(sources=(account,)).write(out)
-    _plot_lengths(run_dir, np.concatenate(lengths))
+    plot_length_bins(run_dir, {"documents": account.lengths_kept})
     return {
         "rows": account.kept,
         "characters": account.characters_kept,
@@ -126,10 +122,9 @@ def _read_piece(source: Source, cache: Path, settings: str, piece: Piece) -> tup
 
 
 def _write(source: Source, given: Records, notes: Notes, directory: Path) -> None:
-    """Documents into shards, with their lengths and the ledger."""
+    """Documents into shards, and the ledger."""
     ledger = LedgerWriter(source.name)
     damaged = 0
-    lengths: list[int] = []
     seen: set[int] = set()
     with DocumentWriter(directory) as writer:
         for record in given:
@@ -138,14 +133,13 @@ def _write(source: Source, given: Records, notes: Notes, directory: Path) -> Non
                 damaged += not record.expected
                 continue
             _make_unique(record, seen, ledger)
-            record["text"] = _without_surrogates(record["text"], record["id"], ledger)
+            before = record["text"]
+            record["text"] = _without_surrogates(before, record["id"], ledger)
             writer.add(record)
-            ledger.keep(record["text"])
-            lengths.append(len(record["text"]))
+            ledger.keep(record["text"], before=before)
     ledger.notes |= {"encodings": dict(sorted(notes.encodings.items())), DAMAGED: damaged}
     ledger.notes |= dict(sorted(notes.counts.items()))
     Ledger(sources=(ledger.close(),)).write(directory)
-    np.save(directory / LENGTHS, np.array(lengths, dtype=np.int64))
 
 
 def records(source: Source, notes: Notes, workers: int, files: Files | None = None) -> Records:
@@ -201,7 +195,7 @@ def _without_surrogates(value: str, id: str, ledger: LedgerWriter) -> str:
 def _check(source: Source, account: SourceLedger, damaged: int) -> None:
     read, kept, dropped = account.read, account.kept, account.dropped
     first = next(((rule, entries[0]) for rule, entries in account.samples.items() if rule in dropped), None)
-    example = f"; first: {first[0]} at {first[1].id}: {first[1].before[:EXAMPLE]}" if first else ""
+    example = f"; for example {first[0]} at {first[1].id}: {first[1].before[:EXAMPLE]}" if first else ""
     if read and damaged / read > source.tolerance:
         raise DataError(
             f"source {source.name}: {damaged} of {read} records are damaged ({dropped}), more than its tolerance of "
@@ -209,11 +203,3 @@ def _check(source: Source, account: SourceLedger, damaged: int) -> None:
         )
     if kept == 0:
         raise DataError(f"source {source.name}: no document could be read ({read} records, dropped {dropped}){example}")
-
-
-def _plot_lengths(run_dir: Path, lengths: np.ndarray) -> None:
-    with plot(run_dir, "document_lengths", "Documents by length") as axes:
-        axes.hist(lengths, bins=list(np.geomspace(1, max(10, lengths.max()), 50)))
-        axes.set_xscale("log")
-        axes.set_xlabel("characters")
-        axes.set_ylabel("documents")

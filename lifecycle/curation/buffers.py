@@ -1,5 +1,6 @@
 """String columns as UTF-8 bytes and offsets, which compiled code reads where they are."""
 
+import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -31,3 +32,19 @@ def column_of(buffer: Bytes, offsets: Integers) -> pa.LargeStringArray:
 def text_of(buffer: Bytes, offsets: Integers, document: int) -> str:
     """One text of a column."""
     return buffer[offsets[document] : offsets[document + 1]].tobytes().decode("utf-8", "surrogatepass")
+
+
+def lengths_of(buffer: Bytes, offsets: Integers) -> Integers:
+    """Characters of each text of a column, shape (documents,)."""
+    lengths = np.empty(offsets.size - 1, np.int64)
+    _count(buffer, offsets, lengths)
+    return lengths
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(buffer: Bytes, offsets: Integers, lengths: Integers) -> None:
+    for i in range(lengths.size):
+        count = 0
+        for position in range(offsets[i], offsets[i + 1]):
+            count += buffer[position] & 0xC0 != 0x80
+        lengths[i] = count

@@ -9,20 +9,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lifecycle import stages
 from lifecycle.corpora.documents import SCHEMA, check_rows, iter_documents, open_shard, shard_name, shard_writer
 from lifecycle.corpora.units import Unit, units
-from lifecycle.curation.buffers import buffers_of
+from lifecycle.curation.buffers import Bytes, Integers, buffers_of, text_of
 from lifecycle.curation.judge import Judged, judge
 from lifecycle.curation.model import ModelRule
 from lifecycle.curation.normalise import repaired
-from lifecycle.curation.plots import plot_drops, plot_lengths
+from lifecycle.curation.plots import plot_drops, plot_length_bins
 from lifecycle.curation.quality import KEPT
 from lifecycle.curation.removed_lines import write_removed
+from lifecycle.curation.repair import around_difference
 from lifecycle.curation.repeated_lines import Hashes, repeated_lines
-from lifecycle.curation.sidecar import SidecarWriter, part_name, read_sidecar
+from lifecycle.curation.sidecar import SidecarWriter, part_name
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.ledger import EXCERPT_CHARACTERS, Ledger, LedgerWriter, merge
@@ -96,9 +96,7 @@ def clean_source(
         raise DataError(f"source {source_name}: no document passed the curation rules: {account.dropped} of {account.read}")
     Ledger(sources=(account,)).write(out)
     plot_drops(run_dir, source_name, account.read, account.dropped)
-    lengths = read_sidecar(out, ["decision", "characters"])
-    before, kept = lengths["characters"].to_numpy(), lengths["decision"].to_numpy() == KEPT
-    plot_lengths(run_dir, before, before[kept])
+    plot_length_bins(run_dir, {"read": account.lengths_read, "kept": account.lengths_kept})
     return {
         "rows": account.kept,
         "characters": account.characters_kept,
@@ -156,26 +154,25 @@ def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[P
 
 def _account(table: pa.Table, judged: Judged, ledger: LedgerWriter) -> None:
     """Enter a table of documents into the ledger."""
-    ids = table["id"]
+    ids = table["id"].to_pylist()
+    raw, texts = buffers_of(table["text"]), buffers_of(judged.repaired)
+    read, left = judged.characters.tolist(), judged.characters_left.tolist()
     for change in judged.changes:
-        ledger.change(change.rule, ids[change.document].as_py(), change.before, change.after)
-    buffer, offsets = buffers_of(table["text"])
-    characters = judged.characters.tolist()
-    for document in np.flatnonzero(judged.decided != KEPT).tolist():
-        rule = str(judged.decided[document])
-        excerpt = ""
-        if ledger.wants(rule):
-            end = min(offsets[document + 1], offsets[document] + EXCERPT_BYTES)
-            excerpt = buffer[offsets[document] : end].tobytes().decode("utf-8", "ignore")
-        ledger.drop(rule, ids[document].as_py(), excerpt, characters[document])
-    kept = judged.decided == KEPT
-    written = _characters(judged.kept)
-    ledger.keep_all(int(kept.sum()), int(judged.characters[kept].sum()), written)
+        before, after = change.before, change.after
+        if after is None and ledger.wants(change.rule, ids[change.document]):
+            before, after = around_difference(text_of(*raw, change.document), text_of(*texts, change.document))
+        ledger.change(change.rule, ids[change.document], before or "", after or "", change.removed)
+    for document, decision in enumerate(judged.decided.tolist()):
+        if decision == KEPT:
+            ledger.keep_lengths(read[document], left[document], judged.languages[document])
+            continue
+        excerpt = _beginning(*raw, document) if ledger.wants(decision, ids[document]) else ""
+        ledger.drop(decision, ids[document], excerpt, left[document], read[document])
 
 
-def _characters(table: pa.Table) -> int:
-    lengths = pc.call_function("utf8_length", [table["text"]])
-    return int(lengths.to_numpy().sum())
+def _beginning(buffer: Bytes, offsets: Integers, document: int) -> str:
+    end = min(offsets[document + 1], offsets[document] + EXCERPT_BYTES)
+    return buffer[offsets[document] : end].tobytes().decode("utf-8", "ignore")
 
 
 def _repeated(raw: Path, config: CurationConfig) -> Hashes:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
 from lifecycle.corpora.paths import expand
 from lifecycle.curation.cluster_samples import ClusterSamples
-from lifecycle.curation.contamination import Overlaps, evaluation_overlaps, heldout_overlaps
+from lifecycle.curation.contamination import HELDOUT, Overlaps, evaluation_overlaps, heldout_overlaps
 from lifecycle.curation.duplicates import Duplicate, find_duplicates
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
@@ -40,7 +40,8 @@ def build_corpus(
 
     Writes `train/` and `heldout/` (document shards, sources by name, documents in their order), `duplicates.parquet` (id,
     source, kept_id, kept_source, rule, similarity), `contamination.parquet` where the recipe names evaluation files,
-    `heldout_overlaps.parquet` (the first shared passage of each document) unless switched off, and `ledger.json`.
+    `heldout_overlaps.parquet` (the first shared passage of each document) unless switched off, `largest_clusters.json` (for
+    a person to look at) and `ledger.json`.
 
     The order decides which rule counts a document: duplicates (`find_duplicates` says which of a cluster stays), then
     `contaminated`, then repeated lines or paragraphs are taken out (`only_repeated_text` where nothing is left), then
@@ -67,12 +68,12 @@ def build_corpus(
     accounts = [ledger.close() for ledger in passing.ledgers.values()]
     Ledger(sources=tuple(accounts)).write(out)
     rules = sum((Counter(account.dropped) for account in accounts), Counter())
+    passing.samples.write(out)
     plot_drops(run_dir, "all sources", index.own, rules)
     plot_collision_curve(run_dir, curation.minhash.bands, curation.minhash.rows)
     facts = written | {
         "dropped": dict(sorted(rules.items())),
         "sources": {each.source: {"read": each.read, "kept": each.kept, **each.notes["split"]} for each in accounts},
-        "largest_clusters": passing.samples.table(),
     }
     return facts | ({"contamination": evaluation.facts()} if evaluation else {})
 
@@ -145,7 +146,7 @@ class _Passing:
         self.ledgers = {name: LedgerWriter(name) for name in cleaned}
         self.samples = ClusterSamples(index, dropped)
         for ledger in self.ledgers.values():
-            ledger.notes["split"] = {"heldout": 0, "train": 0}
+            ledger.notes |= {"split": {"heldout": 0, "train": 0}, "split_characters": {"heldout": 0, "train": 0}}
 
     def write(self, out: Path) -> dict[str, Any]:
         """Write both sides and the tables of overlaps; counts for the facts."""
@@ -191,8 +192,11 @@ class _Passing:
                 changed = document["text"] != before
                 if changed:
                     ledger.change(f"repeated_{self._curation.repeated_text.unit}", document["id"], before, document["text"])
-                ledger.keep(document["text"], before if changed else None)
+                ledger.keep(document["text"], before if changed else None, document["lang"])
                 ledger.notes["split"][side] += 1
+                ledger.notes["split_characters"][side] += len(document["text"])
+                if side == "heldout":
+                    ledger.sample(HELDOUT, document["id"], document["text"])
                 yield document
                 if time.monotonic() - self._said > PROGRESS_SECONDS:
                     self._said = time.monotonic()

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lifecycle.curation.blocklists import blocked_category
-from lifecycle.curation.buffers import buffers_of, column_of, text_of
+from lifecycle.curation.buffers import buffers_of, column_of, lengths_of, text_of
 from lifecycle.curation.language import language_rule, languages_of
 from lifecycle.curation.language_sample import CHARACTERS
 from lifecycle.curation.model import ModelRule
@@ -35,6 +35,10 @@ class Judged:
     changes: list[Change]
     characters: NDArray[np.int64]
     """Of each document as it was read, shape (documents,)."""
+    repaired: pa.LargeStringArray
+    """The texts of all documents after the repairs."""
+    characters_left: NDArray[np.int64]
+    """Of each document after every rule that rewrites it, shape (documents,)."""
     scored: NDArray[np.float64] | None
     """Score and limit by the quality model, shape (documents, 2)."""
 
@@ -51,15 +55,15 @@ def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(
     scored = model.judge(repaired.texts.to_pylist(), languages) if model else None
     if scored is not None:
         decided[MODEL_RULE.broken(scored[:, 0], scored[:, 1]) & (decided == KEPT)] = MODEL_RULE.name
-    texts, changes = repaired.texts, repaired.changes
+    texts, changes, left = repaired.texts, repaired.changes, repaired.characters_left
     if "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
         texts, rewritten = _rewritten(texts, languages, decided, config, repeated)
         changes = sorted([*changes, *rewritten], key=lambda change: change.document)
-    stays = pa.array(decided == KEPT)
-    place = table.schema.get_field_index("text")
-    columns = table.set_column(place, "text", texts.cast(pa.string()))
+        left = lengths_of(*buffers_of(texts))
+    columns = table.set_column(table.schema.get_field_index("text"), "text", texts.cast(pa.string()))
     columns = columns.set_column(table.schema.get_field_index("lang"), "lang", pa.array(languages, pa.string()))
-    return Judged(columns.filter(stays), languages, decided, counts, changes, repaired.characters, scored)
+    kept = columns.filter(pa.array(decided == KEPT))
+    return Judged(kept, languages, decided, counts, changes, repaired.characters, repaired.texts, left, scored)
 
 
 def _languages(repaired: Repaired, declared: list[str], config: CurationConfig) -> list[str]:
@@ -106,7 +110,7 @@ def _rewritten(
         if decided[document] == KEPT:
             after = c4_text(text, language, config, repeated)
         if after != text:
-            changes.append(Change(document, "c4_lines", *around_difference(text, after)))
+            changes.append(Change(document, "c4_lines", *around_difference(text, after), len(text) - len(after)))
         parts.append(after.encode("utf-8"))
     places = np.zeros(len(parts) + 1, dtype=np.int64)
     np.cumsum([len(part) for part in parts], out=places[1:])

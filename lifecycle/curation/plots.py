@@ -1,8 +1,9 @@
 """The pictures of curation: what was dropped and why, and how long the documents are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from lifecycle.charts import densities
 from lifecycle.plots import COLOURS, plot
 
 
@@ -17,17 +18,23 @@ def plot_drops(run_dir: Path, name: str, read: int, dropped: Mapping[str, int]) 
         axes.set_xlabel("documents dropped")
 
 
-def plot_lengths(run_dir: Path, before: Sequence[int], after: Sequence[int]) -> None:
-    """Lengths of all documents read, and of those kept."""
-    import numpy as np
+def plot_length_bins(run_dir: Path, series: Mapping[str, Mapping[int, int]]) -> None:
+    """Lengths at several places of the way.
 
-    bins = list(np.geomspace(1, max(10, max(before, default=10)), 50))
-    with plot(run_dir, "lengths_before_and_after", "Documents by length, read and kept") as axes:
-        axes.hist(before, bins=bins, label="read", color=COLOURS[5], alpha=0.6)
-        axes.hist(after, bins=bins, label="kept", color=COLOURS[0], alpha=0.8)
+    Args:
+        series: by name, documents by the least length of their bin (`lifecycle.ledger.length_bin`).
+    """
+    with plot(run_dir, "lengths", "Documents by length") as axes:
+        for colour, (name, counts) in zip((COLOURS[5], COLOURS[1], COLOURS[0]), series.items(), strict=False):
+            steps = densities(counts)
+            edges = [edge for begin, end, _ in steps for edge in (begin, begin, end, end)]
+            heights = [height for *_, density in steps for height in (0.0, density, density, 0.0)]
+            axes.fill_between(edges, heights, color=colour, alpha=0.25, linewidth=0)
+            axes.plot(edges, heights, label=name, color=colour, linewidth=1)
         axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
         axes.set_xlabel("characters")
-        axes.set_ylabel("documents")
+        axes.set_ylabel("documents per doubling")
         axes.legend(frameon=False)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lifecycle.curation.buffers import buffers_of, column_of, text_of
+from lifecycle.curation.buffers import buffers_of, column_of, lengths_of, text_of
 from lifecycle.curation.normalise import normalise
 from lifecycle.curation.repeated_lines import Hashes
 from lifecycle.curation.screen import (
@@ -31,19 +31,20 @@ from lifecycle.recipe.corpora import CurationConfig
 
 CONTEXT, EXCERPT = 40, 200
 """Characters before the first change, and in all, of the sample of a repair."""
-SAMPLES = 5
-"""Documents of one batch of which the change of white space is shown."""
 WHITE_SPACE = "white_space"
 
 
 @dataclass(frozen=True)
 class Change:
-    """What one rule did to one document: excerpts around the first difference, empty where no sample was taken."""
+    """What one rule did to one document."""
 
     document: int
     rule: str
-    before: str
-    after: str
+    before: str | None
+    after: str | None
+    """Excerpts around the first difference; None where the rule is the only one that changed the document."""
+    removed: int
+    """Characters that the document lost."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Repaired:
     texts: pa.LargeStringArray
     characters: Integers
     """Of each text as it was read, shape (documents,)."""
+    characters_left: Integers
+    """The same after every repair."""
     changes: list[Change] = field(default_factory=list)
     """By document, and by rule in the order in which the rules ran."""
 
@@ -69,21 +72,19 @@ def repair(texts: pa.Array | pa.ChunkedArray, config: CurationConfig, repeated: 
         text = text_of(buffer, offsets, document)
         before = text
         for rule, after in normalise(text, config, repeated):
-            changes.append(Change(document, rule, *around_difference(text, after)))
+            changes.append(Change(document, rule, *around_difference(text, after), len(text) - len(after)))
             text = after
         if text is not before:
             rewritten[document] = text.encode("utf-8", "surrogatepass")
     white = ((flags & WHITE) != 0) & ~_for_python(flags, config)
     if not rewritten and not white.any():
-        return Repaired(column_of(buffer, offsets), characters, changes)
+        return Repaired(column_of(buffer, offsets), characters, characters, changes)
     out, places = _assemble(buffer, offsets, white, rewritten)
-    for number, document in enumerate(np.flatnonzero(white).tolist()):
-        shown = ("", "")
-        if number < SAMPLES:
-            shown = around_difference(text_of(buffer, offsets, document), text_of(out, places, document))
-        changes.append(Change(document, WHITE_SPACE, *shown))
+    left = lengths_of(out, places)
+    removed = (characters - left).tolist()
+    changes += [Change(document, WHITE_SPACE, None, None, removed[document]) for document in np.flatnonzero(white).tolist()]
     changes.sort(key=lambda change: change.document)
-    return Repaired(column_of(out, places), characters, changes)
+    return Repaired(column_of(out, places), characters, left, changes)
 
 
 def _for_python(flags: Flags, config: CurationConfig) -> NDArray[np.bool_]:

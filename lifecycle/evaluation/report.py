@@ -64,14 +64,13 @@ def build_report(
     report["samples"] = _samples(answers)
     (out / REPORT).write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     _plots(report, run_dir)
-    markdown = write_markdown(report, out)
+    write_markdown(report, out)
     write_html(report, sorted((run_dir / "plots").glob("*.png")), out)
     return {
         "rows": len(report["rows"]),
         "summary": report["summary"],
         "gates_passed": sum(gate["passed"] for gate in report["gates"]),
         "gates_failed": sum(not gate["passed"] for gate in report["gates"]),
-        "report_markdown": markdown,
     }
 
 

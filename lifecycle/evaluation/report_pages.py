@@ -5,25 +5,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from lifecycle.evaluation.gates import GateResult
+from lifecycle.pages import environment, markdown_cell
 
 TEMPLATES = Path(__file__).parent
-CELL_CHARACTERS = 240
 
 
-def write_markdown(report: dict[str, Any], out: Path) -> str:
-    """Write `report.md` and return its text."""
-    text = _environment(autoescape=False).get_template("report.md.jinja").render(**_values(report))
+def write_markdown(report: dict[str, Any], out: Path) -> None:
+    """Write `report.md`."""
+    text = environment(TEMPLATES, autoescape=False).get_template("report.md.jinja").render(**_values(report))
     (out / "report.md").write_text(text, encoding="utf-8")
-    return text
+
+
+def read_markdown(out: Path) -> str:
+    """`report.md` without its samples: what everybody looks at first."""
+    return (out / "report.md").read_text(encoding="utf-8").partition("\n## Samples")[0]
 
 
 def write_html(report: dict[str, Any], plots: Sequence[Path], out: Path) -> None:
     """Write `report.html`; the plots are part of the file."""
     pictures = [(path.stem, base64.b64encode(path.read_bytes()).decode("ascii")) for path in plots]
-    text = _environment(autoescape=True).get_template("report.html.jinja").render(plots=pictures, **_values(report))
+    text = (
+        environment(TEMPLATES, autoescape=True).get_template("report.html.jinja").render(plots=pictures, **_values(report))
+    )
     (out / "report.html").write_text(text, encoding="utf-8")
 
 
@@ -47,9 +51,9 @@ def headline(report: dict[str, Any]) -> list[str]:
     if dpo["win_rate"] is not None:
         low, high = dpo["win_rate_interval"]
         verdict = (
-            "DPO improved on SFT" if low > 50 else "DPO is worse than SFT" if high < 50 else "DPO did not improve on SFT"
+            "DPO improved on SFT" if low > 0.5 else "DPO is worse than SFT" if high < 0.5 else "DPO did not improve on SFT"
         )
-        lines.append(f"{verdict}: win rate {dpo['win_rate']:.1f} % by reference score (95 %: {low:.1f} to {high:.1f}).")
+        lines.append(f"{verdict}: win rate {dpo['win_rate']:.1%} by reference score (95 %: {low:.1%} to {high:.1%}).")
     if dpo["reward_accuracy"] is not None:
         lines.append(f"Reward accuracy on held-out pairs: {dpo['reward_accuracy']:.1%}.")
     return lines
@@ -61,23 +65,9 @@ def _values(report: dict[str, Any]) -> dict[str, Any]:
         "headline": headline(report),
         "gates": [GateResult.model_validate(gate) for gate in report["gates"]],
         "number": _number,
-        "cell": _cell,
+        "cell": markdown_cell,
     }
-
-
-def _environment(autoescape: bool) -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=autoescape, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
 
 
 def _number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
-
-
-def _cell(text: str) -> str:
-    """Text inside a Markdown table."""
-    short = text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
-    for character in "\\|*_`<>#[]":
-        short = short.replace(character, "\\" + character)
-    return short.replace("\n", " ⏎ ")

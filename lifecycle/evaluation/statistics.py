@@ -12,7 +12,7 @@ BOOTSTRAP_SAMPLES = 10_000
 
 
 class WinRate(Section):
-    """A pairwise comparison: `rate` = 100 (wins + ties / 2) / n, with a 95 % bootstrap interval, in percent."""
+    """A pairwise comparison: `rate` = (wins + ties / 2) / n, a share like all others, with a 95 % bootstrap interval."""
 
     n: int
     wins: int
@@ -77,8 +77,8 @@ def win_rate(ours: Sequence[float], theirs: Sequence[float], seed: int = 0, tole
         wins=int((outcome == 1.0).sum()),
         ties=int((outcome == 0.5).sum()),
         losses=int((outcome == 0.0).sum()),
-        rate=100 * float(outcome.mean()),
-        interval=(100 * low, 100 * high),
+        rate=float(outcome.mean()),
+        interval=(low, high),
     )
 
 

@@ -1,4 +1,4 @@
-"""What people see: the asset graph, an asset with its plot, and the run in MLflow, in a real browser."""
+"""What people see: the asset graph, assets with tables and plots, the ledger page, the run in MLflow, in a real browser."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 from urllib.request import urlopen
 
 import psutil
@@ -84,6 +85,82 @@ def test_asset_page_shows_its_plot(page: Page, servers: Servers) -> None:
     expect(picture).to_be_visible(timeout=30_000)
     assert picture.evaluate("image => image.naturalWidth") > 300
     keep_screenshot(page, "plot")
+
+
+def test_corpus_page_begins_with_what_became_of_the_text(page: Page, servers: Servers) -> None:
+    """Rules and sources are tables on the page itself, above the figures; pictures and samples are one click away."""
+    page.goto(f"{servers.dagster}/assets/tiny/corpus")
+    keys = [
+        place_of(page, key) for key in ("ledger page", "rules", "sources", "plot: drop funnel", "settings", "characters")
+    ]
+    assert keys == sorted(keys)
+    for cell in ("too_short", "overlaps_heldout", "packages", "chinese"):
+        expect(page.get_by_role("cell", name=cell, exact=True).first).to_be_visible()
+    page.locator("tr", has=page.get_by_text("plot: drop funnel", exact=True)).last.get_by_text("Show Markdown").click()
+    picture = page.locator("img[alt=drop_funnel]")
+    expect(picture).to_be_visible(timeout=30_000)
+    assert picture.evaluate("image => image.naturalWidth") > 300
+    keep_screenshot(page, "corpus")
+
+
+def test_cleaning_page_shows_licence_samples_and_thresholds(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dagster}/assets/tiny/cleaned_corpora")
+    keys = [place_of(page, key) for key in ("account", "rules", "samples: dropped", "licence", "settings", "thresholds")]
+    assert keys == sorted(keys)
+    expect(page.get_by_text("below 50", exact=True)).to_be_visible()
+    keep_screenshot(page, "cleaned")
+
+
+def test_report_page_begins_with_the_verdict(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dagster}/assets/tiny/eval_report")
+    keys = [place_of(page, key) for key in ("verdict", "report", "report page")]
+    assert keys == sorted(keys)
+    expect(page.get_by_text("The base model needs").first).to_be_visible()
+    keep_screenshot(page, "report")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_ledger_page_reads_well_and_fetches_nothing(page: Page, finished: Home, scheme: Literal["light", "dark"]) -> None:
+    """In both settings text stands out from its ground (WCAG: 4.5), and nothing is wider than the window."""
+    done = finished.run("ledger")
+    assert done.returncode == 0, done.stdout + done.stderr
+    address = (finished.path / "tiny-ledger" / "ledger.html").as_uri()
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url))
+    page.emulate_media(color_scheme=scheme)
+    page.goto(address)
+    for heading in ("Sources", "Rules", "Largest clusters of duplicates", "Held out", "Source by source"):
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    page.locator("summary").filter(has_text="chinese").last.click()
+    expect(page.locator("#source-chinese pre", has_text="今天的天气很好").first).to_be_visible()
+    assert set(fetched) == {address}
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for selector in ("body", "small", "h2", "td", "a", "pre"):
+        assert page.locator(selector).first.evaluate(CONTRAST) >= 4.5, selector
+    keep_screenshot(page, f"ledger_{scheme}")
+    page.emulate_media(color_scheme="light")
+
+
+CONTRAST = """element => {
+    const numbers = colour => colour.match(/[0-9.]+/g).map(Number);
+    const light = colour => numbers(colour).slice(0, 3)
+        .map(part => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+    let ground = element;
+    const alpha = one => numbers(getComputedStyle(one).backgroundColor)[3] ?? 1;
+    while (ground.parentElement && alpha(ground) === 0) ground = ground.parentElement;
+    const one = light(getComputedStyle(element).color), two = light(getComputedStyle(ground).backgroundColor);
+    return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+}"""
+
+
+def place_of(page: Page, key: str) -> float:
+    """How far down the page this metadata entry stands."""
+    cell = page.get_by_role("cell", name=key, exact=True).first
+    expect(cell).to_be_attached(timeout=60_000)
+    box = cell.bounding_box()
+    assert box is not None
+    return box["y"]
 
 
 def test_gate_is_a_check_with_its_value(page: Page, servers: Servers) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.curation.account import account
+from lifecycle.curation.account import ways
 from lifecycle.curation.corpus import build_corpus
 from lifecycle.curation.minhash import signatures, threshold
 from lifecycle.curation.split import is_heldout
@@ -124,7 +124,10 @@ def test_whole_groups_go_to_one_side(tmp_path: Path) -> None:
     train, held = ({document["group"] for document in rows(out / side)} for side in ("train", "heldout"))
     assert not train & held
     assert len(train | held) == 40
-    assert account_of(out, "a").notes["split"] == {"heldout": len(held) * 5, "train": len(train) * 5}
+    notes = account_of(out, "a").notes
+    assert notes["split"] == {"heldout": len(held) * 5, "train": len(train) * 5}
+    sides = {side: sum(len(document["text"]) for document in rows(out / side)) for side in ("heldout", "train")}
+    assert notes["split_characters"] == sides
 
 
 def test_the_split_follows_the_share_and_stays_when_text_is_added() -> None:
@@ -154,6 +157,7 @@ def test_the_same_bytes_in_any_order_of_sources(tmp_path: Path) -> None:
     assert [name for name, _ in digests[0]] == [
         "duplicates.parquet",
         "heldout/documents-00000.parquet",
+        "largest_clusters.json",
         "ledger.json",
         "train/documents-00000.parquet",
     ]
@@ -162,10 +166,11 @@ def test_the_same_bytes_in_any_order_of_sources(tmp_path: Path) -> None:
 def test_the_account_of_the_whole_way(tmp_path: Path) -> None:
     out = build(tmp_path, {"a": [random_text(n) for n in range(20)], "b": [random_text(n) for n in range(10, 30)]})
     cleaned = {name: tmp_path / name for name in ("a", "b")}
-    whole = account(cleaned, cleaned, out)
-    assert {name: (entry.read, entry.kept, entry.dropped) for name, entry in whole.items()} == {
+    whole = ways(cleaned, cleaned, out)
+    assert {name: (way.total.read, way.total.kept, way.total.dropped) for name, way in whole.items()} == {
         "a": (20, 20, {}),
         "b": (20, 10, {"exact_duplicate": 10}),
     }
+    assert all(way.train + way.heldout == way.total.kept for way in whole.values())
     with pytest.raises(DataError, match="no account of source 'c'"):
-        account({"c": tmp_path / "a"}, cleaned, out)
+        ways({"c": tmp_path / "a"}, cleaned | {"c": tmp_path / "a"}, out)

@@ -74,7 +74,7 @@ def report(evals: dict[str, Path], root: Path, gates: tuple[Gate, ...] = GATES) 
 
 
 def test_summary_holds_what_the_demo_prints(evals, tmp_path: Path):
-    made, facts, _ = report(evals, tmp_path)
+    made, facts, out = report(evals, tmp_path)
     summary = made["summary"]
     assert summary == orjson.loads(orjson.dumps(facts["summary"]))
     assert summary["base"]["bits_per_byte"] == 1.9
@@ -84,9 +84,10 @@ def test_summary_holds_what_the_demo_prints(evals, tmp_path: Path):
         "chance": pytest.approx(1 / 3), "standard_error": 0.027, "base": 0.30, "sft": 0.74, "dpo": 0.73,
     }  # fmt: skip
     assert summary["dpo"]["reward_accuracy"] == 0.75
-    assert summary["dpo"]["win_rate"] == 100 * (12 + 3) / 24
+    assert summary["dpo"]["win_rate"] == (12 + 3) / 24
     low, high = summary["dpo"]["win_rate_interval"]
-    assert low < 62.5 < high
+    assert low < 0.625 < high
+    assert "win rate 62.5% by reference score" in (out / "report.md").read_text()
 
 
 def test_each_stage_is_judged_against_the_one_before(evals, tmp_path: Path):
@@ -96,7 +97,7 @@ def test_each_stage_is_judged_against_the_one_before(evals, tmp_path: Path):
     assert verdicts["heldout_bits_per_byte/bits_per_byte"] == {"sft": "not improved (worse)", "dpo": "not improved (equal)"}
     assert (
         "DPO did not improve on SFT" in (out / "report.md").read_text()
-        or made["summary"]["dpo"]["win_rate_interval"][0] > 50
+        or made["summary"]["dpo"]["win_rate_interval"][0] > 0.5
     )
 
 
@@ -169,7 +170,7 @@ def test_the_same_evaluations_give_the_same_bytes(evals, tmp_path: Path):
 
 
 def test_markdown_tables_survive_the_text_in_them(evals, tmp_path: Path):
-    _, facts, _ = report(evals, tmp_path)
-    table = [line for line in facts["report_markdown"].splitlines() if "Summarise" in line]
+    _, _, out = report(evals, tmp_path)
+    table = [line for line in (out / "report.md").read_text(encoding="utf-8").splitlines() if "Summarise" in line]
     assert len(table) == 10
     assert all(re.sub(r"\\\|", "", line).count("|") == 6 for line in table)

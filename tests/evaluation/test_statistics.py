@@ -31,20 +31,20 @@ def test_standard_error():
 def test_win_rate_counts_a_tie_as_half():
     result = win_rate([1.0, 0.5, 0.2, 0.7], [0.5, 0.5, 0.9, 0.1])
     assert (result.wins, result.ties, result.losses, result.n) == (2, 1, 1, 4)
-    assert result.rate == 62.5
+    assert result.rate == 0.625
 
 
 def test_bootstrap_interval_agrees_with_the_normal_approximation():
-    """200 prompts, 120 wins: 60 +- 1.96 * sqrt(.6 * .4 / 200) * 100."""
+    """200 prompts, 120 wins: .6 +- 1.96 * sqrt(.6 * .4 / 200)."""
     ours = [1.0] * 120 + [0.0] * 80
     result = win_rate(ours, [0.5] * 200)
-    half = 100 * 1.96 * np.sqrt(0.6 * 0.4 / 200)
-    assert result.interval == pytest.approx((60 - half, 60 + half), abs=0.75)
+    half = 1.96 * np.sqrt(0.6 * 0.4 / 200)
+    assert result.interval == pytest.approx((0.6 - half, 0.6 + half), abs=0.0075)
     assert result == win_rate(ours, [0.5] * 200)
 
 
-def test_win_rate_of_equal_models_is_fifty_with_a_point_interval():
-    assert win_rate([0.3, 0.4], [0.3, 0.4]).interval == (50.0, 50.0)
+def test_win_rate_of_equal_models_is_half_with_a_point_interval():
+    assert win_rate([0.3, 0.4], [0.3, 0.4]).interval == (0.5, 0.5)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [([], []), ([1.0], [1.0, 2.0])])
