@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -163,6 +164,7 @@ def made(recipe: Recipe, home: Path, stage: str, source: str | None = None) -> P
 
 def main() -> None:
     """Run the command line; errors that a user can act on are printed without a stack trace."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         app()

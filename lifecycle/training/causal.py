@@ -23,10 +23,11 @@ from lifecycle.training.distributed import rank, start, world
 from lifecycle.training.engine import start_engine
 from lifecycle.training.export import export
 from lifecycle.training.journal import Journal, read_metrics
-from lifecycle.training.loop import Progress, Run, StopRequest, resume, train
+from lifecycle.training.loop import Progress, Run, resume, train
 from lifecycle.training.meter import Meter
 from lifecycle.training.model import architecture_of, build_model, load_model
 from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.stop import StopRequest
 from lifecycle.training.throughput import flops_per_token, peak_flops
 
 RESULT = "result.json"

@@ -86,7 +86,7 @@ def _failure(run_dir: Path, cause: ExitClass, rank: int, message: str) -> Failur
         rank=rank,
         message=message,
         advice=cause.advice,
-        last_lines=tuple(lines[-LAST_LINES:]),
+        last_lines=() if cause is ExitClass.PREEMPTION else tuple(lines[-LAST_LINES:]),
     )
 
 

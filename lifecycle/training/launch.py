@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,19 +53,18 @@ class Ranks:
                 self.ended.setdefault(number, time.time())
         return [number for number in range(len(self.processes)) if number not in self.ended]
 
-    def send(self, number: signal.Signals, to: list[int]) -> None:
-        """Signal these ranks' process groups (a rank may have compile workers of its own)."""
-        for rank in to:
-            try:
-                os.killpg(self.processes[rank].pid, number)
-            except ProcessLookupError:
-                logger.debug("rank %d had ended before signal %d", rank, number)
+    def ask(self) -> None:
+        """Ask those that still run to stop: the ranks alone, because one that compiles waits for ever for lost workers."""
+        for rank in self.poll():
+            self.processes[rank].terminate()
 
     def kill(self) -> None:
         """End whatever still runs, and wait for it."""
         running = self.poll()
         self.killed.update(running)
-        self.send(signal.SIGKILL, running)
+        for rank in running:
+            with suppress(ProcessLookupError):  # the whole group: a rank may have compile workers of its own
+                os.killpg(self.processes[rank].pid, signal.SIGKILL)
         for rank in running:
             self.processes[rank].wait()
         self.poll()
@@ -101,8 +100,8 @@ def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float]) -> None:
     while running := ranks.poll():
         now = time.monotonic()
         if stop_asked and not forwarded:
-            relay.say(f"asked to stop; waiting up to {GRACE_SECONDS:.0f} s for a checkpoint")
-            ranks.send(signal.SIGTERM, running)
+            relay.say(f"asked to stop; there are up to {GRACE_SECONDS:.0f} s to save what is done")
+            ranks.ask()
             forwarded = True
         if first_failure is None and any(ranks.processes[number].returncode for number in ranks.ended):
             first_failure = now
@@ -194,7 +193,7 @@ def main() -> None:
     with open_relay() as relay:
         failure = run_job(job, relay)
         if failure:
-            relay.say(failure.text)
+            relay.fail(failure.text)
         else:
             result: dict[str, Any] = json.loads((Path(job.run_dir) / "result.json").read_text(encoding="utf-8"))
             relay.give(result)

@@ -32,6 +32,7 @@ from lifecycle.training.journal import Journal
 from lifecycle.training.preference_checkpoints import latest, remove_unusable, step_of
 from lifecycle.training.preference_data import RenderedPairs, load_dataset, read_pairs, store_dataset, training_order
 from lifecycle.training.preference_trainer import PreferenceTrainer, Watch
+from lifecycle.training.stop import StopRequest
 
 ZERO_1 = {
     "zero_optimization": {"stage": 1},
@@ -56,18 +57,19 @@ def main(job: TrainingJob) -> None:
     """Train, measure the held-out pairs before and after, and export the model to `job.output`.
 
     Raises:
-        Preempted: after SIGTERM, once a checkpoint is written.
+        Preempted: after SIGTERM or SIGINT, once the last step that was done is saved.
         NumericsError: a loss, gradient norm or reward is not finite; the message names the step and its pairs.
         DataError: there is no pair to train on.
     """
     config = DpoConfig.model_validate(job.config["dpo"])
+    stop = StopRequest().listen()
     world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     run_dir = Path(job.run_dir)
     model, tokenizer = load_model(Path(job.inputs["model"]))
     pairs = _read(Path(job.inputs["pairs"]), tokenizer, config)
     before = _heldout_logps(model, tokenizer, pairs.heldout, config)
     journal = Journal(run_dir) if rank == 0 else None
-    watch = Watch(journal, config, job.fingerprint, world_size)
+    watch = Watch(journal, config, job.fingerprint, world_size, stop)
     trainer = _trainer(model, tokenizer, pairs, config, job, world_size, watch)
     checkpoints = run_dir / "checkpoints"
     resume = latest(checkpoints, job.fingerprint, world_size)
@@ -83,8 +85,9 @@ def main(job: TrainingJob) -> None:
     trainer.accelerator.wait_for_everyone()
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    if watch.preempted and trainer.state.global_step < trainer.state.max_steps:
+    if watch.stopped and trainer.state.global_step < trainer.state.max_steps:
         raise Preempted(f"told to stop; step {trainer.state.global_step} of {trainer.state.max_steps} is saved")
+    stop.release()
     if rank == 0:
         after = _heldout_logps(trainer.model, tokenizer, pairs.heldout, config)
         export(trainer.model, Path(job.inputs["model"]), Path(job.output))
