@@ -141,6 +141,7 @@ STAGES: tuple[Stage, ...] = (
 )
 """In an order in which every stage comes after its inputs. `champion` is not here: it makes no artifact."""
 
+CHAMPION = "champion"
 SNAPSHOT = "snapshot"
 
 

@@ -110,7 +110,7 @@ def find_version(tracking_uri: str, reference: str) -> RegisteredVersion:
     Raises:
         LifecycleError: there is no such model, alias or version; the message lists those that exist.
     """
-    client = connect(tracking_uri)
+    client = connect(tracking_uri, create=False)
     name, alias, number = _parse(reference.removeprefix("models:/"))
     versions = {str(version.version): version for version in client.search_model_versions(f"name = '{name}'")}
     if not versions:

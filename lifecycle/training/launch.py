@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 60.0
 """From the request to stop until what still runs is killed: a step and a checkpoint must fit."""
+PORT_ATTEMPTS = 3
+"""Between choosing a free port and rank 0 opening it, another process may take it."""
 PEER_SECONDS = 5.0
 """From the first failure until the other ranks are killed: they would wait for the lost one for many minutes."""
 POLL_SECONDS = 0.1
@@ -74,23 +76,33 @@ def run_job(job: TrainingJob, relay: Relay) -> Failure | None:
     """Run the job to its end; returns None when it succeeded. SIGTERM and SIGINT are passed on to the ranks once."""
     run_dir = Path(job.run_dir)
     with _exclusive(run_dir, relay):
-        _clear(run_dir)
         relay.watch(run_dir)
         stop_asked: list[float] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop_asked.append(time.monotonic()))
-        kills_before = memory_kills()
-        ranks = _start(job, run_dir)
-        try:
-            _supervise(ranks, relay, stop_asked)
-        finally:
-            ranks.kill()
-        relay.poll(last=True)
-        codes = [process.returncode for process in ranks.processes]
-        failure = find_failure(run_dir, codes, ranks.ended, ranks.killed, bool(stop_asked), memory_kills() > kills_before)
+        for port in (_free_port() for _ in range(PORT_ATTEMPTS)):
+            failure = _attempt(job, relay, stop_asked, port)
+            if failure is None or stop_asked or not failure.port_was_taken:
+                break
+            relay.say(f"another process took port {port} meanwhile; once more with another one")
         if failure:
             failure.write(run_dir)
         return failure
+
+
+def _attempt(job: TrainingJob, relay: Relay, stop_asked: list[float], port: int) -> Failure | None:
+    """Start the ranks, wait for their end, and say what went wrong."""
+    run_dir = Path(job.run_dir)
+    _clear(run_dir)
+    kills_before = memory_kills()
+    ranks = _start(job, run_dir, port)
+    try:
+        _supervise(ranks, relay, stop_asked)
+    finally:
+        ranks.kill()
+    relay.poll(last=True)
+    codes = [process.returncode for process in ranks.processes]
+    return find_failure(run_dir, codes, ranks.ended, ranks.killed, bool(stop_asked), memory_kills() > kills_before)
 
 
 def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float]) -> None:
@@ -114,11 +126,11 @@ def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float]) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _start(job: TrainingJob, run_dir: Path) -> Ranks:
+def _start(job: TrainingJob, run_dir: Path, port: int) -> Ranks:
     logs = run_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     job_file = job.write()
-    shared = environment(job.processes)
+    shared = environment(job.processes, port)
     processes: list[subprocess.Popen[bytes]] = []
     for number in range(job.processes):
         with (logs / f"rank_{number}.log").open("ab") as log:
@@ -135,7 +147,7 @@ def _start(job: TrainingJob, run_dir: Path) -> Ranks:
     return Ranks(processes, {}, set())
 
 
-def environment(processes: int) -> dict[str, str]:
+def environment(processes: int, port: int) -> dict[str, str]:
     """The environment of every rank; what the caller has already set about threads or devices stays."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = str(max(1, cores // processes))
@@ -144,7 +156,7 @@ def environment(processes: int) -> dict[str, str]:
         PARENT: str(os.getpid()),
         "WORLD_SIZE": str(processes),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
+        "MASTER_PORT": str(port),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
