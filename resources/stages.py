@@ -61,7 +61,8 @@ class StageRunner(dg.ConfigurableResource):
         before = snapshots() if snapshots else {}
 
         def build_of_what_was_hashed(workspace: Workspace) -> dict[str, Any]:
-            facts = build(workspace)
+            with self.tracking.following(context, stage.name, workspace.run_dir, recipe.name):
+                facts = build(workspace)
             if snapshots and snapshots() != before:
                 raise DataError(f"{stage.name}: its raw files changed while they were read; run it again")
             return facts

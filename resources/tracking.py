@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,22 @@ class TrackingResource(dg.ConfigurableResource):
 
     tracking_uri: str
     store_root: str
+
+    def following(
+        self, context: dg.AssetExecutionContext, stage: str, run_dir: Path, recipe_name: str
+    ) -> AbstractContextManager[None]:
+        """While this block runs, the metrics in the journal of `run_dir` are sent to MLflow as they come."""
+        from lifecycle.tracking.following import following
+
+        asset = context.asset_key.to_user_string()
+        tags = {
+            "lifecycle.asset": asset,
+            "lifecycle.recipe": recipe_name,
+            "lifecycle.stage": stage,
+            "lifecycle.fingerprint": run_dir.name,
+            "lifecycle.dagster_run_id": context.run_id,
+        }
+        return following(self.tracking_uri, run_dir, asset=asset, recipe_name=recipe_name, tags=tags)
 
     def record(
         self, context: dg.AssetExecutionContext, published: Published, recipe_name: str, source: str | None = None
