@@ -18,14 +18,16 @@ from typing import Any
 import orjson
 import torch
 import torch.nn.functional as F
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+from transformers import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
 from lifecycle.preferences.logps import answer_logps, rewards
-from lifecycle.recipe.alignment import DpoConfig
+from lifecycle.pretrained import device, load_for_inference
+from lifecycle.recipe.alignment import FEW_PAIRS, DpoConfig, few_pairs
+from lifecycle.training import distributed
 from lifecycle.training.exits import Preempted
 from lifecycle.training.export import copy_tokenizer, verify
 from lifecycle.training.journal import Journal
@@ -64,8 +66,10 @@ def main(job: TrainingJob) -> None:
     config = DpoConfig.model_validate(job.config["dpo"])
     stop = StopRequest().listen()
     world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if world_size > 1:
+        distributed.start()  # before accelerate does it, which on the CPU would have DeepSpeed compile a kernel first
     run_dir = Path(job.run_dir)
-    model, tokenizer = load_model(Path(job.inputs["model"]))
+    model, tokenizer = load_for_inference(Path(job.inputs["model"]))
     pairs = _read(Path(job.inputs["pairs"]), tokenizer, config)
     before = _heldout_logps(model, tokenizer, pairs.heldout, config)
     journal = Journal(run_dir) if rank == 0 else None
@@ -82,6 +86,8 @@ def main(job: TrainingJob) -> None:
             f"left out), {trainer.args.max_steps} steps of {config.global_batch} from "
             f"{f'step {done}' if resume else 'the SFT model'}; {_engine(world_size)}, {config.precision}"
         )
+        if len(pairs.train.rows) < FEW_PAIRS:
+            journal.message(few_pairs(len(pairs.train.rows)))
     trainer.accelerator.wait_for_everyone()
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -98,13 +104,6 @@ def main(job: TrainingJob) -> None:
         (run_dir / "result.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
 
 
-def load_model(directory: Path) -> tuple[Any, Any]:
-    """The model in float32, in evaluation mode, with scaled-dot-product attention, and its tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(directory)
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="sdpa").eval()
-    return model, tokenizer
-
-
 def export(model: Any, source: Path, directory: Path) -> None:
     """Write a Hugging Face folder with the tokenizer of `source` byte for byte: saving it anew would change its digest.
 
@@ -117,7 +116,8 @@ def export(model: Any, source: Path, directory: Path) -> None:
     ids = torch.arange(min(32, model.config.vocab_size))[None]
     with torch.inference_mode():
         trained = model.eval()(input_ids=ids.to(model.device)).logits.cpu().float()
-        verify(trained, load_model(directory)[0](input_ids=ids).logits, directory)
+        reloaded, _ = load_for_inference(directory)
+        verify(trained, reloaded(input_ids=ids.to(reloaded.device)).logits.cpu(), directory)
 
 
 def _read(directory: Path, tokenizer: Any, config: DpoConfig) -> Pairs:
@@ -163,7 +163,7 @@ def _trainer(
         save_strategy="steps",
         save_steps=config.checkpoint_every,
         save_total_limit=2,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=device().type == "cpu",
         deepspeed=ZERO_1 if world_size > 1 else None,
     )
     dataset_directory = Path(job.run_dir) / f"dataset-{job.fingerprint}"
