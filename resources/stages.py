@@ -74,7 +74,7 @@ class StageRunner(dg.ConfigurableResource):
             input_references(stage, inputs, before),
             build_of_what_was_hashed,
         )
-        run_id = self.tracking.record(context, published, recipe.name, source)
+        run_id = self.tracking.record(context, published, recipe, source)
         manifest = published.manifest
         verb = "reused" if published.reused else f"made in {manifest.seconds:.1f} s"
         context.log.info("%s %s (%s)", stage.name, verb, _headline(manifest.facts))
