@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lifecycle.artifacts import Manifest
-from lifecycle.stages import SNAPSHOT
 
 JUDGED = "\n\n## Judged\n"
 SHOWN_FACTS = ("parameters", "tokens", "rows", "steps", "loss", "loss_last", "heldout_reward_accuracy")
@@ -19,10 +18,7 @@ def model_card(manifest: Manifest, recipe_name: str, description: str) -> str:
     """The description of a model version before it is judged."""
     facts = manifest.facts
     figures = [f"- {key.replace('_', ' ')}: {_figure(facts[key])}" for key in SHOWN_FACTS if key in facts]
-    inputs = [
-        f"- {item.name}: `{item.digest[:12]}`" + (" (raw bytes)" if item.stage == SNAPSHOT else "")
-        for item in manifest.inputs
-    ]
+    inputs = [f"- {item.name}: `{item.digest[:12]}`" for item in manifest.inputs]
     parts = [
         f"{WHAT[manifest.stage]} Recipe `{recipe_name}`{': ' + description if description else '.'}",
         f"Made {manifest.created_at} in {manifest.seconds:.0f} s; digest `{manifest.digest[:12]}`.",
