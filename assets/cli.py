@@ -1,17 +1,26 @@
 """The console script `lifecycle`: the engine's commands, and those that need Dagster."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Annotated
 
-import typer
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load: the end, without a stack trace
 
-from lifecycle.cli import DEFAULT_RECIPE, PROJECT, HomeOption, RecipeOption, app, console, main
+import typer  # noqa: E402
+
+from lifecycle.cli import DEFAULT_RECIPE, PROJECT, HomeOption, RecipeOption, app, console, main  # noqa: E402
 
 
 @app.command()
 def run(recipe: RecipeOption = DEFAULT_RECIPE, home: HomeOption = Path(".lifecycle")) -> None:
     """Materialize the whole graph of a recipe here and now; what exists already is reused."""
+    from assets.supervisor import supervised
+
+    supervised(lambda: _run(recipe, home))
+
+
+def _run(recipe: Path, home: Path) -> None:
     from assets.run import prepare_home, timed_run
 
     prepare_home(home.resolve(), recipe.resolve())

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: the step and the message, nothing else, unless something fails."""
+"""What a person sees in the terminal: the step and the message, nothing else. A failure is told once, by the command."""
 
 import logging
 from typing import Any
@@ -7,12 +7,12 @@ import dagster as dg
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:
-    """Dagster's own events are in its UI; here they are shown only when a step or the run fails."""
+    """Dagster's own events are in its UI, but for the one that says why nothing happens."""
     meta = _meta(record)
-    event = meta.get("dagster_event")
-    if event is None:
-        return not (meta.get("orig_message") or "").startswith(("[pipes]", "Dependencies for step"))
-    return event.is_step_failure or event.is_run_failure
+    message = meta.get("orig_message") or ""
+    if meta.get("dagster_event") is not None:
+        return "blocked by limit for pool" in message
+    return not message.startswith(("[pipes]", "Dependencies for step"))
 
 
 def _meta(record: logging.LogRecord) -> dict[str, Any]:

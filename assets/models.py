@@ -6,11 +6,14 @@ import dagster as dg
 
 from assets.policy import INSTRUCTIONS, PREFERENCES, PRETRAINING, stage_asset
 from lifecycle import stages
-from lifecycle.artifacts import Artifact, Workspace
+from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.jobs import TrainingJob
+from lifecycle.recipe.alignment import FEW_PAIRS, few_pairs
 from lifecycle.stages import Stage
 from resources.launchers.local import LocalLauncher
 from resources.stages import StageRunner
+
+ENOUGH_PAIRS = "enough_pairs"
 
 
 @stage_asset(stages.BASE_MODEL, PRETRAINING, {"pytorch", "deepspeed"}, accelerator=True)
@@ -60,7 +63,19 @@ def sft_model(
     return runner.materialize(context, stages.SFT_MODEL, inputs, build)
 
 
-@stage_asset(stages.DPO_MODEL, PREFERENCES, {"pytorch", "huggingface"}, accelerator=True)
+@stage_asset(
+    stages.DPO_MODEL,
+    PREFERENCES,
+    {"pytorch", "huggingface"},
+    accelerator=True,
+    checks=[
+        dg.AssetCheckSpec(
+            ENOUGH_PAIRS,
+            asset="dpo_model",
+            description=f"At least {FEW_PAIRS} preference pairs were trained on. Fewer are a warning, not an error.",
+        )
+    ],
+)
 def dpo_model(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
@@ -78,7 +93,13 @@ def dpo_model(
         settings = {"dpo": config.model_dump()}
         return launcher.run(context, _job(stages.DPO_MODEL, workspace, program, settings, directories, config.processes))
 
-    return runner.materialize(context, stages.DPO_MODEL, inputs, build)
+    def enough(published: Published) -> list[dg.AssetCheckResult]:
+        pairs = int(published.manifest.facts["rows"])
+        few = pairs < FEW_PAIRS
+        severity, said = dg.AssetCheckSeverity.WARN, {"pairs": pairs} | ({"warning": few_pairs(pairs)} if few else {})
+        return [dg.AssetCheckResult(passed=not few, check_name=ENOUGH_PAIRS, severity=severity, metadata=said)]
+
+    return runner.materialize(context, stages.DPO_MODEL, inputs, build, checks=enough)
 
 
 def _job(

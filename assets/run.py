@@ -50,6 +50,7 @@ def run_graph() -> list[AssetOutcome]:
 
     Raises:
         LifecycleError: a step failed; the message is the step's own, without its stack trace.
+        KeyboardInterrupt: it was interrupted.
     """
     from assets.definitions import CURATE, LEARN_QUALITY, TRAIN_AND_ALIGN, defs
     from assets.recipe import RECIPE, SOURCES
@@ -96,17 +97,18 @@ def _outcomes(result: dg.ExecuteInProcessResult, partition: str | None) -> Itera
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
+    """What failed first, in its own words; raises KeyboardInterrupt where that was an interrupt."""
     for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
+        if event.is_step_failure or event.is_run_failure:
+            error = event.step_failure_data.error if event.is_step_failure else event.job_failure_data.error
             while error and error.cause:
                 error = error.cause
-            asset = (event.step_key or "").split("__")[-1]
             if error and error.cls_name == "DagsterExecutionInterruptedError":
-                return f"interrupted during {asset}; what is finished is kept: the same command continues"
-            message = error.message.strip() if error else "unknown error"
+                raise KeyboardInterrupt
+            asset = (event.step_key or "the run").split("__")[-1]
+            message = error.message.strip() if error else event.message or "unknown error"
             return f"{asset} failed: {OWN_ERROR.sub('', message)}"
-    return "the run failed before any step started; see the Dagster UI"
+    return "the run failed and no event says why; see the Dagster UI"
 
 
 def _process_identity(pid: int) -> str:

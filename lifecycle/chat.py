@@ -7,11 +7,11 @@ from threading import Thread
 from typing import Any, TextIO
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, TextIteratorStreamer
+from transformers import TextIteratorStreamer
 from transformers.utils.logging import disable_progress_bar
 
 from lifecycle.errors import LifecycleError
+from lifecycle.pretrained import load_for_inference
 
 HELP = "/reset forgets the conversation, /quit (or the end of input) ends it."
 
@@ -60,16 +60,10 @@ def _load(model_dir: Path) -> tuple[Any, Any]:
             f"{model_dir}: no model here (config.json is missing); `lifecycle plan` shows which models exist"
         )
     disable_progress_bar()  # it would be the only line that is not conversation
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
-        model: Any = AutoModelForCausalLM.from_pretrained(model_dir, local_files_only=True, attn_implementation="sdpa")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise LifecycleError(f"{model_dir}: the model cannot be loaded: {error}") from error
+    model, tokenizer = load_for_inference(model_dir, "auto")
     if not tokenizer.chat_template:
         raise LifecycleError(f"{model_dir}: the tokenizer has no chat template, so this model cannot be talked to")
-    if torch.cuda.is_available():
-        model = model.cuda()
-    return model.eval(), tokenizer
+    return model, tokenizer
 
 
 def _lines(source: TextIO, sink: TextIO, asks: bool) -> Iterator[str]:

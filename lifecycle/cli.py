@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -187,6 +188,7 @@ def made(recipe: Recipe, home: Path, stage: str, source: str | None = None) -> A
 
 def main() -> None:
     """Run the command line; errors that a user can act on are printed without a stack trace."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         app()

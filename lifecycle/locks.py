@@ -20,6 +20,8 @@ from lifecycle.errors import LifecycleError
 
 logger = logging.getLogger(__name__)
 
+READ_ATTEMPTS = 10
+
 
 @dataclass(frozen=True)
 class _Sighting:
@@ -74,6 +76,11 @@ class StoreLock:
     def is_held(self) -> bool:
         """Whether the lock is still this object's: false after somebody took it over or removed the file."""
         owner = self._owner()
+        for _ in range(READ_ATTEMPTS):  # what cannot be read now says nothing: file servers have their moments
+            if owner != {}:
+                break
+            time.sleep(self._poll)
+            owner = self._owner()
         return owner is not None and owner.get("nonce") == self._nonce
 
     def ensure_held(self) -> None:
@@ -119,7 +126,7 @@ class StoreLock:
         if owner is None:
             return False
         here = _this_process()
-        if owner.get("host") == here["host"] and owner.get("namespace") == here["namespace"]:
+        if all(owner.get(name) == here[name] for name in ("host", "boot", "namespace")):
             running = _started(owner.get("pid"))
             if running is None:
                 return True
@@ -148,7 +155,8 @@ class StoreLock:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat):
-            if not self.is_held():
+            owner = self._owner()
+            if owner is None or owner.get("nonce", self._nonce) != self._nonce:
                 logger.error("%s was taken over or removed while it was held", self._path)
                 return
             try:
@@ -158,7 +166,21 @@ class StoreLock:
 
 
 def _this_process() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "namespace": _namespace(), "pid": os.getpid(), "started": _started(os.getpid())}
+    return {
+        "host": socket.gethostname(),
+        "boot": _boot(),
+        "namespace": _namespace(),
+        "pid": os.getpid(),
+        "started": _started(os.getpid()),
+    }
+
+
+def _boot() -> str:
+    """This machine since it was switched on: two machines that share a store may have equal host names."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return f"{uuid.getnode():x}"
 
 
 def _namespace() -> int | None:

@@ -1,4 +1,4 @@
-"""What a run would do, before it does it: for every stage reuse or run, and why."""
+"""What a run would do, before it does it: for every stage reuse, maybe or run, and why."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lifecycle.artifacts import Artifact, InputReference, Manifest, Store, fingerprint_of
-from lifecycle.errors import CorruptArtifactError
+from lifecycle.errors import CorruptArtifactError, LifecycleError
+from lifecycle.evaluation.gates import decide_gates
 from lifecycle.manifest import read_manifest
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
@@ -19,11 +20,20 @@ from lifecycle.recipe.base import Section
 from lifecycle.recipe.corpora import FilesRead, SourceBase
 from lifecycle.recipe.quality import samples
 from lifecycle.stages import (
+    BASE_EVAL,
+    BASE_MODEL,
+    CHAMPION,
     CORPUS,
+    DPO_EVAL,
+    DPO_MODEL,
+    EVAL_REPORT,
+    PREFERENCE_PAIRS,
     QUALITY_MODEL,
     RAW_CORPORA,
     RAW_INSTRUCTIONS,
     RAW_PREFERENCES,
+    SFT_EVAL,
+    SFT_MODEL,
     SNAPSHOT,
     Stage,
     input_references,
@@ -33,6 +43,9 @@ from lifecycle.stages import (
 RawBytes = SourceBase | InstructionFiles | PreferenceFiles | FilesRead
 Known = dict[tuple[str, str | None], Artifact]
 SHOWN_CHARACTERS = 60
+COLOURS = {"reuse": "green", "maybe": "cyan", "run": "yellow", "decide": "blue"}
+WITH_A_MODEL = (BASE_MODEL, SFT_MODEL, PREFERENCE_PAIRS, DPO_MODEL, BASE_EVAL, SFT_EVAL, DPO_EVAL)
+"""Stages that another setting always gives other bytes; any other may filter or format its way to the same ones."""
 
 
 class PlanLine(Section):
@@ -40,7 +53,8 @@ class PlanLine(Section):
 
     stage: str
     source: str | None
-    action: Literal["reuse", "run"]
+    action: Literal["reuse", "maybe", "run", "decide"]
+    """`maybe`: reused if what it is made from comes out with the same bytes as before; `decide`: the champion."""
     why: str
     fingerprint: str | None = None
     """None where it depends on an input that will be made anew."""
@@ -48,7 +62,7 @@ class PlanLine(Section):
 
 
 def plan(recipe: Recipe, store: Store, snapshot: Callable[[RawBytes], str] | None = None) -> list[PlanLine]:
-    """Whether each stage would be reused or run, in the order of the life; nothing is made or changed.
+    """Whether each stage would be reused or run, in the order of the life, and last the champion; nothing is changed.
 
     Args:
         snapshot: digest of the raw bytes of a source; by default the reader's own, which hashes the files.
@@ -61,37 +75,77 @@ def plan(recipe: Recipe, store: Store, snapshot: Callable[[RawBytes], str] | Non
     lines: list[PlanLine] = []
     for stage in stages_of(recipe):
         for source in [source.name for source in recipe.sources] if stage.per_source else [None]:
-            line = _line(recipe, store, stage, source, known, snapshot)
+            line = _line(recipe, store, stage, source, known, lines, snapshot)
             lines.append(line)
             if line.action == "reuse" and line.fingerprint and line.digest:
                 uri = str(store.directory(stage.name, line.fingerprint))
                 artifact = Artifact(stage=stage.name, fingerprint=line.fingerprint, digest=line.digest, uri=uri)
                 known[stage.name, source] = artifact
-    return lines
+    return [*lines, _champion(recipe, known)]
 
 
 def render(lines: list[PlanLine]) -> Table:
     """The plan as a table for the terminal."""
-    runs = sum(line.action == "run" for line in lines)
-    table = Table(title=f"{runs} to run, {len(lines) - runs} to reuse", title_justify="left", title_style="bold")
+    runs, maybe, reused = (sum(line.action == action for line in lines) for action in ("run", "maybe", "reuse"))
+    some = f", {maybe} perhaps" if maybe else ""
+    table = Table(title=f"{runs} to run{some}, {reused} to reuse", title_justify="left", title_style="bold")
     for column in ("asset", "plan", "why"):
         table.add_column(column, overflow="fold", no_wrap=column != "why")
     for line in lines:
-        colour = "green" if line.action == "reuse" else "yellow"
+        colour = COLOURS[line.action]
         table.add_row(_name(line.stage, line.source), f"[{colour}]{line.action}[/{colour}]", escape(line.why))
     return table
 
 
+def _may_repeat(previous: Manifest, unknown: list[str], lines: list[PlanLine]) -> bool:
+    """Whether all of these inputs, which will be made anew, may have the bytes that `previous` was made from."""
+    before = {item.name: item.fingerprint for item in previous.inputs}
+    with_a_model = {stage.name for stage in WITH_A_MODEL}
+    for line in lines:
+        name = _name(line.stage, line.source)
+        if name not in unknown:
+            continue
+        own = before.get(name, before.get(line.stage))  # a stage per source calls its one input by the stage's name
+        if own is None or (line.action == "run" and line.stage in with_a_model and line.fingerprint != own):
+            return False
+    return True
+
+
+def _champion(recipe: Recipe, known: Known) -> PlanLine:
+    """The champion makes no artifact: it is decided in every run, on the report and the recipe's gates as they are."""
+    report, model = known.get((EVAL_REPORT.name, None)), known.get((DPO_MODEL.name, None))
+    if report is None or model is None:
+        return PlanLine(stage=CHAMPION, source=None, action="decide", why="on the report that will be made")
+    try:
+        results = decide_gates(report.path, recipe.gates)
+    except LifecycleError as error:
+        return PlanLine(stage=CHAMPION, source=None, action="decide", why=f"will fail: {error}")
+    failed = [f"{gate.model} {gate.metric} is {gate.value:.3f}, not {gate.condition()}" for gate in results if gate.failed]
+    if failed:
+        return PlanLine(stage=CHAMPION, source=None, action="decide", why=f"will be refused: {'; '.join(failed)}")
+    why = f"all blocking gates hold: model {model.digest[:8]} is the champion afterwards"
+    return PlanLine(stage=CHAMPION, source=None, action="decide", why=why)
+
+
 def _line(
-    recipe: Recipe, store: Store, stage: Stage, source: str | None, known: Known, snapshot: Callable[[RawBytes], str]
+    recipe: Recipe,
+    store: Store,
+    stage: Stage,
+    source: str | None,
+    known: Known,
+    before: list[PlanLine],
+    snapshot: Callable[[RawBytes], str],
 ) -> PlanLine:
     identity = stage.identity(recipe, source)
     previous = _previous(store, recipe.name, stage, source)
     inputs, unknown = _inputs(recipe, stage, source, known)
     if unknown:
-        reasons = [f"input{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} will be made anew"]
-        if previous:
-            reasons = [*_own_differences(previous, stage, identity), *reasons]
+        own = [*_own_differences(previous, stage, identity), *_changed_inputs(previous, inputs)] if previous else []
+        if previous and not own and _may_repeat(previous, unknown, before):
+            gives = "gives" if len(unknown) == 1 else "give"
+            why = f"reused if {', '.join(unknown)} {gives} the same bytes as before"
+            return PlanLine(stage=stage.name, source=source, action="maybe", why=why)
+        reasons = [*own, f"input{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} will be made anew"]
         return PlanLine(stage=stage.name, source=source, action="run", why="; ".join(reasons))
     raw = {name: snapshot(item) for name, item in _raw_bytes(recipe, stage, source).items()}
     references = input_references(stage, inputs, raw)
@@ -192,6 +246,16 @@ def _own_differences(previous: Manifest, stage: Stage, identity: Any) -> list[st
     if previous.code_version != stage.code_version:
         reasons.append(f"code version {previous.code_version} → {stage.code_version}")
     return [*reasons, *_differences(previous.identity, identity, "")]
+
+
+def _changed_inputs(previous: Manifest, inputs: Mapping[str, Artifact | Mapping[str, Artifact]]) -> list[str]:
+    """Which of the inputs that are there already have other bytes than those that `previous` was made from."""
+    flat: dict[str, Artifact] = {}
+    for name, given in inputs.items():
+        flat |= {name: given} if isinstance(given, Artifact) else {f"{name}/{each}": made for each, made in given.items()}
+    before = {item.name: item.digest for item in previous.inputs}
+    changed = [name for name, artifact in flat.items() if before.get(name) != artifact.digest]
+    return [f"input {name} changed ({before.get(name, 'none')[:8]} → {flat[name].digest[:8]})" for name in changed]
 
 
 def _input_differences(before: tuple[InputReference, ...], now: tuple[InputReference, ...]) -> list[str]:

@@ -119,7 +119,7 @@ PREFERENCE_PAIRS = Stage(
 DPO_MODEL = Stage("dpo_model", "1", ("sft_model", "preference_pairs"), _section("dpo"))
 BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), _section("evaluation"))
 SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), _section("evaluation"))
-DPO_EVAL = Stage("dpo_eval", "1", ("dpo_model", "sft_model", "preference_pairs", "heldout_text"), _section("evaluation"))
+DPO_EVAL = Stage("dpo_eval", "2", ("dpo_model", "sft_model", "preference_pairs", "heldout_text"), _section("evaluation"))
 EVAL_REPORT = Stage("eval_report", "2", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), _report)
 
 STAGES: tuple[Stage, ...] = (
@@ -156,6 +156,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     return tuple(stage for some in with_model for stage in some)
 
 
+CHAMPION = "champion"
 SNAPSHOT = "snapshot"
 
 

@@ -68,7 +68,8 @@ class StageRunner(dg.ConfigurableResource):
         before = snapshots() if snapshots else {}
 
         def build_of_what_was_hashed(workspace: Workspace) -> dict[str, Any]:
-            facts = build(workspace)
+            with self.tracking.following(context, stage.name, workspace.run_dir, recipe.name):
+                facts = build(workspace)
             if snapshots and snapshots() != before:
                 raise DataError(f"{stage.name}: its raw files changed while they were read; run it again")
             return facts
@@ -80,7 +81,7 @@ class StageRunner(dg.ConfigurableResource):
             input_references(stage, inputs, before),
             build_of_what_was_hashed,
         )
-        run_id = self.tracking.record(context, published, recipe.name, source)
+        run_id = self.tracking.record(context, published, recipe, source)
         manifest = published.manifest
         verb = "reused" if published.reused else f"made in {manifest.seconds:.1f} s"
         context.log.info("%s %s (%s)", stage.name, verb, _headline(manifest.facts))

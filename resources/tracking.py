@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from lifecycle.artifacts import Artifact, Published
+from lifecycle.recipe import Recipe
 
 if TYPE_CHECKING:
     from lifecycle.tracking.registry import GateOutcome, Promotion
@@ -19,20 +21,38 @@ class TrackingResource(dg.ConfigurableResource):
     tracking_uri: str
     store_root: str
 
+    def following(
+        self, context: dg.AssetExecutionContext, stage: str, run_dir: Path, recipe_name: str
+    ) -> AbstractContextManager[None]:
+        """While this block runs, the metrics in the journal of `run_dir` are sent to MLflow as they come."""
+        from lifecycle.tracking.following import following
+
+        asset = context.asset_key.to_user_string()
+        tags = {
+            "lifecycle.asset": asset,
+            "lifecycle.recipe": recipe_name,
+            "lifecycle.stage": stage,
+            "lifecycle.fingerprint": run_dir.name,
+            "lifecycle.dagster_run_id": context.run_id,
+        }
+        return following(self.tracking_uri, run_dir, asset=asset, recipe_name=recipe_name, tags=tags)
+
     def record(
-        self, context: dg.AssetExecutionContext, published: Published, recipe_name: str, source: str | None = None
+        self, context: dg.AssetExecutionContext, published: Published, recipe: Recipe, source: str | None = None
     ) -> str | None:
         """The MLflow run of this materialization; None when MLflow does not answer, which is caught up later."""
         from lifecycle.tracking.runs import record
 
         tags = {"lifecycle.dagster_run_id": context.run_id}
+        if recipe.description:
+            tags["lifecycle.description"] = recipe.description
         if source is not None:
             tags["lifecycle.partition"] = source
         return record(
             self.tracking_uri,
             published,
             asset=context.asset_key.to_user_string(),
-            recipe_name=recipe_name,
+            recipe_name=recipe.name,
             tags=tags,
             store_root=Path(self.store_root),
         )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.errors import LifecycleError
-from lifecycle.locks import StoreLock
+from lifecycle.locks import StoreLock, _this_process
 
 ROOT = Path(__file__).parents[1]
 HOLDER = """
@@ -42,6 +41,11 @@ def _hold(path: Path, seconds: float) -> subprocess.Popen:
 def _write(path: Path, **owner: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"host": "elsewhere", "namespace": 1, "pid": 1, "started": 1.0, "nonce": "n"} | owner))
+
+
+def here(**changes: object) -> dict[str, object]:
+    """A process of this machine that does not run."""
+    return _this_process() | {"pid": 2**22 - 1} | changes
 
 
 def _seconds_to_acquire(path: Path, **settings: float) -> float:
@@ -113,8 +117,29 @@ def test_a_beating_owner_on_another_host_keeps_the_lock(path: Path) -> None:
 
 def test_the_same_process_number_in_another_container_is_somebody_else(path: Path) -> None:
     """Two containers may share a host name; the absence of their process numbers here means nothing."""
-    _write(path, host=socket.gethostname(), namespace=-1, pid=2**22 - 1)
+    _write(path, **here(namespace=-1))
     assert _seconds_to_acquire(path, stale_after=0.5) >= 0.5
+
+
+def test_a_machine_of_the_same_name_is_another_machine(path: Path) -> None:
+    """Two freshly installed hosts, both called `localhost`, share a store: neither can look up the other's processes."""
+    _write(path, **here(boot="another"))
+    assert _seconds_to_acquire(path, stale_after=0.5) >= 0.5
+
+
+def test_a_read_error_does_not_stop_the_heart_nor_lose_the_lock(path: Path) -> None:
+    """The heartbeat ended for good when the lock file could not be read once; a minute later another host took over."""
+    with StoreLock(path, heartbeat=0.05, poll=0.05) as lock:
+        aside = path.with_name("aside")
+        path.rename(aside)
+        path.mkdir()  # reading it is an OSError now
+        threading.Timer(0.3, lambda: (path.rmdir(), aside.rename(path))).start()
+        lock.ensure_held()
+        os.utime(path, (1, 1))
+        deadline = time.monotonic() + 5
+        while path.stat().st_mtime < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert path.stat().st_mtime > 2
 
 
 def test_the_heart_beats(path: Path) -> None:
@@ -170,7 +195,7 @@ def test_many_waiters_on_one_dead_owner_hold_it_one_after_the_other(path: Path) 
 
 def test_a_waiter_that_judged_too_early_breaks_nothing(path: Path) -> None:
     """The race itself, step by step: judge the owner dead, let another one take the lock, then try to break."""
-    _write(path, host=socket.gethostname(), namespace=os.stat("/proc/self/ns/pid").st_ino, pid=2**22 - 1)
+    _write(path, **here())
     slow = StoreLock(path)
     seen = slow._look(None)
     assert seen is not None

@@ -1,6 +1,8 @@
 """The plan says what would run and why before anything runs, and a run then does exactly that."""
 
 import io
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from rich.console import Console
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, InputReference, Store
 from lifecycle.errors import LifecycleError
+from lifecycle.manifest import content_digest, read_manifest, scan
 from lifecycle.plan import PlanLine, plan, render
 from lifecycle.recipe import Recipe
 from tests.tracking.chain import SNAPSHOTS, make_all, small_recipe
@@ -26,8 +29,10 @@ def recipe(tmp_path: Path) -> Recipe:
 
 
 def _plan(recipe: Recipe, store: Store, **changed: str) -> dict[str, PlanLine]:
+    """All lines but the champion's, which always comes last."""
     snapshots = SNAPSHOTS | changed
-    lines = plan(recipe, store, lambda source: snapshots[source.name])
+    *lines, champion = plan(recipe, store, lambda source: snapshots[source.name])
+    assert (champion.stage, champion.action) == ("champion", "decide")
     return {f"{line.stage}/{line.source}" if line.source else line.stage: line for line in lines}
 
 
@@ -74,13 +79,66 @@ def test_a_runtime_field_changes_nothing(recipe: Recipe, store: Store, tmp_path:
     assert {line.action for line in lines.values()} == {"reuse"}
 
 
-def test_new_raw_bytes_run_what_reads_them_and_stop_where_the_bytes_come_out_the_same(recipe: Recipe, store: Store) -> None:
+def test_what_follows_a_change_that_may_give_the_same_bytes_is_a_maybe(recipe: Recipe, store: Store, tmp_path: Path) -> None:
+    """A licence, a language tag or a touched file runs its reader again and, most often, nothing else."""
     make_all(recipe, store)
-    lines = _plan(recipe, store, packages="f" * 64)
-    assert lines["raw_corpora/packages"].why == f"input snapshot changed ({SNAPSHOTS['packages'][:8]} → ffffffff)"
-    assert lines["raw_corpora/standard_library"].action == "reuse"
-    assert lines["cleaned_corpora/packages"].why == "input raw_corpora/packages will be made anew"
-    assert lines["corpus"].why == "input cleaned_corpora/packages will be made anew"
+    for lines in (
+        _plan(recipe, store, packages="f" * 64),
+        _plan(_changed(tmp_path, "licence: BSD-3-Clause", "licence: BSD"), store),
+    ):
+        assert lines["raw_corpora/packages"].action == "run"
+        assert lines["raw_corpora/standard_library"].action == "reuse"
+        assert lines["cleaned_corpora/packages"].action == "maybe"
+        assert lines["cleaned_corpora/packages"].why == "reused if raw_corpora/packages gives the same bytes as before"
+        assert lines["corpus"].why == "reused if cleaned_corpora/packages gives the same bytes as before"
+        assert lines["pretrain_memmap"].why == "reused if corpus, tokenizer give the same bytes as before"
+        assert lines["eval_report"].action == "maybe"
+
+
+def test_a_maybe_becomes_a_run_where_something_else_changed_too(recipe: Recipe, store: Store, tmp_path: Path) -> None:
+    make_all(recipe, store)
+    lines = _plan(_changed(tmp_path, "steps: 300", "steps: 400"), store, packages="f" * 64)
+    assert lines["base_model"].action == "maybe"
+    assert lines["sft_model"].action == "run"
+    assert lines["sft_model"].why == "training.steps 300 → 400; inputs base_model, sft_memmap will be made anew"
+    assert lines["dpo_model"].action == "run"
+    assert lines["base_eval"].action == "maybe"
+
+
+def test_a_model_that_is_gone_comes_back_the_same(recipe: Recipe, store: Store) -> None:
+    make_all(recipe, store)
+    before = _plan(recipe, store)
+    evaluation = store.directory("base_eval", before["base_eval"].fingerprint or "")
+    shutil.rmtree(evaluation)
+    lines = _plan(recipe, store)
+    assert lines["base_eval"].action == "run"
+    assert lines["eval_report"].action == "maybe"
+
+
+def test_the_champion_line_says_what_the_gates_will_decide(recipe: Recipe, store: Store) -> None:
+    def champion() -> str:
+        return plan(recipe, store, lambda source: SNAPSHOTS[source.name])[-1].why
+
+    assert champion() == "on the report that will be made"
+    make_all(recipe, store)
+    assert "report.json" in champion(), "a report that cannot be read is told before the run"
+    report = _plan(recipe, store)["eval_report"]
+    directory = store.directory("eval_report", report.fingerprint or "")
+    for value, expected in ((0.3, "will be refused: sft kind_of_object/acc is 0.300, not at least 0.4"), (0.5, "hold")):
+        figures = {"models": {"sft": {"metrics": {"kind_of_object/acc": {"value": value}}}}}
+        (directory / "data.txt").rename(directory / "report.json") if value == 0.3 else None
+        (directory / "report.json").write_text(json.dumps(figures))
+        _seal(directory)
+        assert expected in champion()
+
+
+def _seal(directory: Path) -> None:
+    """Make the manifest that of the files as they are now."""
+    manifest = read_manifest(directory)
+    (directory / "manifest.json").unlink()
+    files = scan(directory)
+    changed = manifest.model_copy(update={"files": files, "digest": content_digest(files)}).sealed()
+    (directory / "manifest.json").write_text(changed.model_dump_json())
 
 
 def test_an_input_with_other_bytes_is_named_with_both_digests(recipe: Recipe, store: Store, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import xxhash
 
 from lifecycle.corpora.paths import Files, Location
-from lifecycle.corpora.snapshot import Snapshot, file_size, source_files
+from lifecycle.corpora.snapshot import Snapshot, file_digest, file_size, source_files
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.recipe.corpora import FileSource
@@ -31,6 +31,18 @@ class Piece:
         """Digest of names, content, and what decides the result besides."""
         content = [[name, digest] for (_, name), digest in zip(self.files, self.digests, strict=True)]
         return digest_json({"files": content, "settings": settings})[:32]
+
+    def check_unchanged(self, source: str) -> None:
+        """That the files still are what the snapshot speaks of: what was read of others must not be kept under this key.
+
+        Raises:
+            DataError: one of them is not.
+        """
+        for (location, name), digest in zip(self.files, self.digests, strict=True):
+            if digest and file_digest(location) != digest:
+                raise DataError(
+                    f"source {source}: {name} changed while it was read; run again when nothing writes to it any more"
+                )
 
 
 def pieces(source: FileSource, known: Snapshot | None) -> list[Piece]:

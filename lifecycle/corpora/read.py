@@ -117,6 +117,7 @@ def _read_piece(source: Source, cache: Path, settings: str, piece: Piece) -> tup
     def make(directory: Path) -> None:
         notes = Notes()
         _write(source, records(source, notes, 1, piece.files), notes, directory)
+        piece.check_unchanged(source.name)
 
     return result(cache, piece.key(settings), make)
 

@@ -105,6 +105,14 @@ def file_size(path: Location) -> int:
         raise _unreadable(path, error) from error
 
 
+def file_digest(path: Location) -> str:
+    """Digest of a file's content; raises DataError where it cannot be read."""
+    try:
+        return path.digest() if isinstance(path, RemoteFile) else digest_file(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def _unreadable(path: Location, error: OSError) -> DataError:
     return DataError(f"{path if isinstance(path, Path) else path.path}: cannot be read: {error.strerror or error}")
 
@@ -117,8 +125,4 @@ def _hash_all(files: Sequence[tuple[Location, str]]) -> Snapshot:
 
 def _hash_one(item: tuple[Location, str]) -> FileDigest:
     path, name = item
-    try:
-        digest = path.digest() if isinstance(path, RemoteFile) else digest_file(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return FileDigest(path=name, size=file_size(path), sha256=digest)
+    return FileDigest(path=name, size=file_size(path), sha256=file_digest(path))

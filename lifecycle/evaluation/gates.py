@@ -24,6 +24,11 @@ class GateResult(Section):
     blocking: bool
     passed: bool
 
+    @property
+    def failed(self) -> bool:
+        """Whether this gate alone refuses the model."""
+        return self.blocking and not self.passed
+
     def condition(self) -> str:
         """The gate in words."""
         parts = [f"at least {self.at_least:g}" if self.at_least is not None else None]

@@ -24,14 +24,14 @@ def main(job: TrainingJob) -> None:
     os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_DATASETS_CACHE=str(Path(job.run_dir) / "datasets"))
     from lifecycle.evaluation.harness import run_tasks
     from lifecycle.evaluation.results import ANSWERS, SAMPLES, Results
-    from lifecycle.training.preference import load_model
+    from lifecycle.pretrained import load_for_inference
 
     config = EvaluationConfig.model_validate(job.config["evaluation"])
     started = time.monotonic()
     output, run_dir, heldout = Path(job.output), Path(job.run_dir), Path(job.inputs["heldout"])
     output.mkdir(parents=True, exist_ok=True)
     journal = Journal(run_dir)
-    model, tokenizer = load_model(Path(job.inputs["model"]))
+    model, tokenizer = load_for_inference(Path(job.inputs["model"]))
     journal.message(f"{job.config['name']}: lm-eval runs {', '.join(config.tasks)}")
     tasks, samples, missing = run_tasks(model, tokenizer, heldout, config, run_dir)
     tasks_seconds = time.monotonic() - started
@@ -39,7 +39,7 @@ def main(job: TrainingJob) -> None:
     answers, summary = _answer(model, tokenizer, heldout / "items" / "win_rate.jsonl", config)
     preferences = None
     if "reference" in job.inputs:
-        reference, _ = load_model(Path(job.inputs["reference"]))
+        reference, _ = load_for_inference(Path(job.inputs["reference"]))
         preferences = _rewards(model, reference, tokenizer, Path(job.inputs["pairs"]), config)
     results = Results(
         model=job.config["name"],
@@ -101,7 +101,7 @@ def _answer(model: Any, tokenizer: Any, path: Path, config: EvaluationConfig) ->
 
 
 def _rewards(model: Any, reference: Any, tokenizer: Any, pairs: Path, config: EvaluationConfig) -> Any:
-    """Reward accuracy on the pairs that DPO never saw."""
+    """Reward accuracy on the pairs that DPO never saw; those longer than the context are counted and left out."""
     from lifecycle.preferences.logps import answer_logps, rewards
     from lifecycle.training.preference_data import read_pairs
 
@@ -111,7 +111,7 @@ def _rewards(model: Any, reference: Any, tokenizer: Any, pairs: Path, config: Ev
         for which in (model, reference)
         for side in ("chosen", "rejected")
     ]
-    return rewards(*logps)
+    return rewards(*logps).model_copy(update={"too_long": rendered.too_long})
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:

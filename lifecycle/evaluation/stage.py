@@ -56,6 +56,7 @@ def evaluate_model(
         "metrics": {key: round(metric.value, 4) for key, metric in metrics.items()},
         "chance": {task: round(result.chance, 4) for task, result in results.tasks.items() if result.chance is not None},
         "missing": list(results.missing),
+        **({"heldout_pairs_too_long": results.preferences.too_long} if results.preferences else {}),
         **timings,
     }
 

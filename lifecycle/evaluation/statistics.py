@@ -32,6 +32,8 @@ class HeldoutRewards(Section):
     """95 % Wilson interval of `accuracy`."""
     margin: float
     """Mean over pairs of (log pi(chosen) - log ref(chosen)) - (log pi(rejected) - log ref(rejected)), in nats."""
+    too_long: int = 0
+    """Pairs left out because they are longer than the context."""
 
 
 def wilson_interval(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
@@ -42,11 +44,6 @@ def wilson_interval(successes: int, n: int, z: float = Z95) -> tuple[float, floa
     centre = (share + square / (2 * n)) / (1 + square / n)
     half = z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
     return (max(0.0, centre - half), min(1.0, centre + half))
-
-
-def standard_error(share: float, n: int) -> float:
-    """Standard error of a share p observed on n items: sqrt(p (1 - p) / n)."""
-    return math.sqrt(share * (1 - share) / n) if n else 0.0
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -1,7 +1,6 @@
 """Preference pairs: answers sampled from the SFT model and judged against the reference, beside the pairs found."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from lifecycle.errors import DataError
 from lifecycle.evaluation.items import read_items
+from lifecycle.instructions.clean import heldout_names
 from lifecycle.instructions.conversations import Conversation, read_conversations
 from lifecycle.jobs import TrainingJob
 from lifecycle.ledger import Ledger, LedgerWriter, SourceLedger
@@ -48,7 +48,7 @@ def build_preference_pairs(
     forbidden = _evaluation_prompts(heldout)
     conversations = read_conversations(instructions)
     sampled = LedgerWriter(SAMPLED)
-    chosen = _choose(conversations, _heldout_names(heldout), forbidden, config, sampled)
+    chosen = _choose(conversations, heldout_names(heldout), forbidden, config, sampled)
     logger.info("%d of %d conversations give a prompt to sample", len(chosen), len(conversations))
     candidates, sampling = sample_prompts(chosen, sft_model, config, run_dir, launch, fingerprint)
     pairs = judge_candidates(chosen, candidates, config.min_margin, SAMPLED, sampled)
@@ -82,7 +82,7 @@ def split(pairs: list[Pair], heldout_share: float, seed: int) -> tuple[list[Pair
 
 def _choose(
     conversations: list[Conversation],
-    heldout: set[str],
+    heldout: frozenset[str],
     forbidden: set[str],
     config: PreferencesConfig,
     ledger: LedgerWriter,
@@ -103,7 +103,7 @@ def _choose(
     return chosen
 
 
-def _reason_to_skip(conversation: Conversation, heldout: set[str], forbidden: set[str], seen: set[str]) -> str | None:
+def _reason_to_skip(conversation: Conversation, heldout: frozenset[str], forbidden: set[str], seen: set[str]) -> str | None:
     question = _question(conversation)
     rules = {
         "heldout_document": conversation.group in heldout or conversation.document_id in heldout,
@@ -134,13 +134,3 @@ def _found(pairs: list[Pair], forbidden: set[str]) -> tuple[list[Pair], list[Sou
 
 def _evaluation_prompts(heldout: Path) -> set[str]:
     return {item.prompt for path in sorted((heldout / "items").glob("*.jsonl")) for item in read_items(path)}
-
-
-def _heldout_names(heldout: Path) -> set[str]:
-    """Groups and document ids that nothing trained may come from."""
-    path = heldout / "groups.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return {*record["groups"], *record["documents"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot read which groups and documents are held out: {error!r}") from error

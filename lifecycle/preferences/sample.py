@@ -15,12 +15,11 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.jobs import TrainingJob
 from lifecycle.preferences.generate import generate_answers
+from lifecycle.pretrained import load_for_inference
 from lifecycle.recipe.base import Section
 from lifecycle.training.journal import Journal
 
@@ -84,12 +83,7 @@ def _sample(
     journal: Journal,
 ) -> int:
     """Sample the chunks that begin at `begins`; returns the number of tokens generated."""
-    tokenizer = AutoTokenizer.from_pretrained(model_directory)
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        model_directory, dtype=torch.float32, attn_implementation="sdpa"
-    ).eval()
-    if torch.cuda.is_available():
-        model = model.to("cuda")
+    model, tokenizer = load_for_inference(model_directory)
     tokens, started = 0, time.monotonic()
     for begin in begins:
         chunk = prompts[begin : begin + config.chunk]

@@ -24,6 +24,7 @@ class Recipe(Section):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """The model's name: prefix of its asset keys and of its registered models."""
     description: Annotated[str, RUNTIME] = ""
+    """What the model is for, in a sentence: shown on its pages in MLflow."""
     owner: Annotated[str, RUNTIME] = "team:models"
     """Shown in the Dagster UI: an e-mail address or `team:NAME`."""
     sources: tuple[Source, ...] = Field(min_length=1)

@@ -17,8 +17,11 @@ SETTINGS = {
 """Read by mlflow at every request; its own defaults wait for minutes. What the environment says already stands."""
 
 
-def connect(tracking_uri: str) -> MlflowClient:
-    """A client of a server or database that answers; a new SQLite database is created.
+def connect(tracking_uri: str, create: bool = True) -> MlflowClient:
+    """A client of a server or database that answers.
+
+    Args:
+        create: make a SQLite database that does not exist; whoever only reads leaves the disk as it is.
 
     Raises:
         LifecycleError: the address cannot be used, or nothing answers there.
@@ -26,7 +29,10 @@ def connect(tracking_uri: str) -> MlflowClient:
     for variable, value in SETTINGS.items():
         os.environ.setdefault(variable, value)
     if tracking_uri.startswith(SQLITE):
-        Path(tracking_uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        database = Path(tracking_uri.removeprefix(SQLITE))
+        if not create and not database.exists():
+            raise LifecycleError(f"nothing has been recorded yet: {database} does not exist; `lifecycle run` makes it")
+        database.parent.mkdir(parents=True, exist_ok=True)
     elif tracking_uri.startswith(("file:", "/", ".")):
         raise LifecycleError(
             f"tracking URI {tracking_uri!r}: MLflow's file store has no registry; use sqlite:///PATH or a server"

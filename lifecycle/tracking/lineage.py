@@ -46,7 +46,7 @@ def lineage(tracking_uri: str, reference: str) -> LineageNode:
         LifecycleError: the registry does not answer, or has no such version.
     """
     version = find_version(tracking_uri, reference)
-    walk = _Walk(connect(tracking_uri))
+    walk = _Walk(connect(tracking_uri, create=False))
     node = walk.node(f"{version.name}/{version.version}", "", version.fingerprint, version.digest)
     aliases = {"aliases": ", ".join(version.aliases)} if version.aliases else {}
     return node.model_copy(update={"details": node.details | {"uri": version.uri} | aliases})

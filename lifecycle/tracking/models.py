@@ -14,6 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_IS_EXTERNAL
 
 from lifecycle.artifacts import Artifact, Manifest
+from lifecycle.tracking.cards import model_card
 from lifecycle.tracking.runs import SQLITE
 
 MODEL_STAGES = {"base_model": "base", "sft_model": "sft", "dpo_model": "dpo"}
@@ -48,7 +49,7 @@ def register_model(client: MlflowClient, run: Run, artifact: Artifact, manifest:
     name = registered_name(recipe_name, manifest.stage)
     tags = {key: value for key, value in run.data.tags.items() if key.startswith("lifecycle.")}
     model_id = model_id_of(run) or _log_model(client, run, name, tags)
-    _ensure_registered(client, name, recipe_name)
+    _ensure_registered(client, name, recipe_name, tags.get("lifecycle.description", ""))
     version = find_made_version(client, name, artifact.fingerprint, artifact.digest)
     if version is None:
         takes_paths = client.tracking_uri.startswith(SQLITE) or urlparse(artifact.uri).scheme not in ("", "file")
@@ -59,6 +60,7 @@ def register_model(client: MlflowClient, run: Run, artifact: Artifact, manifest:
             model_id=None if takes_paths else model_id,
             run_id=run.info.run_id,
             tags=tags | {"lifecycle.model_id": model_id},
+            description=model_card(manifest, recipe_name, tags.get("lifecycle.description", "")),
         )
     client.set_registered_model_alias(name, CANDIDATE, str(version.version))
     return version
@@ -83,9 +85,9 @@ def _log_model(client: MlflowClient, run: Run, name: str, tags: dict[str, str]) 
     return model.model_id
 
 
-def _ensure_registered(client: MlflowClient, name: str, recipe_name: str) -> None:
+def _ensure_registered(client: MlflowClient, name: str, recipe_name: str, description: str) -> None:
     try:
-        client.create_registered_model(name, tags={"lifecycle.recipe": recipe_name})
+        client.create_registered_model(name, tags={"lifecycle.recipe": recipe_name}, description=description)
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from lifecycle.errors import LifecycleError
 from lifecycle.locks import StoreLock
 from lifecycle.recipe.base import Section
+from lifecycle.tracking.cards import judged
 from lifecycle.tracking.connection import connect
 from lifecycle.tracking.models import find_made_version
 from lifecycle.tracking.runs import catch_up
@@ -93,15 +94,18 @@ def promote(
         _write_gates(client, version, gates)
         objections = _objections(_read_gates(client, model_name, number), len(gates))
         if objections:
-            return _outcome(client, model_name, False, f"refused {model_name}/{number}: {'; '.join(objections)}")
+            return _outcome(client, model_name, False, f"refused {model_name}/{number}: {'; '.join(objections)}", number)
         before = _aliases(client, model_name).get(CHAMPION)
         if before == number:
-            return _outcome(client, model_name, False, f"{model_name}/{number} is the champion already; its gates hold")
+            return _outcome(
+                client, model_name, False, f"{model_name}/{number} is the champion already; its gates hold", number
+            )
         if before is not None:
             client.set_registered_model_alias(model_name, PREVIOUS, before)
         client.set_registered_model_alias(model_name, CHAMPION, number)
         instead = f" instead of version {before}" if before else ""
-        return _outcome(client, model_name, True, f"{model_name}/{number} is the champion now{instead}; all its gates hold")
+        reason = f"{model_name}/{number} is the champion now{instead}; all its gates hold"
+        return _outcome(client, model_name, True, reason, number)
 
 
 def find_version(tracking_uri: str, reference: str) -> RegisteredVersion:
@@ -110,7 +114,7 @@ def find_version(tracking_uri: str, reference: str) -> RegisteredVersion:
     Raises:
         LifecycleError: there is no such model, alias or version; the message lists those that exist.
     """
-    client = connect(tracking_uri)
+    client = connect(tracking_uri, create=False)
     name, alias, number = _parse(reference.removeprefix("models:/"))
     versions = {str(version.version): version for version in client.search_model_versions(f"name = '{name}'")}
     if not versions:
@@ -188,7 +192,12 @@ def _objections(gates: Sequence[dict[str, Any]], expected: int) -> list[str]:
     ]
 
 
-def _outcome(client: MlflowClient, name: str, moved: bool, reason: str) -> Promotion:
+def _outcome(client: MlflowClient, name: str, moved: bool, reason: str, judged_version: str | None = None) -> Promotion:
+    """What was decided; it is also written to the description of the version that was judged."""
+    if judged_version is not None:
+        card = client.get_model_version(name, judged_version).description or ""
+        text = judged(card, _read_gates(client, name, judged_version), reason)
+        client.update_model_version(name, judged_version, text)
     aliases = _aliases(client, name)
     number, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
     digest = client.get_model_version(name, number).tags.get("lifecycle.digest") if number else None

@@ -45,6 +45,54 @@ def write_run(client: MlflowClient, published: Published, *, asset: str, recipe_
     return run_id
 
 
+def open_run(client: MlflowClient, run_dir: Path, asset: str, recipe_name: str, tags: Mapping[str, str]) -> str:
+    """The id of the run that is shown while a stage is being made, with all that its journal says until now."""
+    experiment = experiment_of(client, recipe_name)
+    journal = read_metrics(run_dir)
+    run = _live_run(client, experiment, tags, journal)
+    if run is None:
+        run = client.create_run(experiment, run_name=_run_name(asset, tags))
+        _log_tags(client, run.info.run_id, tags)
+    elif run.info.status != "RUNNING":
+        client.update_run(run.info.run_id, status="RUNNING")
+    log_journal(client, run.info.run_id, journal)
+    return run.info.run_id
+
+
+def log_journal(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Log metrics of a journal. Those that are there already stay single: MLflow keys them by name, time, step and value."""
+    for some in _batches(list(_journal_metrics(entries)), METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics=some)
+
+
+def _live_run(
+    client: MlflowClient, experiment: str, tags: Mapping[str, str], journal: Sequence[Mapping[str, Any]]
+) -> Run | None:
+    """The run opened while this artifact was being made; one with figures that no longer count is deleted instead."""
+    query = " and ".join(f"tags.`{key}` = '{tags[key]}'" for key in ("lifecycle.fingerprint", "lifecycle.recipe"))
+    valid = {(metric.key, metric.step, metric.timestamp) for metric in _journal_metrics(journal)}
+    found = None
+    for run in client.search_runs([experiment], query):
+        if run.info.status == "FINISHED" or "lifecycle.digest" in run.data.tags:
+            continue
+        said = (metric for key in run.data.metrics for metric in client.get_metric_history(run.info.run_id, key))
+        if found is None and all((metric.key, metric.step, metric.timestamp) in valid for metric in said):
+            found = run
+        else:
+            client.delete_run(run.info.run_id)
+    return found
+
+
+def _run_name(asset: str, tags: Mapping[str, str]) -> str:
+    partition = tags.get("lifecycle.partition")
+    return f"{asset}/{partition}" if partition else asset
+
+
+def _log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    for some in _batches([RunTag(_key(key), value[:TAG_CHARACTERS]) for key, value in tags.items()], TAGS_PER_BATCH):
+        client.log_batch(run_id, tags=some)
+
+
 def _complete_run(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
     same = ("lifecycle.fingerprint", "lifecycle.digest", "lifecycle.created_at")
     query = " and ".join(f"tags.`{key}` = '{tags[key]}'" for key in same)
@@ -60,20 +108,18 @@ def _complete_run(client: MlflowClient, experiment: str, tags: Mapping[str, str]
 def _create(client: MlflowClient, experiment: str, published: Published, asset: str, tags: Mapping[str, str]) -> Run:
     manifest = published.manifest
     end = _milliseconds(manifest.created_at)
-    partition = tags.get("lifecycle.partition")
-    run = client.create_run(
-        experiment,
-        start_time=end - int(manifest.seconds * 1000),
-        run_name=f"{asset}/{partition}" if partition else asset,
+    journal = read_metrics(published.run_dir)
+    run = _live_run(client, experiment, tags, journal) or client.create_run(
+        experiment, start_time=end - int(manifest.seconds * 1000), run_name=_run_name(asset, tags)
     )
     run_id = run.info.run_id
-    for some in _batches([RunTag(_key(key), value[:TAG_CHARACTERS]) for key, value in tags.items()], TAGS_PER_BATCH):
-        client.log_batch(run_id, tags=some)
+    _log_tags(client, run_id, tags)
     params = [Param(_key(key), value[:PARAM_CHARACTERS]) for key, value in flatten(manifest.identity)]
     for some in _batches(params, TAGS_PER_BATCH):
         client.log_batch(run_id, params=some)
-    for some in _batches([*_fact_metrics(manifest, end), *_journal_metrics(published.run_dir)], METRICS_PER_BATCH):
+    for some in _batches(list(_fact_metrics(manifest, end)), METRICS_PER_BATCH):
         client.log_batch(run_id, metrics=some)
+    log_journal(client, run_id, journal)
     datasets = [_dataset(item, published.artifact) for item in manifest.inputs]
     models = [LoggedModelInput(model) for model in _input_models(client, manifest.inputs)]
     client.log_inputs(run_id, datasets=datasets, models=models)
@@ -127,10 +173,10 @@ def _fact_metrics(manifest: Manifest, time: int) -> Iterator[Metric]:
             yield Metric(_key(key), value, time, 0)
 
 
-def _journal_metrics(run_dir: Path) -> Iterator[Metric]:
-    for entry in read_metrics(run_dir):
+def _journal_metrics(entries: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    for entry in entries:
         time = int(entry.get("time", 0) * 1000)
-        values = {key: value for key, value in entry.items() if key not in ("step", "time")}
+        values = {key: value for key, value in entry.items() if key not in ("step", "time", "kind")}
         for key, value in numbers(values):
             yield Metric(_key(key), value, time, int(entry["step"]))
 

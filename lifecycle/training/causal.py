@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
+from lifecycle.pretrained import load_model
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.checkpoints import Checkpoints
@@ -23,10 +24,11 @@ from lifecycle.training.distributed import rank, start, world
 from lifecycle.training.engine import start_engine
 from lifecycle.training.export import export
 from lifecycle.training.journal import Journal, read_metrics
-from lifecycle.training.loop import Progress, Run, StopRequest, resume, train
+from lifecycle.training.loop import Progress, Run, resume, train
 from lifecycle.training.meter import Meter
-from lifecycle.training.model import architecture_of, build_model, load_model
+from lifecycle.training.model import architecture_of, build_model
 from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.stop import StopRequest
 from lifecycle.training.throughput import flops_per_token, peak_flops
 
 RESULT = "result.json"

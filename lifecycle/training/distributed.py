@@ -1,13 +1,14 @@
 """The process group of a run, and the few numbers that all ranks must agree on at every step."""
 
 import logging
-import os
 from datetime import timedelta
 from typing import Any
 
 import deepspeed
 import torch
 from torch import distributed
+
+from lifecycle.pretrained import device as own_device
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +21,11 @@ def start() -> torch.device:
     On the CPU DeepSpeed would first compile a shared-memory kernel, which needs a C++ compiler and 40 s. Only its
     `inference_all_reduce` uses that kernel and training never calls it, so it is declared unavailable.
     """
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    device = own_device()
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if device.type == "cuda":
         torch.cuda.set_device(device)
-        backend = "nccl"
     else:
-        device, backend = torch.device("cpu"), "gloo"
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         # Several threads add up the rows of one embedding gradient in no fixed order otherwise, and a resumed run
         # must repeat the losses of an uninterrupted one bit for bit.

@@ -11,11 +11,11 @@ from torch import distributed
 from transformers import PreTrainedModel
 
 from lifecycle.errors import CorruptArtifactError
+from lifecycle.pretrained import ATTENTION, load_model
 from lifecycle.training.batches import Batch, PackedDocuments
 from lifecycle.training.distributed import rank
 from lifecycle.training.engine import Engine
 from lifecycle.training.loss import hidden_states
-from lifecycle.training.model import ATTENTION, load_model
 
 TOKENIZER_FILES = (
     "tokenizer.json",

@@ -30,6 +30,11 @@ class Failure(Section):
         lines = [f"{self.exit_class}{where}: {self.message}", self.advice]
         return "\n".join(lines + (["last lines of its log:", *self.last_lines] if self.last_lines else []))
 
+    @property
+    def port_was_taken(self) -> bool:
+        """Whether the ranks could not meet because the port chosen for that was no longer free."""
+        return self.exit_class == ExitClass.NETWORK.value and "EADDRINUSE" in self.message
+
     def write(self, run_dir: Path) -> None:
         """Write `failure.json`."""
         (run_dir / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")
@@ -86,7 +91,7 @@ def _failure(run_dir: Path, cause: ExitClass, rank: int, message: str) -> Failur
         rank=rank,
         message=message,
         advice=cause.advice,
-        last_lines=tuple(lines[-LAST_LINES:]),
+        last_lines=() if cause is ExitClass.PREEMPTION else tuple(lines[-LAST_LINES:]),
     )
 
 

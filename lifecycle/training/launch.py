@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 60.0
 """From the request to stop until what still runs is killed: a step and a checkpoint must fit."""
+PORT_ATTEMPTS = 3
+"""Between choosing a free port and rank 0 opening it, another process may take it."""
 PEER_SECONDS = 5.0
 """From the first failure until the other ranks are killed: they would wait for the lost one for many minutes."""
 POLL_SECONDS = 0.1
@@ -53,19 +55,18 @@ class Ranks:
                 self.ended.setdefault(number, time.time())
         return [number for number in range(len(self.processes)) if number not in self.ended]
 
-    def send(self, number: signal.Signals, to: list[int]) -> None:
-        """Signal these ranks' process groups (a rank may have compile workers of its own)."""
-        for rank in to:
-            try:
-                os.killpg(self.processes[rank].pid, number)
-            except ProcessLookupError:
-                logger.debug("rank %d had ended before signal %d", rank, number)
+    def ask(self) -> None:
+        """Ask those that still run to stop: the ranks alone, because one that compiles waits for ever for lost workers."""
+        for rank in self.poll():
+            self.processes[rank].terminate()
 
     def kill(self) -> None:
         """End whatever still runs, and wait for it."""
         running = self.poll()
         self.killed.update(running)
-        self.send(signal.SIGKILL, running)
+        for rank in running:
+            with suppress(ProcessLookupError):  # the whole group: a rank may have compile workers of its own
+                os.killpg(self.processes[rank].pid, signal.SIGKILL)
         for rank in running:
             self.processes[rank].wait()
         self.poll()
@@ -75,23 +76,33 @@ def run_job(job: TrainingJob, relay: Relay) -> Failure | None:
     """Run the job to its end; returns None when it succeeded. SIGTERM and SIGINT are passed on to the ranks once."""
     run_dir = Path(job.run_dir)
     with _exclusive(run_dir, relay):
-        _clear(run_dir)
         relay.watch(run_dir)
         stop_asked: list[float] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop_asked.append(time.monotonic()))
-        kills_before = memory_kills()
-        ranks = _start(job, run_dir)
-        try:
-            _supervise(ranks, relay, stop_asked)
-        finally:
-            ranks.kill()
-        relay.poll(last=True)
-        codes = [process.returncode for process in ranks.processes]
-        failure = find_failure(run_dir, codes, ranks.ended, ranks.killed, bool(stop_asked), memory_kills() > kills_before)
+        for port in (_free_port() for _ in range(PORT_ATTEMPTS)):
+            failure = _attempt(job, relay, stop_asked, port)
+            if failure is None or stop_asked or not failure.port_was_taken:
+                break
+            relay.say(f"another process took port {port} meanwhile; once more with another one")
         if failure:
             failure.write(run_dir)
         return failure
+
+
+def _attempt(job: TrainingJob, relay: Relay, stop_asked: list[float], port: int) -> Failure | None:
+    """Start the ranks, wait for their end, and say what went wrong."""
+    run_dir = Path(job.run_dir)
+    _clear(run_dir)
+    kills_before = memory_kills()
+    ranks = _start(job, run_dir, port)
+    try:
+        _supervise(ranks, relay, stop_asked)
+    finally:
+        ranks.kill()
+    relay.poll(last=True)
+    codes = [process.returncode for process in ranks.processes]
+    return find_failure(run_dir, codes, ranks.ended, ranks.killed, bool(stop_asked), memory_kills() > kills_before)
 
 
 def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float]) -> None:
@@ -101,8 +112,8 @@ def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float]) -> None:
     while running := ranks.poll():
         now = time.monotonic()
         if stop_asked and not forwarded:
-            relay.say(f"asked to stop; waiting up to {GRACE_SECONDS:.0f} s for a checkpoint")
-            ranks.send(signal.SIGTERM, running)
+            relay.say(f"asked to stop; there are up to {GRACE_SECONDS:.0f} s to save what is done")
+            ranks.ask()
             forwarded = True
         if first_failure is None and any(ranks.processes[number].returncode for number in ranks.ended):
             first_failure = now
@@ -115,11 +126,11 @@ def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float]) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _start(job: TrainingJob, run_dir: Path) -> Ranks:
+def _start(job: TrainingJob, run_dir: Path, port: int) -> Ranks:
     logs = run_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     job_file = job.write()
-    shared = environment(job.processes)
+    shared = environment(job.processes, port)
     processes: list[subprocess.Popen[bytes]] = []
     for number in range(job.processes):
         with (logs / f"rank_{number}.log").open("ab") as log:
@@ -136,7 +147,7 @@ def _start(job: TrainingJob, run_dir: Path) -> Ranks:
     return Ranks(processes, {}, set())
 
 
-def environment(processes: int) -> dict[str, str]:
+def environment(processes: int, port: int) -> dict[str, str]:
     """The environment of every rank; what the caller has already set about threads or devices stays."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = str(max(1, cores // processes))
@@ -145,7 +156,7 @@ def environment(processes: int) -> dict[str, str]:
         PARENT: str(os.getpid()),
         "WORLD_SIZE": str(processes),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
+        "MASTER_PORT": str(port),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
@@ -194,7 +205,7 @@ def main() -> None:
     with open_relay() as relay:
         failure = run_job(job, relay)
         if failure:
-            relay.say(failure.text)
+            relay.fail(failure.text)
         else:
             result: dict[str, Any] = json.loads((Path(job.run_dir) / "result.json").read_text(encoding="utf-8"))
             relay.give(result)

@@ -1,12 +1,10 @@
 """The training loop: one optimizer step after another, from a checkpoint or from the start."""
 
 import math
-import signal
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -24,6 +22,7 @@ from lifecycle.training.journal import Journal
 from lifecycle.training.loss import engine_scale
 from lifecycle.training.meter import Meter
 from lifecycle.training.schedule import learning_rate
+from lifecycle.training.stop import StopRequest
 
 TAG = "state"
 
@@ -53,22 +52,6 @@ class Run:
     meter: Meter
 
 
-@dataclass
-class StopRequest:
-    """Remembers SIGTERM (or SIGINT), so that all ranks can stop after the same step."""
-
-    asked: bool = field(default=False)
-
-    def listen(self) -> "StopRequest":
-        """Install the signal handlers."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._remember)
-        return self
-
-    def _remember(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
-
-
 @dataclass(frozen=True)
 class StepResult:
     """What one step gives; the same on every rank except `data_seconds`."""
@@ -87,13 +70,14 @@ def train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
     """Run all steps that are left, with a checkpoint at the intervals asked for and at the end.
 
     Raises:
-        Preempted: the process was asked to stop; a checkpoint has been saved after the step that was running.
+        Preempted: the process was asked to stop; the last step that was done is saved.
         NumericsError, DataError: a guard tripped.
     """
     training = run.training
     for step in range(progress.step, training.steps):
         began = time.monotonic()
         result = train_step(run, step, stop)
+        stop.hold()
         seconds = time.monotonic() - began
         progress = Progress(step + 1, progress.tokens + result.tokens, progress.seconds + seconds)
         run.meter.add(result.tokens, seconds, result.data_seconds)
@@ -104,6 +88,7 @@ def train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
             save(run, progress)
         if result.stop and not last:
             raise Preempted(f"asked to stop; a checkpoint was saved after step {progress.step} of {training.steps}")
+    stop.release()
     return progress
 
 

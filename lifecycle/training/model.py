@@ -1,11 +1,10 @@
-"""Building a Llama-style model from its architecture, or loading one; the same weights on every rank."""
+"""Building a Llama-style model from its architecture; the same weights on every rank."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import (
-    AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
     LlamaConfig,
@@ -13,10 +12,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from lifecycle.errors import CorruptArtifactError
+from lifecycle.pretrained import ATTENTION
 from lifecycle.recipe.training import Architecture
 
-ATTENTION = "sdpa"
 EAGER_LENGTH = 512
 """Longest sequence for which compiled plain attention is used on the CPU; its scores take memory with the square of it."""
 
@@ -53,16 +51,6 @@ def build_model(
         bos_token_id=ids.bos_token_id, eos_token_id=ends, pad_token_id=ids.pad_token_id, do_sample=False
     )
     return model
-
-
-def load_model(directory: Path, dtype: torch.dtype | str = "auto") -> PreTrainedModel:
-    """The model in a Hugging Face folder, read offline; raises CorruptArtifactError when it is not usable."""
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            str(directory), dtype=dtype, attn_implementation=ATTENTION, local_files_only=True
-        )
-    except (OSError, ValueError) as error:
-        raise CorruptArtifactError(f"{directory}: cannot load a model from here: {error}") from error
 
 
 def training_attention(compiled: bool, device_type: str, sequence_length: int) -> str:

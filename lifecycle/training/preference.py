@@ -18,20 +18,23 @@ from typing import Any
 import orjson
 import torch
 import torch.nn.functional as F
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+from transformers import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
 from lifecycle.preferences.logps import answer_logps, rewards
-from lifecycle.recipe.alignment import DpoConfig
+from lifecycle.pretrained import device, load_for_inference
+from lifecycle.recipe.alignment import FEW_PAIRS, DpoConfig, few_pairs
+from lifecycle.training import distributed
 from lifecycle.training.exits import Preempted
 from lifecycle.training.export import copy_tokenizer, verify
 from lifecycle.training.journal import Journal
 from lifecycle.training.preference_checkpoints import latest, remove_unusable, step_of
 from lifecycle.training.preference_data import RenderedPairs, load_dataset, read_pairs, store_dataset, training_order
 from lifecycle.training.preference_trainer import PreferenceTrainer, Watch
+from lifecycle.training.stop import StopRequest
 
 ZERO_1 = {
     "zero_optimization": {"stage": 1},
@@ -56,18 +59,21 @@ def main(job: TrainingJob) -> None:
     """Train, measure the held-out pairs before and after, and export the model to `job.output`.
 
     Raises:
-        Preempted: after SIGTERM, once a checkpoint is written.
+        Preempted: after SIGTERM or SIGINT, once the last step that was done is saved.
         NumericsError: a loss, gradient norm or reward is not finite; the message names the step and its pairs.
         DataError: there is no pair to train on.
     """
     config = DpoConfig.model_validate(job.config["dpo"])
+    stop = StopRequest().listen()
     world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if world_size > 1:
+        distributed.start()  # before accelerate does it, which on the CPU would have DeepSpeed compile a kernel first
     run_dir = Path(job.run_dir)
-    model, tokenizer = load_model(Path(job.inputs["model"]))
+    model, tokenizer = load_for_inference(Path(job.inputs["model"]))
     pairs = _read(Path(job.inputs["pairs"]), tokenizer, config)
     before = _heldout_logps(model, tokenizer, pairs.heldout, config)
     journal = Journal(run_dir) if rank == 0 else None
-    watch = Watch(journal, config, job.fingerprint, world_size)
+    watch = Watch(journal, config, job.fingerprint, world_size, stop)
     trainer = _trainer(model, tokenizer, pairs, config, job, world_size, watch)
     checkpoints = run_dir / "checkpoints"
     resume = latest(checkpoints, job.fingerprint, world_size)
@@ -80,11 +86,14 @@ def main(job: TrainingJob) -> None:
             f"left out), {trainer.args.max_steps} steps of {config.global_batch} from "
             f"{f'step {done}' if resume else 'the SFT model'}; {_engine(world_size)}, {config.precision}"
         )
+        if len(pairs.train.rows) < FEW_PAIRS:
+            journal.message(few_pairs(len(pairs.train.rows)))
     trainer.accelerator.wait_for_everyone()
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    if watch.preempted and trainer.state.global_step < trainer.state.max_steps:
+    if watch.stopped and trainer.state.global_step < trainer.state.max_steps:
         raise Preempted(f"told to stop; step {trainer.state.global_step} of {trainer.state.max_steps} is saved")
+    stop.release()
     if rank == 0:
         after = _heldout_logps(trainer.model, tokenizer, pairs.heldout, config)
         export(trainer.model, Path(job.inputs["model"]), Path(job.output))
@@ -93,13 +102,6 @@ def main(job: TrainingJob) -> None:
         facts = _facts(pairs, config, world_size, history, before, after)
         facts["seconds_training"] = round(time.monotonic() - started, 3)
         (run_dir / "result.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
-
-
-def load_model(directory: Path) -> tuple[Any, Any]:
-    """The model in float32, in evaluation mode, with scaled-dot-product attention, and its tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(directory)
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="sdpa").eval()
-    return model, tokenizer
 
 
 def export(model: Any, source: Path, directory: Path) -> None:
@@ -114,7 +116,8 @@ def export(model: Any, source: Path, directory: Path) -> None:
     ids = torch.arange(min(32, model.config.vocab_size))[None]
     with torch.inference_mode():
         trained = model.eval()(input_ids=ids.to(model.device)).logits.cpu().float()
-        verify(trained, load_model(directory)[0](input_ids=ids).logits, directory)
+        reloaded, _ = load_for_inference(directory)
+        verify(trained, reloaded(input_ids=ids.to(reloaded.device)).logits.cpu(), directory)
 
 
 def _read(directory: Path, tokenizer: Any, config: DpoConfig) -> Pairs:
@@ -160,7 +163,7 @@ def _trainer(
         save_strategy="steps",
         save_steps=config.checkpoint_every,
         save_total_limit=2,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=device().type == "cpu",
         deepspeed=ZERO_1 if world_size > 1 else None,
     )
     dataset_directory = Path(job.run_dir) / f"dataset-{job.fingerprint}"

@@ -5,14 +5,24 @@ import os
 import shutil
 from pathlib import Path
 
-import orjson
+from pydantic import ValidationError
 
 from lifecycle.digests import digest_file
 from lifecycle.files import fsync
+from lifecycle.recipe.base import Section
 
 logger = logging.getLogger(__name__)
 
 COMPLETE = "complete.json"
+
+
+class Seal(Section):
+    """What `complete.json` says of its checkpoint."""
+
+    fingerprint: str
+    world_size: int
+    files: dict[str, str]
+    """SHA-256 of each file, by path in the checkpoint's directory."""
 
 
 def seal(checkpoint: Path, fingerprint: str, world_size: int) -> None:
@@ -20,13 +30,10 @@ def seal(checkpoint: Path, fingerprint: str, world_size: int) -> None:
     paths = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != COMPLETE)
     for path in paths:
         fsync(path)
-    record = {
-        "fingerprint": fingerprint,
-        "world_size": world_size,
-        "files": {path.relative_to(checkpoint).as_posix(): digest_file(path) for path in paths},
-    }
+    files = {path.relative_to(checkpoint).as_posix(): digest_file(path) for path in paths}
+    record = Seal(fingerprint=fingerprint, world_size=world_size, files=files)
     temporary = checkpoint / f"{COMPLETE}.tmp"
-    temporary.write_bytes(orjson.dumps(record))
+    temporary.write_text(record.model_dump_json(), encoding="utf-8")
     fsync(temporary)
     os.replace(temporary, checkpoint / COMPLETE)
     fsync(checkpoint)
@@ -56,14 +63,14 @@ def step_of(checkpoint: Path) -> int:
 
 def _problem(checkpoint: Path, fingerprint: str, world_size: int) -> str | None:
     try:
-        record = orjson.loads((checkpoint / COMPLETE).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        record = Seal.model_validate_json((checkpoint / COMPLETE).read_bytes())
+    except (OSError, ValidationError):
         return "it was not written to its end"
-    if record["fingerprint"] != fingerprint:
-        return f"it belongs to {record['fingerprint']}"
-    if record["world_size"] != world_size:
-        return f"it was written by {record['world_size']} processes and this run has {world_size}"
-    for name, digest in record["files"].items():
+    if record.fingerprint != fingerprint:
+        return f"it belongs to {record.fingerprint}"
+    if record.world_size != world_size:
+        return f"it was written by {record.world_size} processes and this run has {world_size}"
+    for name, digest in record.files.items():
         path = checkpoint / name
         if not path.exists() or digest_file(path) != digest:
             return f"{name} is missing or damaged"

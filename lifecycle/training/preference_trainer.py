@@ -1,7 +1,6 @@
 """TRL's DPO trainer with this project's rendering, sample order, learning rate, guards and journal."""
 
 import math
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from lifecycle.training.exits import NumericsError
 from lifecycle.training.journal import Journal
 from lifecycle.training.preference_checkpoints import seal
 from lifecycle.training.schedule import learning_rate
+from lifecycle.training.stop import StopRequest
 
 RENAMED: dict[str, str] = {"grad_norm": "gradient_norm"}
 """Metrics that the causal program reports under another name than transformers."""
@@ -73,27 +73,28 @@ class PreferenceTrainer(DPOTrainer):
 
 
 class Watch(TrainerCallback):
-    """Writes the journal, stops on values that are not finite, seals checkpoints, and turns SIGTERM into a checkpoint."""
+    """Writes the journal, stops on values that are not finite, seals checkpoints, and turns a stop into a checkpoint."""
 
-    def __init__(self, journal: Journal | None, config: DpoConfig, fingerprint: str, world_size: int) -> None:
+    def __init__(
+        self, journal: Journal | None, config: DpoConfig, fingerprint: str, world_size: int, stop: StopRequest
+    ) -> None:
         """`journal` is None on every rank but the first."""
-        self.preempted = False
+        self.stopped = False
+        self._stop = stop
         self._journal = journal
         self._config = config
         self._fingerprint = fingerprint
         self._world_size = world_size
-        signal.signal(signal.SIGTERM, self._on_signal)
-
-    def _on_signal(self, *_: Any) -> None:
-        self.preempted = True
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """All ranks agree on whether one of them was told to stop, so that they save the same step."""
+        self._stop.hold()
+        self.stopped = self._stop.asked
         if self._world_size > 1:
-            flag = torch.tensor([float(self.preempted)], device=args.device)
+            flag = torch.tensor([float(self.stopped)], device=args.device)
             dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-            self.preempted = bool(flag.item())
-        if self.preempted:
+            self.stopped = bool(flag.item())
+        if self.stopped:
             control.should_save = control.should_training_stop = True
 
     def on_log(

@@ -15,11 +15,14 @@ METRICS_INTERVAL = 3.0
 
 
 class Relay:
-    """Passes new journal entries on to `say`, and the result's facts to `give`."""
+    """Passes new journal entries on to `say`, the result's facts to `give`, and the reason of a bad end to `fail`."""
 
-    def __init__(self, say: Callable[[str], None], give: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, say: Callable[[str], None], give: Callable[[dict[str, Any]], None], fail: Callable[[str], None]
+    ) -> None:
         self.say = say
         self.give = give
+        self.fail = fail
         self._path: Path | None = None
         self._offset = 0
         self._said_metrics = 0.0
@@ -48,12 +51,19 @@ class Relay:
 
 @contextmanager
 def open_relay() -> Iterator[Relay]:
-    """A relay to Dagster where this process was started through Pipes, to stdout elsewhere."""
+    """A relay to Dagster where this process was started through Pipes, to stdout elsewhere.
+
+    Under Dagster the reason of a bad end travels in `failure.json` alone: whoever started the job raises it as an error.
+    """
     if dagster_pipes.PipesEnvVarParamsLoader().is_dagster_pipes_process():
         with dagster_pipes.open_dagster_pipes() as pipes:
-            yield Relay(pipes.log.info, pipes.report_custom_message)
+            yield Relay(pipes.log.info, pipes.report_custom_message, lambda _: None)
     else:
-        yield Relay(lambda text: print(text, flush=True), lambda _: None)
+
+        def say(text: str) -> None:
+            print(text, flush=True)
+
+        yield Relay(say, lambda _: None, say)
 
 
 def progress_line(metrics: dict[str, Any]) -> str:

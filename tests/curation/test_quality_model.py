@@ -96,7 +96,7 @@ def test_what_scores_low_is_dropped_under_the_rule_s_name_and_can_be_swept_and_e
     raw = write_documents(tmp_path / "raw", [*some, *map(shuffled, some)])
     out = tmp_path / "out"
     out.mkdir()
-    facts = clean_source(raw, "sample", CONFIG, out, tmp_path / "run", ModelRule(model, {}))
+    facts = clean_source(raw, "sample", CONFIG, out, tmp_path / "run", model=ModelRule(model, {}))
     account = account_of(out)
     assert facts["dropped"]["quality_model"] == account.dropped["quality_model"] > 30
     assert account.read == 80 == account.kept + sum(account.dropped.values())
@@ -117,7 +117,7 @@ def test_the_recipe_s_threshold_stands_before_the_calibrated_one(trained, tmp_pa
     raw = write_documents(tmp_path / "raw", [*documents()[:20], *map(shuffled, documents()[:20])])
     out = tmp_path / "out"
     out.mkdir()
-    clean_source(raw, "sample", CONFIG, out, tmp_path / "run", ModelRule(model, {"en": 0.0}))
+    clean_source(raw, "sample", CONFIG, out, tmp_path / "run", model=ModelRule(model, {"en": 0.0}))
     assert "quality_model" not in account_of(out).dropped
 
 

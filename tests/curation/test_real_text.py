@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.curation.account import account
+from lifecycle.curation.account import ways
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
@@ -49,7 +49,7 @@ def test_chinese_and_english_files_to_a_corpus(tmp_path: Path) -> None:
     out = tmp_path / "corpus"
     out.mkdir()
     build_corpus(cleaned, CurationConfig(heldout=HeldoutConfig(share=0.1), workers=1), out, tmp_path / "run")
-    whole = account(raw, cleaned, out)
-    for entry in whole.values():
+    whole = [way.total for way in ways(raw, cleaned, out).values()]
+    for entry in whole:
         assert entry.read == entry.kept + sum(entry.dropped.values())
-    assert sum(entry.kept for entry in whole.values()) == len(rows(out / "train")) + len(rows(out / "heldout"))
+    assert sum(entry.kept for entry in whole) == len(rows(out / "train")) + len(rows(out / "heldout"))

@@ -42,7 +42,7 @@ def test_the_sidecar_has_every_document_read_and_its_decision(stages: tuple[Path
     table = read_sidecar(cleaned)
     assert table["id"].to_pylist() == [document["id"] for document in rows(raw)]
     assert table["decision"].to_pylist() == [KEPT, "too_short", KEPT, KEPT, KEPT, "symbols"]
-    assert account_of(cleaned).kept == 3
+    assert account_of(cleaned).kept == 4
     again = decisions(counts_of(table), table["lang"].to_pylist(), CONFIG)
     assert again.tolist() == [KEPT, "too_short", KEPT, KEPT, KEPT, "symbols"]
 

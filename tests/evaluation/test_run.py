@@ -16,6 +16,7 @@ from lifecycle.evaluation.results import Results
 from lifecycle.evaluation.stage import evaluate_model
 from lifecycle.preferences.logps import answer_logps
 from lifecycle.preferences.render import as_messages, prompt_ids
+from lifecycle.preferences.table import HELDOUT, read_pairs, write_pairs
 from lifecycle.recipe.evaluation import EvaluationConfig
 from tests.evaluation.fixtures import heldout_directory
 from tests.launching import launch
@@ -36,6 +37,9 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, model_directory: Path, h
     root = tmp_path_factory.mktemp("evals")
     other = tiny_model(root / "other", seed=1)
     pairs = pairs_directory(root / "pairs")
+    kept_back = read_pairs(pairs / HELDOUT)
+    too_long = kept_back[0].model_copy(update={"id": "too long", "rejected": "argument not a " * CONFIG.context})
+    write_pairs(pairs / HELDOUT, [*kept_back, too_long])
     outs, facts = [], []
     for number in range(2):
         out, run_dir = root / f"out{number}", root / f"run{number}"
@@ -64,7 +68,8 @@ def test_all_tasks_are_measured(evaluated):
     assert results.answers is not None
     assert results.answers.n == 12
     assert results.preferences is not None
-    assert results.preferences.pairs == 12
+    assert (results.preferences.pairs, results.preferences.too_long) == (12, 1)
+    assert facts["heldout_pairs_too_long"] == 1
     assert facts["rows"] == 12 + 12 + 6
     assert (root / "run0" / "plots" / "metrics.png").exists()
     samples = pq.read_table(outs[0] / "samples.parquet").to_pylist()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.evaluation.statistics import mean_interval, standard_error, wilson_interval, win_rate
+from lifecycle.evaluation.statistics import mean_interval, wilson_interval, win_rate
 
 
 def test_wilson_against_published_values():
@@ -22,10 +22,6 @@ def test_wilson_holds_the_share(counts: tuple[int, int]):
     low, high = wilson_interval(successes, n)
     assert 0 <= low <= successes / n + 1e-12
     assert successes / n - 1e-12 <= high <= 1
-
-
-def test_standard_error():
-    assert standard_error(0.5, 100) == pytest.approx(0.05)
 
 
 def test_win_rate_counts_a_tie_as_half():

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -144,3 +145,10 @@ def _walk(node: LineageNode):
     yield node
     for item in node.inputs:
         yield from _walk(item)
+
+
+def test_reading_makes_no_database(tmp_path: Path) -> None:
+    """`lifecycle lineage` in an empty directory left an MLflow database behind."""
+    with pytest.raises(LifecycleError, match="nothing has been recorded yet"):
+        lineage(f"sqlite:///{tmp_path / 'home' / 'mlflow.db'}", "demo_dpo@champion")
+    assert not (tmp_path / "home").exists()

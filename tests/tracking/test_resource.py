@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from lifecycle.artifacts import Artifact, Store
+from lifecycle.recipe import Recipe
 from lifecycle.recipe.base import Section
 from lifecycle.tracking.connection import connect
 from resources.tracking import TrackingResource
@@ -20,11 +21,13 @@ class Outcome(Section):
     blocking: bool = True
 
 
-def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, store: Store) -> None:
+def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, store: Store, recipe: Recipe) -> None:
+    described = recipe.model_copy(update={"description": "For the test."})
+
     @dg.asset(key_prefix="small")
     def dpo_model(context: dg.AssetExecutionContext, tracking: TrackingResource) -> dg.MaterializeResult:
         published = store.materialize("dpo_model", "1", {}, (), writes("weights"))
-        run_id = tracking.record(context, published, "small")
+        run_id = tracking.record(context, published, described)
         promotion = tracking.promote("small", published.artifact, [Outcome()])
         assert isinstance(published.artifact, Artifact)
         return dg.MaterializeResult(metadata=tracking.link(run_id) | {"champion": promotion.champion})
@@ -38,6 +41,13 @@ def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, s
     assert str(metadata["mlflow_run"].value).endswith(f"/runs/{run.info.run_id}")
     assert run.info.run_name == "small/dpo_model"
     assert run.data.tags["lifecycle.dagster_run_id"] == result.run_id
+    assert client.get_registered_model("small_dpo").description == "For the test."
+    card = client.get_model_version("small_dpo", "1").description
+    assert card.startswith(
+        "A DPO model: the SFT model aligned with the recipe's preference pairs. Recipe `small`: For the test."
+    )
+    assert "- rows: 7" in card
+    assert "**Verdict:** small_dpo/1 is the champion now" in card
 
 
 def test_links_lead_to_the_run_or_say_why_there_is_none(tmp_path: Path) -> None:

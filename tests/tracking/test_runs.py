@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from lifecycle.artifacts import Published, Store
 from lifecycle.recipe import Recipe
 from lifecycle.tracking.connection import connect
+from lifecycle.tracking.following import following
 from lifecycle.tracking.runs import catch_up, pending, record
 from lifecycle.training.journal import Journal
 from tests.tracking.chain import make_all, writes
@@ -218,3 +220,83 @@ def test_one_bad_record_does_not_hold_up_the_others(
 def test_a_plain_path_as_tracking_uri_is_named(tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture) -> None:
     assert _record(str(tmp_path / "mlruns"), store.materialize("x", "1", {}, (), writes("x")), store) is None
     assert "sqlite:///" in caplog.text
+
+
+def _live(uri: str, store: Store, fingerprint: str):
+    tags = {"lifecycle.fingerprint": fingerprint, "lifecycle.recipe": "small", "lifecycle.stage": "base_model"}
+    return following(
+        uri, store.run_directory(fingerprint), asset="small/base_model", recipe_name="small", tags=tags, poll=0.05
+    )
+
+
+def _losses(uri: str) -> list[tuple[int, float]]:
+    """(step, loss) of the one run there is; none while there is no run."""
+    runs = _runs(uri)
+    assert len(runs) <= 1
+    client = connect(uri)
+    return sorted(
+        (metric.step, metric.value) for run in runs for metric in client.get_metric_history(run.info.run_id, "loss")
+    )
+
+
+def _wait_for(losses: list[tuple[int, float]], uri: str) -> None:
+    deadline = time.monotonic() + 60
+    while _losses(uri) != losses:
+        assert time.monotonic() < deadline, _losses(uri)
+        time.sleep(0.1)
+
+
+def test_metrics_arrive_while_the_stage_runs_and_once(tracking_uri: str, store: Store) -> None:
+    """A training of days showed nothing in MLflow before its end; and a continued one must not show a step twice."""
+
+    def build(workspace):
+        fingerprint = workspace.run_dir.name
+        with suppress(KeyboardInterrupt), _live(tracking_uri, store, fingerprint):
+            journal = Journal(workspace.run_dir)
+            for step in (1, 2, 3):
+                journal.metrics(step, loss=float(step))
+            _wait_for([(1, 1.0), (2, 2.0), (3, 3.0)], tracking_uri)
+            assert _runs(tracking_uri)[0].info.status == "RUNNING"
+            raise KeyboardInterrupt
+        assert _runs(tracking_uri)[0].info.status == "FAILED"
+        with _live(tracking_uri, store, fingerprint):
+            journal = Journal(workspace.run_dir)
+            journal.resume(1)
+            journal.metrics(2, loss=2.0)
+            _wait_for([(1, 1.0), (2, 2.0)], tracking_uri)
+            journal.metrics(3, loss=3.0)
+            _wait_for([(1, 1.0), (2, 2.0), (3, 3.0)], tracking_uri)
+        (workspace.out / "weights").write_text("x")
+        return {"tokens": 5}
+
+    published = store.materialize("base_model", "1", {"a": 1}, (), build)
+    live = _runs(tracking_uri)[0].info.run_id
+    assert _record(tracking_uri, published, store) == live
+    assert _losses(tracking_uri) == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    run = connect(tracking_uri).get_run(live)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["tokens"] == 5
+    assert run.data.params == {"a": "1"}
+
+
+def test_a_server_that_goes_away_costs_a_warning_and_no_metric(
+    server: Server, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.start()
+
+    def build(workspace):
+        journal = Journal(workspace.run_dir)
+        with _live(server.uri, store, workspace.run_dir.name):
+            journal.metrics(1, loss=1.0)
+            _wait_for([(1, 1.0)], server.uri)
+            server.stop()
+            journal.metrics(2, loss=2.0)
+        (workspace.out / "weights").write_text("x")
+        return {}
+
+    with caplog.at_level(logging.WARNING):
+        published = store.materialize("base_model", "1", {}, (), build)
+    assert caplog.text.count("no metrics to MLflow") == 1
+    server.start()
+    assert _record(server.uri, published, store) is not None
+    assert _losses(server.uri) == [(1, 1.0), (2, 2.0)]

@@ -155,6 +155,7 @@ def test_dagster_sees_class_rank_and_advice_of_a_failure(tmp_path: Path) -> None
     assert "FAILED JobFailedError" in output
     assert "rank 1 failed, data" in output
     assert ExitClass.DATA.advice in output
+    assert "last lines of its log" not in output, "the error has them; the log would show them a second time"
 
 
 def test_cancelling_in_dagster_saves_and_leaves_nothing_running(tmp_path: Path) -> None:
@@ -165,6 +166,30 @@ def test_cancelling_in_dagster_saves_and_leaves_nothing_running(tmp_path: Path) 
     process.communicate(timeout=60)
     assert all((tmp_path / "run" / f"saved_{rank}").exists() for rank in range(2))
     wait_gone(pids(job), 1)
+
+
+LAUNCH_ON_A_TAKEN_PORT = """
+import socket
+from lifecycle.training import launch
+
+taken = socket.socket()
+taken.bind(("127.0.0.1", 0))
+taken.listen()
+ports, choose = [taken.getsockname()[1]], launch._free_port
+launch._free_port = lambda: ports.pop() if ports else choose()
+launch.main()
+"""
+
+
+def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path) -> None:
+    """Between choosing a port and rank 0 opening it there is time for another program of the machine."""
+    job = job_for(tmp_path, "meet", processes=1)
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCH_ON_A_TAKEN_PORT, str(job.write())], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "once more with another one" in done.stdout
+    assert Failure.read(tmp_path / "run") is None
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch.nn import functional
 
+from lifecycle.pretrained import load_model
 from lifecycle.recipe.training import Optimization
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training import loss as loss_module
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.journal import read_metrics
 from lifecycle.training.loss import WeightedLoss, engine_scale
-from lifecycle.training.model import build_model, load_model, parameter_groups
+from lifecycle.training.model import build_model, parameter_groups
 from lifecycle.training.schedule import learning_rate
 from tests.training import tiny
 

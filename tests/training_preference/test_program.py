@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lifecycle.digests import digest_file
@@ -15,6 +16,7 @@ from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass, NumericsError
 from lifecycle.training.journal import read_metrics
 from lifecycle.training.preference import main
+from tests.launching import launch
 from tests.training_preference.fixtures import job, pairs_directory, result, run, start
 
 COMPARED = ("loss", "learning_rate", "gradient_norm", "rewards/accuracies", "rewards/margins", "logps/chosen")
@@ -66,6 +68,23 @@ def test_it_learns_the_preference_and_exports_a_usable_model(finished: TrainingJ
     assert {path.stem for path in (Path(finished.run_dir) / "plots").glob("*.png")} == {"dpo_loss", "dpo_rewards"}
 
 
+def test_two_processes_give_the_same_model_as_one(tmp_path: Path, model_directory, pairs, finished):
+    """Same pairs in the same steps: sums differ only in their order, 1e-5 of losses and 1e-5 of weights around 1.
+
+    The first run of it took minutes: DeepSpeed compiled a shared-memory kernel that training never calls.
+    """
+    which = job(tmp_path, model_directory, pairs, processes=2).model_copy(update={"processes": 2})
+    facts = launch(which)
+    assert facts["engine"] == "DeepSpeed ZeRO-1, 2 processes"
+    one, two = figures(finished), figures(which)
+    assert list(one) == list(two)
+    for step, values in one.items():
+        assert two[step] == pytest.approx(values, rel=1e-4, abs=1e-5), f"step {step}: {COMPARED}"
+    trained = [load_file(Path(each.output) / "model.safetensors") for each in (finished, which)]
+    for name, weight in trained[0].items():
+        torch.testing.assert_close(trained[1][name], weight, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_run_continues_with_the_same_losses(tmp_path: Path, model_directory, pairs, finished, how):
     """Killed between two checkpoints: the steps that follow, and the weights, equal an undisturbed run's."""
@@ -96,8 +115,11 @@ def test_a_damaged_checkpoint_is_named_and_not_used(tmp_path: Path, model_direct
         (checkpoint / "optimizer.pt").write_bytes(b"damaged")
     shutil.copytree(checkpoints / "checkpoint-28", checkpoints / "checkpoint-29")
     (checkpoints / "checkpoint-29" / "complete.json").unlink()
+    (checkpoints / "checkpoint-27").mkdir()
+    (checkpoints / "checkpoint-27" / "complete.json").write_text('{"fingerprint": 7}')
     assert run(which) == 0
     log = (Path(which.run_dir) / "log.txt").read_text()
+    assert "checkpoint-27: it was not written to its end; it is not used" in log
     assert "checkpoint-28: optimizer.pt is missing or damaged; it is not used" in log
     assert "checkpoint-29: it was not written to its end; it is not used" in log
     assert weights(which) == weights(finished)

@@ -1,0 +1,81 @@
+"""Ctrl-C in the middle of `lifecycle run`: prompt, quiet, without orphans, and the same command continues."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.graph_home import ROOT, Home, make_home
+
+pytestmark = pytest.mark.slow
+
+
+def start(home: Home) -> subprocess.Popen[bytes]:
+    """`lifecycle run` as the leader of a session, as in a terminal of its own."""
+    with (home.path / "output.log").open("ab") as log:
+        return subprocess.Popen(
+            home.command("run"), cwd=ROOT, env=home.environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def said(home: Home) -> str:
+    return (home.path / "output.log").read_text(encoding="utf-8")
+
+
+def wait_until(happened, process: subprocess.Popen[bytes], home: Home) -> None:
+    deadline = time.monotonic() + 240
+    while not happened():
+        assert process.poll() is None, said(home)[-3000:]
+        assert time.monotonic() < deadline, said(home)[-3000:]
+        time.sleep(0.02)
+
+
+def press_ctrl_c(process: subprocess.Popen[bytes], times: int = 1) -> list[psutil.Process]:
+    """What a terminal does: SIGINT to every process of the foreground group. Returns the processes below."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.1)
+    return below
+
+
+def assert_ended(process: subprocess.Popen[bytes], below: list[psutil.Process]) -> None:
+    assert process.wait(timeout=120) == 130
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert not alive
+
+
+@pytest.mark.parametrize("moment", ["before anything", "raw_corpora made"])
+def test_ctrl_c_before_and_during_a_stage_in_worker_processes(tmp_path: Path, moment: str) -> None:
+    home = make_home(tmp_path)
+    process = start(home)
+    if moment == "before anything":
+        wait_until(lambda: psutil.Process(process.pid).children(), process, home)
+    else:
+        wait_until(lambda: moment in said(home), process, home)
+    assert_ended(process, press_ctrl_c(process))
+    assert "the same command continues" in said(home)
+    assert "KeyboardInterrupt" not in said(home)
+    assert "Error" not in said(home)
+
+
+def test_ctrl_c_during_training_saves_and_the_same_command_continues(finished: Home, tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    shutil.copytree(finished.path / "store", home.path / "store", dirs_exist_ok=True)
+    shutil.rmtree(home.path / "store" / "base_model")
+    shutil.rmtree(home.path / "store" / ".runs")
+    process = start(home)
+    journal = home.path / "store" / ".runs"
+    wait_until(lambda: any('"metrics"' in path.read_text() for path in journal.glob("*/journal.jsonl")), process, home)
+    assert_ended(process, press_ctrl_c(process))
+    assert list(journal.glob("*/checkpoints/step_*"))
+    assert "Traceback" not in said(home)
+    assert "Error" not in said(home)
+    process = start(home)
+    wait_until(lambda: "continuing after step" in said(home), process, home)
+    assert_ended(process, press_ctrl_c(process, times=2))
