@@ -67,6 +67,7 @@ def read_source(
     Raises:
         DataError: nothing could be read, or more than `source.tolerance` of the records are damaged.
     """
+    out.mkdir(parents=True, exist_ok=True)
     with unchanged(source), TemporaryDirectory(dir=out.parent, prefix=".results-") as temporary:
         accounts, reused, said = [], 0, time.monotonic()
         number = 0

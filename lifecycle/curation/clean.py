@@ -70,6 +70,7 @@ def clean_source(
     Raises:
         DataError: no document passed the rules.
     """
+    out.mkdir(parents=True, exist_ok=True)
     if cache is None:
         with TemporaryDirectory(dir=out.parent, prefix=".results-") as temporary:
             return clean_source(raw, source_name, config, out, run_dir, Path(temporary), model)

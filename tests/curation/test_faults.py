@@ -73,7 +73,7 @@ def _kill_a_worker(done: threading.Event, killed: list[int]) -> None:
 
 
 def test_a_worker_killed_while_it_cleans_changes_nothing(tmp_path: Path) -> None:
-    raw = write_documents(tmp_path / "raw", [_prose(seed, 20) for seed in range(1500)])
+    raw = write_documents(tmp_path / "raw", [_prose(seed, 300) for seed in range(3000)])
     written = []
     for kill in (False, True):
         out = tmp_path / f"clean {kill}"
