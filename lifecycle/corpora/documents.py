@@ -75,12 +75,17 @@ def check_rows(found: int, stated: int) -> None:
 def iter_documents(directory: Path, columns: Sequence[str] | None = None) -> Iterator[Document]:
     """Every document of a directory in order, one dictionary each; memory stays that of one row group."""
     for path in shards(directory):
-        with open_shard(path) as file:
-            rows = 0
-            for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(columns) if columns else None):
-                rows += batch.num_rows
-                yield from batch.to_pylist()
-            check_rows(rows, file.metadata.num_rows)
+        yield from documents_of(path, columns)
+
+
+def documents_of(path: Path, columns: Sequence[str] | None = None) -> Iterator[Document]:
+    """Every document of one shard."""
+    with open_shard(path) as file:
+        rows = 0
+        for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(columns) if columns else None):
+            rows += batch.num_rows
+            yield from batch.to_pylist()
+        check_rows(rows, file.metadata.num_rows)
 
 
 def shard_name(number: int) -> str:

@@ -57,14 +57,16 @@ class ClusterSamples:
             kept: min(members, key=lambda position: (dropped[position].similarity, index.ids[position]))
             for kept, members in self._members.items()
         }
-        self._wanted = {*self._least, *self._least.values()}
         self._texts: dict[int, str] = {}
         self._index, self._dropped = index, dropped
 
+    def wanted(self) -> list[int]:
+        """Positions of the documents whose texts are to be shown."""
+        return sorted({*self._least, *self._least.values()})
+
     def see(self, position: int, text: str) -> None:
-        """A document passes."""
-        if position in self._wanted:
-            self._texts[position] = text
+        """The text of one of them."""
+        self._texts[position] = text
 
     def clusters(self) -> tuple[Cluster, ...]:
         """The largest clusters, largest first; excerpts begin a little before the first difference."""

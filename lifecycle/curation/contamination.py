@@ -1,7 +1,7 @@
 """Documents that quote what will measure the model: evaluation items, or the recipe's own held-out text."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 
 from lifecycle.corpora.documents import Document
 from lifecycle.curation.passages import PassageIndex, Shared
-from lifecycle.evaluation.texts import read_evaluation_texts
-from lifecycle.recipe.corpora import OverlapConfig
 
 COLUMNS = ("id", "source", "file", "item", "text", "document_context", "item_context")
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
@@ -64,27 +62,14 @@ class Overlaps:
         """Write what was found as Parquet: document id, source, file and item, the shared text, and both contexts."""
         pq.write_table(pa.Table.from_pylist(self.rows, schema=SCHEMA), path, compression="zstd")
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, documents_by_file: Mapping[str, int]) -> dict[str, Any]:
         """Texts and passages looked for, texts too short for one, and documents found by file."""
         return {
             "texts": len(self.labels),
             "too_short": self.index.silent,
             "passages": self.index.passages,
-            "documents_by_file": dict(sorted(self.documents_by_file.items())),
+            "documents_by_file": dict(sorted(documents_by_file.items())),
         }
-
-
-def evaluation_overlaps(paths: Sequence[str], config: OverlapConfig) -> Overlaps:
-    """What finds the evaluation items of `paths`; raises DataError where they cannot be read."""
-    items = list(read_evaluation_texts(paths, "curation.decontaminate"))
-    return Overlaps(PassageIndex((item.text for item in items), config), [(item.file, item.item) for item in items])
-
-
-def heldout_overlaps(documents: Iterable[tuple[str, str]], config: OverlapConfig) -> Overlaps:
-    """What finds the passages of held-out documents, given as id and text."""
-    held = list(documents)
-    index = PassageIndex((text for _, text in held), config)
-    return Overlaps(index, [(HELDOUT, identifier) for identifier, _ in held], hits_per_document=1)
 
 
 def _context(text: str, place: tuple[int, int]) -> str:

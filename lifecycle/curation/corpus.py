@@ -6,28 +6,53 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.corpora.documents import Document, DocumentWriter, iter_documents
+from lifecycle import stages
+from lifecycle.corpora.documents import documents_of, shard_name
 from lifecycle.corpora.paths import expand
+from lifecycle.corpora.units import units
 from lifecycle.curation.cluster_samples import ClusterSamples
-from lifecycle.curation.contamination import HELDOUT, Overlaps, evaluation_overlaps, heldout_overlaps
+from lifecycle.curation.contamination import HELDOUT, HITS_PER_DOCUMENT
+from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
 from lifecycle.curation.duplicates import Duplicate, find_duplicates
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
 from lifecycle.curation.repeated import RepeatedText
+from lifecycle.curation.sides import (
+    BY_FILE,
+    CONTAMINATION,
+    DOCUMENTS,
+    FIRST_RULE,
+    OTHER_SIDE,
+    OVERLAPS,
+    STAYS,
+    Passing,
+    Protected,
+    Side,
+    Task,
+    pass_unit,
+    protect,
+    texts_at,
+)
 from lifecycle.curation.split import is_heldout
+from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
-from lifecycle.ledger import Ledger, LedgerWriter
+from lifecycle.evaluation.texts import read_evaluation_texts
+from lifecycle.ledger import Ledger, SourceLedger, merge
+from lifecycle.parallel import ordered_map
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
+from lifecycle.results import link
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
+SIDES: tuple[Side, Side] = ("heldout", "train")
 DUPLICATES = pa.schema(
     [(name, pa.string()) for name in ("id", "source", "kept_id", "kept_source", "rule")] + [("similarity", pa.float64())]
 )
@@ -49,33 +74,30 @@ def build_corpus(
     that no held-out document has a near-duplicate in training.
 
     Args:
-        cache: directory of signatures by content, kept between runs; None computes all of them.
+        cache: directory of signatures and results by content, kept between runs; None computes all of them.
 
     Raises:
         DataError: one side of the split is empty, or a file of `decontaminate` or `against` cannot be read.
     """
     cleaned = dict(sorted(cleaned.items()))  # the fingerprint knows the sources by name, not in the recipe's order
-    evaluation = evaluation_overlaps(curation.decontaminate, curation.overlap) if curation.decontaminate else None
     spread = (curation.workers, curation.executor)
-    with _work_directory(run_dir / "signatures") as work:
+    with _work_directory(run_dir / "work") as work:
         index = index_documents(cleaned, _against(curation.against), curation.minhash, cache, work, *spread)
         logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
         dropped = find_duplicates(index, work, *spread)
-    logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
-    _write_duplicates(out, index, dropped)
-    passing = _Passing(cleaned, index, dropped, curation, evaluation)
-    written = passing.write(out)
-    accounts = [ledger.close() for ledger in passing.ledgers.values()]
+        logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
+        _write_duplicates(out, index, dropped)
+        written = _Written(cleaned, index, dropped, curation, work, cache or work)
+        written.write(out)
+    accounts = written.accounts()
     Ledger(sources=tuple(accounts)).write(out)
     rules = sum((Counter(account.dropped) for account in accounts), Counter())
-    passing.samples.write(out)
     plot_drops(run_dir, "all sources", index.own, rules)
     plot_collision_curve(run_dir, curation.minhash.bands, curation.minhash.rows)
-    facts = written | {
+    return written.facts() | {
         "dropped": dict(sorted(rules.items())),
         "sources": {each.source: {"read": each.read, "kept": each.kept, **each.notes["split"]} for each in accounts},
     }
-    return facts | ({"contamination": evaluation.facts()} if evaluation else {})
 
 
 @contextmanager
@@ -124,8 +146,8 @@ def _write_duplicates(out: Path, index: Index, dropped: Mapping[int, Duplicate])
     pq.write_table(pa.Table.from_pylist(rows, schema=DUPLICATES), out / "duplicates.parquet", compression="zstd")
 
 
-class _Passing:
-    """The documents on their way: first the held-out side, so that its passages are known when the training side passes."""
+class _Written:
+    """Both sides of the corpus: first the held-out one, so that its passages are known when the training side passes."""
 
     def __init__(
         self,
@@ -133,91 +155,118 @@ class _Passing:
         index: Index,
         dropped: Mapping[int, Duplicate],
         curation: CurationConfig,
-        evaluation: Overlaps | None,
+        work: Path,
+        cache: Path,
     ) -> None:
-        self._cleaned = cleaned
-        self._dropped = dropped
-        self._curation = curation
-        self._evaluation = evaluation
+        self._curation, self._work, self._cache = curation, work, cache
+        self._samples = ClusterSamples(index, dropped)
         self._repeated = RepeatedText(curation.repeated_text) if curation.repeated_text.unit != "none" else None
-        self._heldout = [is_heldout(group, curation.heldout) for group in index.groups[: index.own]]
-        self._protected: Overlaps | None = None
-        self._said = time.monotonic()
-        self.ledgers = {name: LedgerWriter(name) for name in cleaned}
-        self.samples = ClusterSamples(index, dropped)
-        for ledger in self.ledgers.values():
-            ledger.notes |= {"split": {"heldout": 0, "train": 0}, "split_characters": {"heldout": 0, "train": 0}}
+        self._evaluation = _evaluation_items(curation, work)
+        self._tasks = {side: list(_tasks(side, cleaned, index, dropped, curation.heldout)) for side in SIDES}
+        self._parts: dict[str, list[SourceLedger]] = {name: [] for name in cleaned}
+        self.reused = 0
 
-    def write(self, out: Path) -> dict[str, Any]:
-        """Write both sides and the tables of overlaps; counts for the facts."""
-        passage = self._curation.heldout_overlap
-        held_texts: list[tuple[str, str]] = []
-        with DocumentWriter(out / "heldout") as held:
-            for document in self._side("heldout"):
-                held.add(document)
-                if passage:
-                    held_texts.append((document["id"], document["text"]))
-        self._protected = heldout_overlaps(held_texts, passage) if passage else None
-        with DocumentWriter(out / "train") as train:
-            for document in self._side("train"):
-                train.add(document)
-        if not train.rows or not held.rows:
-            raise DataError(_one_sided(self._curation.heldout, train.rows, held.rows))
+    def write(self, out: Path) -> None:
+        """Write both sides, the tables of overlaps and the samples of clusters."""
+        held = self._write_side(Passing("heldout", self._evaluation, None, self._curation.repeated_text.unit), out)
+        protected = self._protect(held) if self._curation.heldout_overlap else None
+        train = self._write_side(Passing("train", self._evaluation, protected, self._curation.repeated_text.unit), out)
+        rows = {side: sum(account.notes["split"][side] for account in self.accounts()) for side in SIDES}
+        if not all(rows.values()):
+            raise DataError(_one_sided(self._curation.heldout, rows["train"], rows["heldout"]))
         if self._evaluation:
-            self._evaluation.write(out / "contamination.parquet")
-        if self._protected:
-            self._protected.write(out / "heldout_overlaps.parquet")
-        return {
-            "rows": train.rows,
-            "characters": train.characters,
-            "heldout_rows": held.rows,
-            "heldout_characters": held.characters,
-        }
+            _join([entry / CONTAMINATION for entry in held + train], out / CONTAMINATION)
+        if protected:
+            _join([entry / OVERLAPS for entry in train], out / "heldout_overlaps.parquet")
+        tasks = {task.first: task for side in SIDES for task in self._tasks[side]}
+        for position, text in texts_at(list(tasks.values()), self._samples.wanted()).items():
+            self._samples.see(position, text)
+        self._samples.write(out)
 
-    def _side(self, side: str) -> Iterator[Document]:
-        """The documents of one side that stay, as they stay; every one read is in its source's ledger afterwards."""
-        position = -1
-        for name, directory in self._cleaned.items():
-            ledger = self.ledgers[name]
-            for document in iter_documents(directory):
-                position += 1
-                if self._heldout[position] != (side == "heldout"):
-                    continue
-                self.samples.see(position, document["text"])
-                before = document["text"]
-                rule, document = self._judge(position, document)
-                if rule:
-                    ledger.drop(rule, document["id"], before)
-                    continue
-                changed = document["text"] != before
-                if changed:
-                    ledger.change(f"repeated_{self._curation.repeated_text.unit}", document["id"], before, document["text"])
-                ledger.keep(document["text"], before if changed else None, document["lang"])
-                ledger.notes["split"][side] += 1
-                ledger.notes["split_characters"][side] += len(document["text"])
-                if side == "heldout":
-                    ledger.sample(HELDOUT, document["id"], document["text"])
-                yield document
-                if time.monotonic() - self._said > PROGRESS_SECONDS:
-                    self._said = time.monotonic()
-                    logger.info("corpus: %s documents of the %s side written", f"{ledger.kept:,} of {name}", side)
+    def accounts(self) -> list[SourceLedger]:
+        """The account of every source."""
+        return [merge(parts) for parts in self._parts.values()]
 
-    def _judge(self, position: int, document: Document) -> tuple[str | None, Document]:
-        """The rule that drops a document, or None; and the document without what earlier ones said."""
-        duplicate = self._dropped.get(position)
-        if duplicate:
-            return duplicate.rule, document
-        if self._evaluation and self._evaluation.found_in(document):
-            return "contaminated", document
-        if self._repeated:
-            rest = self._repeated.rest(document["text"])
-            if rest is not document["text"]:
-                document = document | {"text": rest}
-                if not self._repeated.says_something(rest):
-                    return "only_repeated_text", document
-        if self._protected and self._protected.found_in(document):
-            return "overlaps_heldout", document
-        return None, document
+    def facts(self) -> dict[str, Any]:
+        """Counts of both sides, and what was looked for and found of the evaluation items."""
+        accounts = self.accounts()
+        found: dict[str, Any] = {}
+        for side, prefix in (("train", ""), ("heldout", "heldout_")):
+            for note, name in (("split", "rows"), ("split_characters", "characters")):
+                found[prefix + name] = sum(account.notes[note][side] for account in accounts)
+        found |= {"units": sum(map(len, self._parts.values())), "units_reused": self.reused}
+        if self._evaluation:
+            by_file = sum((Counter(account.notes[BY_FILE]) for account in accounts), Counter())
+            found["contamination"] = self._evaluation.overlaps().facts(by_file)
+        return found
+
+    def _write_side(self, passing: Passing, out: Path) -> list[Path]:
+        """Link the documents of one side to `out`; the entries of its units."""
+        (out / passing.side).mkdir(parents=True)
+        tasks = self._tasks[passing.side]
+        entries, shards, said = [], 0, time.monotonic()
+        for task, (entry, was_there) in zip(tasks, self._pass(passing, tasks), strict=True):
+            entries.append(entry)
+            self.reused += was_there
+            self._parts[task.source] += Ledger.read(entry).sources
+            if (entry / DOCUMENTS).exists():
+                link(entry / DOCUMENTS, out / passing.side / shard_name(shards))
+                shards += 1
+            if time.monotonic() - said > PROGRESS_SECONDS:
+                said = time.monotonic()
+                logger.info("corpus: %s of %s units of the %s side written", len(entries), len(tasks), passing.side)
+        return entries
+
+    def _pass(self, passing: Passing, tasks: list[Task]) -> Iterator[tuple[Path, bool]]:
+        settings = passing.settings(stages.CORPUS.code_version)
+        if self._repeated:  # what a document may say depends on all before it
+            return (pass_unit(passing, settings, self._work, task, self._repeated) for task in tasks)
+        one = partial(pass_unit, passing, settings, self._cache)
+        return ordered_map(one, tasks, self._curation.workers, self._curation.executor)
+
+    def _protect(self, held: list[Path]) -> Protected:
+        passage = self._curation.heldout_overlap
+        assert passage is not None
+        texts = [
+            (HELDOUT, document["id"], document["text"])
+            for entry in held
+            if (entry / DOCUMENTS).exists()
+            for document in documents_of(entry / DOCUMENTS)
+        ]
+        return protect(self._work / "heldout.parquet", texts, digest_json(texts), passage, hits=1)
+
+
+def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
+    if not curation.decontaminate:
+        return None
+    items = read_evaluation_texts(curation.decontaminate, "curation.decontaminate")
+    texts = [(item.file, item.item, item.text) for item in items]
+    return protect(work / "evaluation.parquet", texts, digest_json(texts), curation.overlap, HITS_PER_DOCUMENT)
+
+
+def _tasks(
+    side: Side, cleaned: Mapping[str, Path], index: Index, dropped: Mapping[int, Duplicate], heldout: HeldoutConfig
+) -> Iterator[Task]:
+    """The units of all sources that hold a document of one side; what is known of a document goes with its unit."""
+    rules = tuple(sorted({each.rule for each in dropped.values()}))
+    wanted = side == "heldout"
+    first = 0
+    for source, directory in cleaned.items():
+        for unit in units(directory):
+            groups = index.groups[first : first + unit.rows]
+            known = bytearray(STAYS if is_heldout(group, heldout) == wanted else OTHER_SIDE for group in groups)
+            for place, state in enumerate(known):
+                duplicate = dropped.get(first + place) if state == STAYS else None
+                if duplicate:
+                    known[place] = FIRST_RULE + rules.index(duplicate.rule)
+            task = Task(source, unit, first, bytes(known), rules)
+            first += unit.rows
+            if not task.empty():
+                yield task
+
+
+def _join(paths: list[Path], out: Path) -> None:
+    pq.write_table(pa.concat_tables([pq.read_table(path, schema=OVERLAP_SCHEMA) for path in paths]), out, compression="zstd")
 
 
 def _one_sided(heldout: HeldoutConfig, train: int, held: int) -> str:

@@ -5,7 +5,10 @@ import re
 import re2
 
 NEIGHBOURS = re2.compile("[A-Za-z][Ͱ-ӿ]|[Ͱ-ӿ][A-Za-z]".encode())
-WORD = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u04ff]{3,}")
+ODD = re.compile("[\u0370-\u04ff]+")
+LETTER = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u04ff]")
+SHORTEST = 3
+"""Letters of a word that can be told to be in one script."""
 LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
 PLAIN = re.compile("[A-Z]+")
 
@@ -25,7 +28,19 @@ def look_alikes(text: str) -> str:
     """
     if text.isascii() or not NEIGHBOURS.search(text.encode("utf-8", "surrogatepass")):
         return text
-    return WORD.sub(lambda match: _one_script(match.group()), text)
+    parts, done = [], 0
+    for match in ODD.finditer(text):
+        if match.start() < done:
+            continue
+        begin, end = match.span()
+        while begin > done and LETTER.match(text, begin - 1):
+            begin -= 1
+        while end < len(text) and LETTER.match(text, end):
+            end += 1
+        word = text[begin:end]
+        parts += [text[done:begin], _one_script(word) if len(word) >= SHORTEST else word]
+        done = end
+    return "".join([*parts, text[done:]])
 
 
 def _one_script(word: str) -> str:

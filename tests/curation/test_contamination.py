@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lifecycle.corpora.snapshot import file_snapshots
-from lifecycle.curation.contamination import evaluation_overlaps
+from lifecycle.curation.contamination import Overlaps
+from lifecycle.curation.passages import PassageIndex
 from lifecycle.errors import DataError
 from lifecycle.evaluation.texts import EvaluationText, read_evaluation_texts
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, OverlapConfig
@@ -130,7 +131,8 @@ def test_no_long_passage_of_heldout_text_is_trained_on(tmp_path: Path) -> None:
 def test_real_items_planted_in_real_text_are_found(name: str) -> None:
     """Every item long enough for a passage is found wherever it stands, and the text around it alone is not."""
     path = shared(f"eval/{name}")
-    overlaps = evaluation_overlaps([str(path)], OverlapConfig())
+    items = list(read_evaluation_texts([str(path)], "curation.decontaminate"))
+    overlaps = Overlaps(PassageIndex((item.text for item in items), OverlapConfig()), [(i.file, i.item) for i in items])
     around = [
         "Preface of the second edition, with notes on the text and its readers.\n",
         "\n编者按：本文转自网络，文字略有改动。",

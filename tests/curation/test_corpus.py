@@ -157,9 +157,11 @@ def test_the_same_bytes_in_any_order_of_sources(tmp_path: Path) -> None:
     assert [name for name, _ in digests[0]] == [
         "duplicates.parquet",
         "heldout/documents-00000.parquet",
+        "heldout/documents-00001.parquet",
         "largest_clusters.json",
         "ledger.json",
         "train/documents-00000.parquet",
+        "train/documents-00001.parquet",
     ]
 
 

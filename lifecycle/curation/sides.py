@@ -1,0 +1,203 @@
+"""One side of the corpus, held-out or training, unit by unit: without duplicates, without what quotes protected texts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from lifecycle.corpora.documents import SCHEMA, Document, check_rows, open_shard, shard_writer
+from lifecycle.corpora.units import Unit
+from lifecycle.curation.contamination import HELDOUT, Overlaps
+from lifecycle.curation.passages import PassageIndex
+from lifecycle.curation.repeated import RepeatedText
+from lifecycle.ledger import Ledger, LedgerWriter
+from lifecycle.recipe.corpora import OverlapConfig
+from lifecycle.results import result
+
+Side = Literal["heldout", "train"]
+
+STAYS, OTHER_SIDE, FIRST_RULE = 0, 1, 2
+"""What is known of a document before it is read; from `FIRST_RULE` on, the place of its rule in `Task.rules`."""
+DOCUMENTS = "documents.parquet"
+CONTAMINATION, OVERLAPS = "contamination.parquet", "overlaps.parquet"
+BY_FILE = "contaminated_by_file"
+"""Note of the ledger: documents that share a passage with each evaluation file."""
+PROTECTED = pa.schema([("file", pa.string()), ("item", pa.string()), ("text", pa.string())])
+
+
+@dataclass(frozen=True)
+class Protected:
+    """Texts that no document may quote, on disk: each worker indexes them once."""
+
+    path: Path
+    digest: str
+    config: OverlapConfig
+    hits_per_document: int
+
+    def overlaps(self) -> Overlaps:
+        """What finds their passages, with nothing found yet."""
+        index, labels = _index(self.path, self.digest, self.config.words, self.config.han_characters)
+        return Overlaps(index, labels, self.hits_per_document)
+
+
+def protect(path: Path, texts: Sequence[tuple[str, str, str]], digest: str, config: OverlapConfig, hits: int) -> Protected:
+    """Write texts, given as file, item and text, for `Protected`."""
+    pq.write_table(pa.Table.from_pylist([dict(zip(PROTECTED.names, each, strict=True)) for each in texts], PROTECTED), path)
+    return Protected(path, digest, config, hits)
+
+
+@lru_cache(maxsize=2)
+def _index(path: Path, digest: str, words: int, han: int) -> tuple[PassageIndex, list[tuple[str, str]]]:
+    config = OverlapConfig(words=words, han_characters=han)
+    rows = pq.read_table(path, schema=PROTECTED).to_pylist()
+    return PassageIndex((row["text"] for row in rows), config), [(row["file"], row["item"]) for row in rows]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit of one source, and what is known of its documents."""
+
+    source: str
+    unit: Unit
+    first: int
+    """Position in the corpus of its first document."""
+    known: bytes
+    """One for each document."""
+    rules: tuple[str, ...]
+
+    def empty(self) -> bool:
+        """Whether none of its documents is of this side."""
+        return self.known.count(OTHER_SIDE) == len(self.known)
+
+
+@dataclass(frozen=True)
+class Passing:
+    """What is asked of every document of one side."""
+
+    side: Side
+    evaluation: Protected | None
+    heldout: Protected | None
+    repeated_unit: str
+
+    def settings(self, code_version: str) -> str:
+        """What decides the result of a unit besides its content and `Task.known`."""
+        parts = [code_version, self.side, self.repeated_unit]
+        for each in (self.evaluation, self.heldout):
+            parts.append(f"{each.digest} {each.config.model_dump_json()}" if each else "")
+        return "\n".join(parts)
+
+
+def pass_unit(
+    passing: Passing, settings: str, cache: Path, task: Task, repeated: RepeatedText | None = None
+) -> tuple[Path, bool]:
+    """The entry of a unit: the documents that stay (no file where none does), what they share with protected texts, and the
+    ledger; and whether it was there.
+
+    Args:
+        repeated: knows what earlier units said; then the result is of this order only, and `cache` must be of this run.
+    """
+    known = xxhash.xxh3_128_hexdigest(task.known)
+
+    def make(directory: Path) -> None:
+        _Unit(passing, task, repeated).write(directory)
+
+    return result(cache, task.unit.key(f"{settings}\n{task.source}\n{known} {task.rules}"), make)
+
+
+class _Unit:
+    """The documents of one unit on their way."""
+
+    def __init__(self, passing: Passing, task: Task, repeated: RepeatedText | None) -> None:
+        self._passing, self._task, self._repeated = passing, task, repeated
+        self._evaluation = passing.evaluation.overlaps() if passing.evaluation else None
+        self._heldout = passing.heldout.overlaps() if passing.heldout else None
+        self._ledger = LedgerWriter(task.source)
+
+    def write(self, directory: Path) -> None:
+        characters = documents = 0
+        writer = None
+        try:
+            for table, known in _tables(self._task):
+                kept = [document for document in map(self._judge, table.to_pylist(), known) if document is not None]
+                documents += len(kept)
+                characters += sum(len(document["text"]) for document in kept)
+                if kept:
+                    writer = writer or shard_writer(directory / DOCUMENTS)
+                    writer.write_table(pa.Table.from_pylist(kept, schema=SCHEMA))
+        finally:
+            if writer:
+                writer.close()
+        for note, count in (("split", documents), ("split_characters", characters)):
+            self._ledger.notes[note] = {"heldout": 0, "train": 0} | {self._passing.side: count}
+        if self._evaluation:
+            self._evaluation.write(directory / CONTAMINATION)
+            self._ledger.notes[BY_FILE] = dict(sorted(self._evaluation.documents_by_file.items()))
+        if self._heldout:
+            self._heldout.write(directory / OVERLAPS)
+        Ledger(sources=(self._ledger.close(),)).write(directory)
+
+    def _judge(self, document: Document, known: int) -> Document | None:
+        """Enter one document into the ledger; as it stays, or None."""
+        before = document["text"]
+        rule, document = self._rule(document, known)
+        if rule:
+            self._ledger.drop(rule, document["id"], before)
+            return None
+        changed = document["text"] != before
+        if changed:
+            self._ledger.change(f"repeated_{self._passing.repeated_unit}", document["id"], before, document["text"])
+        self._ledger.keep(document["text"], before if changed else None, document["lang"])
+        if self._passing.side == HELDOUT:
+            self._ledger.sample(HELDOUT, document["id"], document["text"])
+        return document
+
+    def _rule(self, document: Document, known: int) -> tuple[str | None, Document]:
+        """The rule that drops a document, or None; and the document without what earlier ones said."""
+        if known >= FIRST_RULE:
+            return self._task.rules[known - FIRST_RULE], document
+        if self._evaluation and self._evaluation.found_in(document):
+            return "contaminated", document
+        if self._repeated:
+            rest = self._repeated.rest(document["text"])
+            if rest is not document["text"]:
+                document = document | {"text": rest}
+                if not self._repeated.says_something(rest):
+                    return "only_repeated_text", document
+        if self._heldout and self._heldout.found_in(document):
+            return "overlaps_heldout", document
+        return None, document
+
+
+def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int]]]:
+    """The documents of this side, a row group at a time, with what is known of each."""
+    known = np.frombuffer(task.known, dtype=np.uint8)
+    begin = 0
+    with open_shard(task.unit.path) as file:
+        for number in range(task.unit.first, task.unit.last):
+            rows = file.metadata.row_group(number).num_rows
+            here = known[begin : begin + rows]
+            begin += rows
+            if (here == OTHER_SIDE).all():
+                continue
+            table = file.read_row_group(number)
+            check_rows(table.num_rows, rows)
+            mine = here != OTHER_SIDE
+            yield table.filter(pa.array(mine)), here[mine].tolist()
+
+
+def texts_at(tasks: Sequence[Task], positions: Sequence[int]) -> dict[int, Any]:
+    """The texts of some documents of the corpus, by position."""
+    found: dict[int, Any] = {}
+    for task in tasks:
+        wanted = [position for position in positions if 0 <= position - task.first < task.unit.rows]
+        if wanted:
+            with open_shard(task.unit.path) as file:
+                column = file.read_row_groups(list(range(task.unit.first, task.unit.last)), columns=["text"])["text"]
+            found |= {position: column[position - task.first].as_py() for position in wanted}
+    return found
