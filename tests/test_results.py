@@ -1,0 +1,50 @@
+"""Results kept by content: whole or not there, and never trusted when damaged."""
+
+from pathlib import Path
+
+import pytest
+
+from lifecycle.results import link, result
+
+KEY = "ab" * 16
+
+
+def make(directory: Path) -> None:
+    (directory / "a.txt").write_text("content")
+
+
+def test_a_result_is_made_once_and_made_again_when_damaged(tmp_path: Path) -> None:
+    """An artifact holds a hard link to the entry: what damages the one damages the other, and must not spread."""
+    first, was_there = result(tmp_path, KEY, make)
+    assert not was_there
+    assert result(tmp_path, KEY, pytest.fail) == (first, True)
+    link(first / "a.txt", tmp_path / "linked.txt")
+    (tmp_path / "linked.txt").write_text("damaged")
+    again, was_there = result(tmp_path, KEY, make)
+    assert not was_there
+    assert (again / "a.txt").read_text() == "content"
+    (again / "a.txt").unlink()
+    assert not result(tmp_path, KEY, make)[1]
+
+
+def test_a_result_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail(directory: Path) -> None:
+        make(directory)
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        result(tmp_path, KEY, fail)
+    assert list(tmp_path.iterdir()) == []
+    assert not result(tmp_path, KEY, make)[1]
+
+
+def test_the_same_result_made_twice_at_once(tmp_path: Path) -> None:
+    """Two workers that make one entry: the second finds the first one's and both go on."""
+
+    def make_while_another_does(directory: Path) -> None:
+        result(tmp_path, KEY, make)
+        make(directory)
+
+    entry, _ = result(tmp_path, KEY, make_while_another_does)
+    assert (entry / "a.txt").read_text() == "content"
+    assert [path.name for path in tmp_path.iterdir()] == [KEY[:2]]
