@@ -1,6 +1,6 @@
-"""The peer's side of `benchmarks/curation.py`; runs in an environment of its own that has datatrove, not this project.
+"""The peer's side of `benchmarks/rules.py`; runs in an environment of its own that has datatrove, not this project.
 
-    python curation_peer.py DOCUMENTS.jsonl RESULT.json
+    python rules_datatrove.py DOCUMENTS.jsonl RESULT.json
 
 Each line of the input is {text, lang, words, sentences}. The result has CPU seconds of datatrove's chain with its own word
 splitters, and the reason for which each filter drops each document, with its own units of text and with the given ones.
