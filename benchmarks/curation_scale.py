@@ -3,8 +3,8 @@
     python benchmarks/curation_scale.py --input en=FILE [--times 8] [--json FILE] [--quick]
 
 The input (JSON lines with a field `text`) is taken once and `--times` times, the copies with their lines shuffled so that
-they are other documents. Peak memory and CPU seconds are those of a whole process, imports included. Then one file is added that
-holds one per cent of the text, and everything runs again with the results that the first run kept.
+they are other documents. Peak memory and CPU seconds are those of a whole process, imports included. Then one file is added
+that holds one per cent of the text, and everything runs again with the results that the first run kept.
 """
 
 import argparse

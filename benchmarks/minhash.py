@@ -1,9 +1,9 @@
 """MinHash signatures and clusters: ours and datatrove's on the same text.
 
 Both read text from memory, in one process: what is measured is word splitting, hashing, banding and clustering. Both use
-5-word shingles and 14 bands of 8 rows; datatrove joins every pair that meets in a band, we only those whose signatures agree
-in 0.72 of all places, and we keep the chains apart. The rows that both remove are fewer than either's: of two copies each may
-keep the other one.
+5-word shingles and 14 bands of 8 rows; datatrove joins every pair that meets in a band, we only those whose signatures
+agree in 0.72 of all places, and we keep the chains apart. The rows that both remove are fewer than either's: of two copies
+each may keep the other one.
 """
 
 import json
