@@ -5,10 +5,10 @@
 An input is JSON lines with a field `text`, or plain text with one document a line; `.gz` is unpacked. datatrove and what its
 word splitters need are installed into `--peer-env` (kept, made when it is not there) or a temporary environment.
 
-Rules and MinHash are measured on a sample of the input, the peer's whole path too; our whole path on all of it (`--quick`: on
-ten times the sample), as pictures and ledgers cost the same for a small input. The peer's whole path is its filter chain on all
-documents and its MinHash on those that the chain keeps; what it would pay for reading, language, repair and writing is left
-out, ours has it all. So that ratio is a lower bound.
+Rules and MinHash are measured on a sample of the input, the peer's whole path too; our whole path on all of it (`--quick`:
+on ten times the sample), as pictures and ledgers cost the same for a small input. The peer's whole path is its filter chain
+on all documents and its MinHash on those that the chain keeps; what it would pay for reading, language, repair and writing
+is left out, ours has it all. So that ratio is a lower bound.
 """
 
 import argparse

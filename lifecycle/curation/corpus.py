@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,6 +19,7 @@ from lifecycle import stages
 from lifecycle.corpora.documents import documents_of, shard_name
 from lifecycle.corpora.paths import expand
 from lifecycle.corpora.units import units
+from lifecycle.curation.anchors import anchors
 from lifecycle.curation.cluster_samples import ClusterSamples
 from lifecycle.curation.contamination import HELDOUT, HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
@@ -32,13 +35,16 @@ from lifecycle.curation.sides import (
     OTHER_SIDE,
     OVERLAPS,
     STAYS,
+    SUSPECT,
     Passing,
     Protected,
     Side,
     Task,
     pass_unit,
     protect,
+    read_anchors,
     texts_at,
+    unit_anchors,
 )
 from lifecycle.curation.split import is_heldout
 from lifecycle.digests import digest_json
@@ -46,7 +52,7 @@ from lifecycle.errors import DataError
 from lifecycle.evaluation.texts import read_evaluation_texts
 from lifecycle.ledger import Ledger, SourceLedger, merge
 from lifecycle.parallel import ordered_map
-from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
+from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, OverlapConfig
 from lifecycle.results import link
 
 logger = logging.getLogger(__name__)
@@ -168,16 +174,17 @@ class _Written:
 
     def write(self, out: Path) -> None:
         """Write both sides, the tables of overlaps and the samples of clusters."""
-        held = self._write_side(Passing("heldout", self._evaluation, None, self._curation.repeated_text.unit), out)
-        protected = self._protect(held) if self._curation.heldout_overlap else None
-        train = self._write_side(Passing("train", self._evaluation, protected, self._curation.repeated_text.unit), out)
+        held = self._write_side("heldout", out)
+        if self._curation.heldout_overlap:
+            self._suspect(held, self._curation.heldout_overlap)
+        train = self._write_side("train", out)
         rows = {side: sum(account.notes["split"][side] for account in self.accounts()) for side in SIDES}
         if not all(rows.values()):
             raise DataError(_one_sided(self._curation.heldout, rows["train"], rows["heldout"]))
         if self._evaluation:
             _join([entry / CONTAMINATION for entry in held + train], out / CONTAMINATION)
-        if protected:
-            _join([entry / OVERLAPS for entry in train], out / "heldout_overlaps.parquet")
+        if self._curation.heldout_overlap:
+            _join([entry / OVERLAPS for entry in train if (entry / OVERLAPS).exists()], out / "heldout_overlaps.parquet")
         tasks = {task.first: task for side in SIDES for task in self._tasks[side]}
         for position, text in texts_at(list(tasks.values()), self._samples.wanted()).items():
             self._samples.see(position, text)
@@ -200,21 +207,22 @@ class _Written:
             found["contamination"] = self._evaluation.overlaps().facts(by_file)
         return found
 
-    def _write_side(self, passing: Passing, out: Path) -> list[Path]:
+    def _write_side(self, side: Side, out: Path) -> list[Path]:
         """Link the documents of one side to `out`; the entries of its units."""
-        (out / passing.side).mkdir(parents=True)
-        tasks = self._tasks[passing.side]
+        (out / side).mkdir(parents=True)
+        tasks = self._tasks[side]
+        passing = Passing(side, self._evaluation, self._curation.repeated_text.unit)
         entries, shards, said = [], 0, time.monotonic()
         for task, (entry, was_there) in zip(tasks, self._pass(passing, tasks), strict=True):
             entries.append(entry)
             self.reused += was_there
             self._parts[task.source] += Ledger.read(entry).sources
             if (entry / DOCUMENTS).exists():
-                link(entry / DOCUMENTS, out / passing.side / shard_name(shards))
+                link(entry / DOCUMENTS, out / side / shard_name(shards))
                 shards += 1
             if time.monotonic() - said > PROGRESS_SECONDS:
                 said = time.monotonic()
-                logger.info("corpus: %s of %s units of the %s side written", len(entries), len(tasks), passing.side)
+                logger.info("corpus: %s of %s units of the %s side written", len(entries), len(tasks), side)
         return entries
 
     def _pass(self, passing: Passing, tasks: list[Task]) -> Iterator[tuple[Path, bool]]:
@@ -224,16 +232,33 @@ class _Written:
         one = partial(pass_unit, passing, settings, self._cache)
         return ordered_map(one, tasks, self._curation.workers, self._curation.executor)
 
-    def _protect(self, held: list[Path]) -> Protected:
-        passage = self._curation.heldout_overlap
-        assert passage is not None
+    def _suspect(self, held: list[Path], passage: OverlapConfig) -> None:
+        """Mark the training documents that share an anchor with a held-out text, and give their units those texts."""
         texts = [
             (HELDOUT, document["id"], document["text"])
             for entry in held
             if (entry / DOCUMENTS).exists()
             for document in documents_of(entry / DOCUMENTS)
         ]
-        return protect(self._work / "heldout.parquet", texts, digest_json(texts), passage, hits=1)
+        found = [anchors(text, passage) for _, _, text in texts]
+        numbers = np.repeat(np.arange(len(found)), [each.size for each in found])
+        hashes = np.concatenate([np.empty(0, np.uint64), *found])
+        one = partial(unit_anchors, passage, self._cache)
+        tasks = self._tasks["train"]
+        spread = (self._curation.workers, self._curation.executor)
+        for place, (entry, _) in enumerate(ordered_map(one, [task.unit for task in tasks], *spread)):
+            theirs, documents = read_anchors(entry)
+            quoting = np.unique(documents[np.isin(theirs, hashes)])
+            known = bytearray(tasks[place].known)
+            suspects = [number for number in quoting.tolist() if known[number] == STAYS]
+            if not suspects:
+                continue
+            for number in suspects:
+                known[number] = SUSPECT
+            quoted = [texts[number] for number in np.unique(numbers[np.isin(hashes, theirs)]).tolist()]
+            path = self._work / f"heldout-{place}.parquet"
+            protected = protect(path, quoted, digest_json(quoted), passage, hits=1)
+            tasks[place] = replace(tasks[place], known=bytes(known), heldout=protected)
 
 
 def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
@@ -266,7 +291,8 @@ def _tasks(
 
 
 def _join(paths: list[Path], out: Path) -> None:
-    pq.write_table(pa.concat_tables([pq.read_table(path, schema=OVERLAP_SCHEMA) for path in paths]), out, compression="zstd")
+    tables = [OVERLAP_SCHEMA.empty_table(), *(pq.read_table(path, schema=OVERLAP_SCHEMA) for path in paths)]
+    pq.write_table(pa.concat_tables(tables), out, compression="zstd")
 
 
 def _one_sided(heldout: HeldoutConfig, train: int, held: int) -> str:

@@ -13,6 +13,8 @@ import xxhash
 
 from lifecycle.corpora.documents import SCHEMA, Document, check_rows, open_shard, shard_writer
 from lifecycle.corpora.units import Unit
+from lifecycle.curation.anchors import Hashes, anchors
+from lifecycle.curation.buffers import Integers
 from lifecycle.curation.contamination import HELDOUT, Overlaps
 from lifecycle.curation.passages import PassageIndex
 from lifecycle.curation.repeated import RepeatedText
@@ -22,9 +24,13 @@ from lifecycle.results import result
 
 Side = Literal["heldout", "train"]
 
-STAYS, OTHER_SIDE, FIRST_RULE = 0, 1, 2
-"""What is known of a document before it is read; from `FIRST_RULE` on, the place of its rule in `Task.rules`."""
+STAYS, OTHER_SIDE, SUSPECT, FIRST_RULE = 0, 1, 2, 3
+"""What is known of a document before it is read: a `SUSPECT` may quote a held-out text; from `FIRST_RULE` on, the place of
+its rule in `Task.rules`."""
 DOCUMENTS = "documents.parquet"
+HASHES, COUNTS = "anchors.npy", "counts.npy"
+ANCHORS_VERSION = 1
+"""Raised when the same text has other anchors."""
 CONTAMINATION, OVERLAPS = "contamination.parquet", "overlaps.parquet"
 BY_FILE = "contaminated_by_file"
 """Note of the ledger: documents that share a passage with each evaluation file."""
@@ -39,6 +45,10 @@ class Protected:
     digest: str
     config: OverlapConfig
     hits_per_document: int
+
+    def identity(self) -> str:
+        """What of it decides what is found."""
+        return f"{self.digest} {self.config.model_dump_json()}"
 
     def overlaps(self) -> Overlaps:
         """What finds their passages, with nothing found yet."""
@@ -70,6 +80,8 @@ class Task:
     known: bytes
     """One for each document."""
     rules: tuple[str, ...]
+    heldout: Protected | None = None
+    """The held-out texts that its suspects may quote."""
 
     def empty(self) -> bool:
         """Whether none of its documents is of this side."""
@@ -82,15 +94,11 @@ class Passing:
 
     side: Side
     evaluation: Protected | None
-    heldout: Protected | None
     repeated_unit: str
 
     def settings(self, code_version: str) -> str:
         """What decides the result of a unit besides its content and `Task.known`."""
-        parts = [code_version, self.side, self.repeated_unit]
-        for each in (self.evaluation, self.heldout):
-            parts.append(f"{each.digest} {each.config.model_dump_json()}" if each else "")
-        return "\n".join(parts)
+        return f"{code_version} {self.side} {self.repeated_unit} {self.evaluation.identity() if self.evaluation else ''}"
 
 
 def pass_unit(
@@ -102,12 +110,12 @@ def pass_unit(
     Args:
         repeated: knows what earlier units said; then the result is of this order only, and `cache` must be of this run.
     """
-    known = xxhash.xxh3_128_hexdigest(task.known)
+    known = f"{xxhash.xxh3_128_hexdigest(task.known)} {task.rules} {task.heldout.identity() if task.heldout else ''}"
 
     def make(directory: Path) -> None:
         _Unit(passing, task, repeated).write(directory)
 
-    return result(cache, task.unit.key(f"{settings}\n{task.source}\n{known} {task.rules}"), make)
+    return result(cache, task.unit.key(f"{settings}\n{task.source}\n{known}"), make)
 
 
 class _Unit:
@@ -116,7 +124,7 @@ class _Unit:
     def __init__(self, passing: Passing, task: Task, repeated: RepeatedText | None) -> None:
         self._passing, self._task, self._repeated = passing, task, repeated
         self._evaluation = passing.evaluation.overlaps() if passing.evaluation else None
-        self._heldout = passing.heldout.overlaps() if passing.heldout else None
+        self._heldout = task.heldout.overlaps() if task.heldout else None
         self._ledger = LedgerWriter(task.source)
 
     def write(self, directory: Path) -> None:
@@ -169,7 +177,7 @@ class _Unit:
                 document = document | {"text": rest}
                 if not self._repeated.says_something(rest):
                     return "only_repeated_text", document
-        if self._heldout and self._heldout.found_in(document):
+        if self._heldout and known == SUSPECT and self._heldout.found_in(document):
             return "overlaps_heldout", document
         return None, document
 
@@ -189,6 +197,28 @@ def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int]]]:
             check_rows(table.num_rows, rows)
             mine = here != OTHER_SIDE
             yield table.filter(pa.array(mine)), here[mine].tolist()
+
+
+def unit_anchors(config: OverlapConfig, cache: Path, unit: Unit) -> tuple[Path, bool]:
+    """The entry with the anchors of every document of a unit (`read_anchors`), and whether it was there."""
+
+    def make(directory: Path) -> None:
+        hashes, counts = [np.empty(0, np.uint64)], []
+        with open_shard(unit.path) as file:
+            for number in range(unit.first, unit.last):
+                for text in file.read_row_group(number, columns=["text"])["text"].to_pylist():
+                    hashes.append(anchors(text, config))
+                    counts.append(hashes[-1].size)
+        np.save(directory / HASHES, np.concatenate(hashes))
+        np.save(directory / COUNTS, np.array(counts, dtype=np.int64))
+
+    return result(cache, unit.key(f"anchors {ANCHORS_VERSION} {config.model_dump_json()}"), make)
+
+
+def read_anchors(entry: Path) -> tuple[Hashes, Integers]:
+    """The anchors of a unit, document after document, and the number of the document of each within the unit."""
+    counts = np.load(entry / COUNTS)
+    return np.load(entry / HASHES), np.repeat(np.arange(counts.size), counts)
 
 
 def texts_at(tasks: Sequence[Task], positions: Sequence[int]) -> dict[int, Any]:

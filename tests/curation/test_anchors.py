@@ -1,0 +1,34 @@
+"""Anchors tell which documents can share a passage: never too few of them."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lifecycle.curation.anchors import anchors
+from lifecycle.curation.passages import PassageIndex
+from lifecycle.recipe.corpora import OverlapConfig
+
+WORDS = st.sampled_from(["alpha", "Beta", "gamma", "12", "深", "度", "学习方法", "delta,", "ε", "。", "\n"])
+CONFIGS = st.sampled_from([OverlapConfig(words=5, han_characters=9), OverlapConfig(words=13), OverlapConfig(words=1)])
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(WORDS, max_size=60), st.lists(WORDS, max_size=40), st.lists(WORDS, max_size=60), CONFIGS)
+def test_texts_that_share_a_passage_share_an_anchor(
+    one: list[str], common: list[str], other: list[str], config: OverlapConfig
+) -> None:
+    first, second = " ".join([*one, *common]), " ".join([*common, *other])
+    if PassageIndex([first], config).find(second):
+        assert set(anchors(first, config).tolist()) & set(anchors(second, config).tolist())
+
+
+def test_unlike_texts_share_none_and_anchors_are_few() -> None:
+    drawn = random.Random(0)
+    words = [f"w{number}" for number in range(20_000)]
+    texts = [" ".join(drawn.choices(words, k=5000)) for _ in range(2)]
+    config = OverlapConfig(words=50, han_characters=115)
+    found = [set(anchors(text, config).tolist()) for text in texts]
+    assert not found[0] & found[1]
+    assert 100 < len(found[0]) < 500
+    assert not anchors("too short", config).size
