@@ -12,15 +12,17 @@ from lifecycle.errors import DataError
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training import guards
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
-from lifecycle.training.checkpoints import Checkpoints
+from lifecycle.training.checkpoints import Checkpoints, Progress
 from lifecycle.training.config import read_config
 from lifecycle.training.distributed import start
 from lifecycle.training.engine import start_engine
 from lifecycle.training.exits import ConfigurationError, ExitClass, NumericsError
+from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.loop import Run, StopRequest, train_step
 from lifecycle.training.meter import Meter
 from lifecycle.training.model import build_model
 from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.skipping import SkippedBatches
 from tests.training import tiny
 
 
@@ -53,12 +55,14 @@ def run(tmp_path: Path, device: torch.device, sft_memmap: Path, tokenizer: Path)
         identity={},
         journal=None,
         meter=Meter(1, 1.0, None),
+        heartbeat=Heartbeat(tmp_path / "run", 0, 900.0),
+        skipped=SkippedBatches(tmp_path / "run"),
     )
 
 
 def test_someone_else_moves_the_learning_rate(run: Run) -> None:
     """Two schedulers slid the rate to 0 within hours while the loss curve looked plausible."""
-    train_step(run, 0, StopRequest())
+    train_step(run, Progress(), StopRequest())
 
     def second_scheduler(*_: object) -> None:
         for group in run.engine.optimizer.param_groups:
@@ -66,7 +70,7 @@ def test_someone_else_moves_the_learning_rate(run: Run) -> None:
 
     run.engine.module.register_forward_pre_hook(second_scheduler)
     with pytest.raises(NumericsError, match=r"step 2: the engine's learning rate .* second scheduler"):
-        train_step(run, 1, StopRequest())
+        train_step(run, Progress(step=1), StopRequest())
 
 
 def test_a_batch_without_labels_names_its_documents(run: Run, sft_memmap: Path) -> None:
@@ -76,7 +80,7 @@ def test_a_batch_without_labels_names_its_documents(run: Run, sft_memmap: Path) 
     run.data.memmap.loss_mask = memmap.loss_mask * 0
     first = min(run.data.documents(run.order.global_step(4)))
     with pytest.raises(DataError, match=rf"step 5: no label .* documents {first}, "):
-        train_step(run, 4, StopRequest())
+        train_step(run, Progress(step=4), StopRequest())
 
 
 def test_a_nan_weight_ends_the_launched_run_as_numerics(tmp_path: Path, sft_memmap: Path, tokenizer: Path) -> None:
