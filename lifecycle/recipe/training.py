@@ -1,8 +1,10 @@
 """The recipe's tokenizer, model, and the settings of the causal program (pretraining and SFT)."""
 
-from typing import Annotated, Literal
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 
@@ -59,6 +61,21 @@ class Optimization(Section):
     gradient_clip: float = Field(default=1.0, gt=0)
 
 
+DECIDED_BY_THE_RECIPE = {
+    "optimizer",
+    "scheduler",
+    "fp16",
+    "bf16",
+    "data_types",
+    "gradient_clipping",
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+    "gradient_accumulation_steps",
+    "checkpoint",
+}
+"""Sections that no engine preset may bring: a second scheduler once slid the learning rate to 0."""
+
+
 class Validation(Section):
     """Measuring bits per byte on text that is not trained on. All of it is identity, because it may decide the result."""
 
@@ -110,10 +127,32 @@ class CausalTraining(Section):
     processes: Annotated[int, RUNTIME] = Field(default=2, gt=0)
     micro_batch: Annotated[int, RUNTIME] = Field(default=8, gt=0)
     zero_stage: Annotated[int, RUNTIME] = Field(default=1, ge=0, le=3)
+    deepspeed: Annotated[dict[str, Any], RUNTIME] = {}
+    """Further engine settings, or the path of a JSON file with them (`deploy/deepspeed`)."""
     compile: Annotated[bool, RUNTIME] = False
     checkpoint_every: Annotated[int, RUNTIME] = Field(default=100, gt=0)
     keep_checkpoints: Annotated[int, RUNTIME] = Field(default=2, gt=0)
     log_every: Annotated[int, RUNTIME] = Field(default=10, gt=0)
+
+    @field_validator("deepspeed", mode="before")
+    @classmethod
+    def _read_preset(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(Path(value).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{value} is not a JSON file that can be read: {error}") from error
+
+    @model_validator(mode="after")
+    def _preset_leaves_the_recipe_alone(self) -> "CausalTraining":
+        taken = sorted(set(self.deepspeed) & DECIDED_BY_THE_RECIPE)
+        if taken:
+            raise ValueError(f"deepspeed: {', '.join(taken)} must not be set here; the recipe's own fields decide that")
+        stage = self.deepspeed.get("zero_optimization", {}).get("stage", self.zero_stage)
+        if stage != self.zero_stage:
+            raise ValueError(f"deepspeed: zero_optimization.stage is {stage} there and zero_stage {self.zero_stage} here")
+        return self
 
     @model_validator(mode="after")
     def _batch_divides(self) -> "CausalTraining":

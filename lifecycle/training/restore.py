@@ -75,7 +75,16 @@ def _converted(directory: Path) -> Path:
         command += ["--num_extract_workers", workers, "--num_merge_workers", workers]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         ended = [done.returncode, (done.stdout + done.stderr)[-2000:]]
+        _name_for_all_stages(target / TAG)
     distributed.broadcast_object_list(ended, src=0)
     if ended[0]:
         raise CorruptArtifactError(f"{directory}: it could not be converted for another number of processes:\n{ended[1]}")
     return target
+
+
+def _name_for_all_stages(directory: Path) -> None:
+    """Stage 3 calls the file of counters otherwise; weights are not read from it."""
+    names = [directory / f"{prefix}mp_rank_00_model_states.pt" for prefix in ("", "zero_pp_rank_0_")]
+    for there, missing in (names, reversed(names)):
+        if there.exists() and not missing.exists():
+            shutil.copyfile(there, missing)
