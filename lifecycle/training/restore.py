@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import distributed
 
 from lifecycle.errors import CorruptArtifactError
@@ -22,19 +23,22 @@ from lifecycle.training.exits import ConfigurationError
 TAG = "state"
 UNIVERSAL = ".universal"
 CONVERSION_WORKERS = 4
+KINDS = {0: "whole", 1: "partitioned optimizer", 2: "partitioned optimizer", 3: "partitioned weights"}
+"""What each ZeRO stage saves. DeepSpeed's universal checkpoints differ between these kinds too (0.19)."""
 
 
 def load(engine: Engine, directory: Path, found: Layout, wanted: Layout) -> None:
     """Load a checkpoint whose hashes have been verified; every rank must call it.
 
     Raises:
-        ConfigurationError: ZeRO stage 0 on one side only: it keeps a whole state that the others cannot read.
+        ConfigurationError: its ZeRO stage keeps another kind of state than this run's.
         CorruptArtifactError: the engine cannot read it although its hashes fit.
     """
-    if (found.zero_stage == 0) != (wanted.zero_stage == 0):
+    if KINDS[found.zero_stage] != KINDS[wanted.zero_stage]:
         raise ConfigurationError(
             f"{directory}: this checkpoint cannot be continued: zero_stage is {found.zero_stage} there and "
-            f"{wanted.zero_stage} in this job; between 1, 2 and 3 a change is possible, from or to 0 it is not"
+            f"{wanted.zero_stage} in this job; a run may change between 1 and 2, and its number of processes, but no more. "
+            "Use the stage it was made with, or remove the run's checkpoints directory to start again"
         )
     hyperparameters = [{k: v for k, v in group.items() if k != "params"} for group in engine.optimizer.param_groups]
     if found == wanted or wanted.zero_stage == 0:  # without ZeRO every process holds, and reads, the whole state
@@ -43,9 +47,18 @@ def load(engine: Engine, directory: Path, found: Layout, wanted: Layout) -> None
         _load(engine, _converted(directory), universal=True)
         if rank() == 0:
             shutil.rmtree(directory.parent / UNIVERSAL)
-    # Stage 3 gives every group the weight decay of the first one when it reads a universal checkpoint.
+    if wanted.zero_stage == 3:
+        _undo_sharing(engine, hyperparameters)
+
+
+def _undo_sharing(engine: Engine, hyperparameters: list[dict[str, Any]]) -> None:
+    """From a universal checkpoint, stage 3 gives every group the weight decay of the first one, and all parameters one
+    and the same step counter, which each of them then counts up."""
     for group, values in zip(engine.optimizer.param_groups, hyperparameters, strict=True):
         group.update(values)
+    for state in engine.optimizer.optimizer.state.values():
+        if torch.is_tensor(state.get("step")):
+            state["step"] = state["step"].clone()
 
 
 def _load(engine: Engine, directory: Path, universal: bool) -> None:
@@ -75,16 +88,7 @@ def _converted(directory: Path) -> Path:
         command += ["--num_extract_workers", workers, "--num_merge_workers", workers]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         ended = [done.returncode, (done.stdout + done.stderr)[-2000:]]
-        _name_for_all_stages(target / TAG)
     distributed.broadcast_object_list(ended, src=0)
     if ended[0]:
         raise CorruptArtifactError(f"{directory}: it could not be converted for another number of processes:\n{ended[1]}")
     return target
-
-
-def _name_for_all_stages(directory: Path) -> None:
-    """Stage 3 calls the file of counters otherwise; weights are not read from it."""
-    names = [directory / f"{prefix}mp_rank_00_model_states.pt" for prefix in ("", "zero_pp_rank_0_")]
-    for there, missing in (names, reversed(names)):
-        if there.exists() and not missing.exists():
-            shutil.copyfile(there, missing)

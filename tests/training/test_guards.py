@@ -144,7 +144,9 @@ def test_a_full_disk_ends_the_run_with_a_checkpoint(run: Run, tmp_path: Path) ->
 def test_a_filling_disk_is_warned_of_once(run: Run, tmp_path: Path) -> None:
     limits = run.training.guards.model_copy(update={"disk_warn_share": 1e-9, "disk_stop_share": 1.0})
     journal = Journal(tmp_path / "run")
-    train(replace(run, training=run.training.model_copy(update={"guards": limits}), journal=journal), Progress(), StopRequest())
+    train(
+        replace(run, training=run.training.model_copy(update={"guards": limits}), journal=journal), Progress(), StopRequest()
+    )
     messages = [entry["text"] for entry in follow(tmp_path / "run" / FILE, 0)[0] if entry["kind"] == "message"]
     assert len([text for text in messages if "% full; the run stops with a checkpoint at 100%" in text]) == 1
 
