@@ -127,7 +127,7 @@ class CausalTraining(Section):
     processes: Annotated[int, RUNTIME] = Field(default=2, gt=0)
     micro_batch: Annotated[int, RUNTIME] = Field(default=8, gt=0)
     zero_stage: Annotated[int, RUNTIME] = Field(default=1, ge=0, le=3)
-    deepspeed: Annotated[dict[str, Any], RUNTIME] = {}
+    deepspeed: Annotated[dict[str, Any], RUNTIME] = Field(default_factory=dict)
     """Further engine settings, or the path of a JSON file with them (`deploy/deepspeed`)."""
     compile: Annotated[bool, RUNTIME] = False
     checkpoint_every: Annotated[int, RUNTIME] = Field(default=100, gt=0)

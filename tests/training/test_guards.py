@@ -116,6 +116,7 @@ def test_impossible_losses(loss: float) -> None:
 
 
 def test_an_exploding_gradient_ends_the_run(run: Run) -> None:
+    run = replace(run, training=run.training.model_copy(update={"steps": 50}))
     progress = Progress()
     for step in range(guards.ENOUGH_HISTORY):
         result = train_step(run, progress, StopRequest())

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "checkpoint_every": 6,
     "precision": "fp32",
     "log_every": 5,
+    "zero_stage": 3,
     "optimization": {"learning_rate": 3e-2, "warmup_steps": 0, "schedule": "constant", "weight_decay": 0.0},
     "validation": {"every": 2, "sequences": 7, "patience": 3, "choose": "best"},
 }
