@@ -26,10 +26,12 @@ from lifecycle.training.export import export
 from lifecycle.training.guards import check_data
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal, read_metrics
-from lifecycle.training.loop import Run, choose, resume, train
+from lifecycle.training.loop import train
 from lifecycle.training.meter import Meter
 from lifecycle.training.model import architecture_of, build_model
 from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.run import Run
+from lifecycle.training.saving import choose, resume
 from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.stop import StopRequest
 from lifecycle.training.throughput import flops_per_token, peak_flops

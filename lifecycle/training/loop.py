@@ -9,46 +9,19 @@ from typing import Any
 import torch
 from torch import distributed
 
-from lifecycle.errors import CorruptArtifactError
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training import guards
-from lifecycle.training.batches import PackedDocuments, SampleOrder
-from lifecycle.training.checkpoints import FINAL, CheckpointManifest, Checkpoints, Layout, Progress, read_manifest
+from lifecycle.training.checkpoints import Progress
 from lifecycle.training.distributed import rank, sum_over_ranks, world
 from lifecycle.training.engine import Engine, accumulation_steps, set_learning_rate
 from lifecycle.training.exits import ConfigurationError, NumericsError, Preempted
-from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal
 from lifecycle.training.loss import engine_scale
-from lifecycle.training.meter import Meter
-from lifecycle.training.restore import TAG, load
+from lifecycle.training.run import Run
+from lifecycle.training.saving import save
 from lifecycle.training.schedule import learning_rate
-from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.stop import StopRequest
-from lifecycle.training.validation import ValidationSet, bits_per_byte
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the loop works with. `journal` is None on all ranks but 0."""
-
-    training: CausalTraining
-    engine: Engine
-    data: PackedDocuments
-    order: SampleOrder
-    device: torch.device
-    checkpoints: Checkpoints
-    identity: dict[str, Any]
-    journal: Journal | None
-    meter: Meter
-    heartbeat: Heartbeat
-    skipped: SkippedBatches
-    validation: ValidationSet | None = None
-
-    @property
-    def layout(self) -> Layout:
-        """How this run's engine spreads its state."""
-        return Layout(processes=world(), zero_stage=self.training.zero_stage)
+from lifecycle.training.validation import bits_per_byte
 
 
 @dataclass(frozen=True)
@@ -171,72 +144,6 @@ def train_step(run: Run, progress: Progress, stop: StopRequest) -> StepResult:
     guards.check_gradient_norm(number, norm, progress.gradient_norms, training.guards.explosion_factor, everyone)
     places = training.global_batch * training.sequence_length
     return StepResult(loss, rate, norm, int(tokens), valid / places, data_seconds, stop_asked, disk_full, spike)
-
-
-def save(run: Run, progress: Progress, kinds: tuple[str, ...] = ("step",)) -> None:
-    """Write a checkpoint under the names `<kind>_N`; every rank must call it."""
-    if rank() == 0:
-        run.checkpoints.prepare(progress.step)
-    distributed.barrier()
-    run.engine.save_checkpoint(str(run.checkpoints.temporary(progress.step)), tag=TAG, save_latest=False)
-    distributed.barrier()
-    if rank() == 0:
-        names = tuple(f"{kind}_{progress.step}" for kind in kinds)
-        run.checkpoints.commit(progress, run.identity, run.layout, names)
-    distributed.barrier()
-
-
-def resume(run: Run) -> Progress:
-    """Load the newest whole checkpoint, if there is one; every rank must call it.
-
-    Raises:
-        ConfigurationError: it belongs to another job.
-        CorruptArtifactError: the engine cannot read it although its hashes fit.
-    """
-    found: list[Any] = [None, None]
-    if rank() == 0:
-        name, manifest, said = run.checkpoints.newest(run.identity)
-        progress = manifest.progress if manifest else Progress()
-        assert run.journal is not None
-        for text in said:
-            run.journal.message(text)
-        run.journal.resume(progress.step)
-        if manifest:
-            changed = "" if manifest.layout == run.layout else f" (written by {manifest.layout}, converted)"
-            run.journal.message(f"continuing after step {progress.step} of {run.training.steps}{changed}")
-        found = [name, manifest]
-    distributed.broadcast_object_list(found, src=0)
-    name, manifest = found
-    if manifest is None:
-        return Progress()
-    load(run.engine, run.checkpoints.path(name), manifest.layout, run.layout)
-    return manifest.progress
-
-
-def choose(run: Run, progress: Progress) -> None:
-    """Bring the weights to export into the engine, and name their checkpoint `final`; every rank must call it.
-
-    Raises:
-        CorruptArtifactError: the best checkpoint is missing or damaged.
-    """
-    wanted = run.training.validation
-    best = wanted is not None and wanted.choose == "best" and progress.best_step != progress.step
-    name = f"best_{progress.best_step}" if best else f"step_{progress.step}"
-    found: list[Any] = [None]
-    if rank() == 0:
-        try:
-            found = [read_manifest(run.checkpoints.path(name))]
-            run.checkpoints.link(name, FINAL)
-        except CorruptArtifactError as error:
-            found = [error]
-    distributed.broadcast_object_list(found, src=0)
-    if isinstance(found[0], CorruptArtifactError):
-        raise found[0]
-    if best:
-        manifest: CheckpointManifest = found[0]
-        load(run.engine, run.checkpoints.path(name), manifest.layout, run.layout)
-        if run.journal:
-            run.journal.message(f"exporting the best weights, those after step {progress.best_step}")
 
 
 def _stalled(training: CausalTraining, progress: Progress) -> bool:

@@ -22,11 +22,13 @@ from lifecycle.training.engine import start_engine
 from lifecycle.training.exits import ConfigurationError, ExitClass, NumericsError, OutOfMemoryError
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import FILE, Journal, follow, read_metrics
-from lifecycle.training.loop import Run, StopRequest, train, train_step
+from lifecycle.training.loop import train, train_step
 from lifecycle.training.meter import Meter
 from lifecycle.training.model import build_model
 from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.run import Run
 from lifecycle.training.skipping import SkippedBatches
+from lifecycle.training.stop import StopRequest
 from tests.training import tiny
 
 
