@@ -1,8 +1,10 @@
 """The recipe's tokenizer, model, and the settings of the causal program (pretraining and SFT)."""
 
-from typing import Annotated, Literal
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 
@@ -59,6 +61,57 @@ class Optimization(Section):
     gradient_clip: float = Field(default=1.0, gt=0)
 
 
+DECIDED_BY_THE_RECIPE = {
+    "optimizer",
+    "scheduler",
+    "fp16",
+    "bf16",
+    "data_types",
+    "gradient_clipping",
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+    "gradient_accumulation_steps",
+    "checkpoint",
+}
+"""Sections that no engine preset may bring: a second scheduler once slid the learning rate to 0."""
+
+
+class Validation(Section):
+    """Measuring bits per byte on text that is not trained on. All of it is identity, because it may decide the result."""
+
+    every: int = Field(gt=0)
+    """Steps between two validations; the last step is always followed by one."""
+    sequences: int = Field(default=256, gt=0)
+    """Most packed sequences that are measured, from the front of the memmap's `validation`."""
+    patience: int | None = Field(default=None, gt=0)
+    """Early stopping: end the run after so many validations in a row without a new best; null never does."""
+    choose: Literal["last", "best"] = "last"
+    """Which weights become the model. `best` chooses on held-out text, so its figures there are a little too good."""
+
+
+class Guards(Section):
+    """What stops, or only reports, a run that goes wrong. What is not finite, zero or without labels always stops it."""
+
+    spike_factor: float = Field(default=3.0, gt=1)
+    """A loss so many times the median of the last 50 is a spike."""
+    on_spike: Literal["report", "stop", "skip"] = "report"
+    """Name the batch's documents and go on; or end there; or start again from the last checkpoint without that batch."""
+    max_skips: int = Field(default=5, gt=0)
+    """With `skip`: more spikes than this end the run."""
+    explosion_factor: Annotated[float, RUNTIME] = Field(default=1000.0, gt=1)
+    """A gradient norm so many times the median of the last 50 ends the run before the step is saved."""
+    stall_seconds: Annotated[float, RUNTIME] = Field(default=900.0, gt=0)
+    """A rank that reports no progress within a step for so long ends the run."""
+    disk_warn_share: Annotated[float, RUNTIME] = Field(default=0.80, gt=0, le=1)
+    """Used share of the run directory's disk from which on the journal warns."""
+    disk_stop_share: Annotated[float, RUNTIME] = Field(default=0.95, gt=0, le=1)
+    """Used share from which on the run saves a checkpoint and ends."""
+    max_epochs: Annotated[float | None, RUNTIME] = Field(default=None, gt=0)
+    """More passes over the data than this are refused before the run starts; null allows any number."""
+    halve_micro_batch: Annotated[bool, RUNTIME] = False
+    """Out of memory: start again with half the micro-batch and twice the accumulation, at an equal global batch."""
+
+
 class CausalTraining(Section):
     """One run of the causal program."""
 
@@ -69,13 +122,37 @@ class CausalTraining(Section):
     optimization: Optimization
     seed: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
+    validation: Validation | None = None
+    guards: Guards = Guards()
     processes: Annotated[int, RUNTIME] = Field(default=2, gt=0)
     micro_batch: Annotated[int, RUNTIME] = Field(default=8, gt=0)
     zero_stage: Annotated[int, RUNTIME] = Field(default=1, ge=0, le=3)
+    deepspeed: Annotated[dict[str, Any], RUNTIME] = Field(default_factory=dict)
+    """Further engine settings, or the path of a JSON file with them (`deploy/deepspeed`)."""
     compile: Annotated[bool, RUNTIME] = False
     checkpoint_every: Annotated[int, RUNTIME] = Field(default=100, gt=0)
     keep_checkpoints: Annotated[int, RUNTIME] = Field(default=2, gt=0)
     log_every: Annotated[int, RUNTIME] = Field(default=10, gt=0)
+
+    @field_validator("deepspeed", mode="before")
+    @classmethod
+    def _read_preset(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(Path(value).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{value} is not a JSON file that can be read: {error}") from error
+
+    @model_validator(mode="after")
+    def _preset_leaves_the_recipe_alone(self) -> "CausalTraining":
+        taken = sorted(set(self.deepspeed) & DECIDED_BY_THE_RECIPE)
+        if taken:
+            raise ValueError(f"deepspeed: {', '.join(taken)} must not be set here; the recipe's own fields decide that")
+        stage = self.deepspeed.get("zero_optimization", {}).get("stage", self.zero_stage)
+        if stage != self.zero_stage:
+            raise ValueError(f"deepspeed: zero_optimization.stage is {stage} there and zero_stage {self.zero_stage} here")
+        return self
 
     @model_validator(mode="after")
     def _batch_divides(self) -> "CausalTraining":

@@ -18,18 +18,24 @@ from lifecycle.plots import plot
 from lifecycle.pretrained import load_model
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
-from lifecycle.training.checkpoints import Checkpoints
+from lifecycle.training.checkpoints import Checkpoints, Progress
 from lifecycle.training.config import CausalJobConfig, checkpoint_identity, read_config
 from lifecycle.training.distributed import rank, start, world
 from lifecycle.training.engine import start_engine
 from lifecycle.training.export import export
+from lifecycle.training.guards import check_data
+from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal, read_metrics
-from lifecycle.training.loop import Progress, Run, resume, train
+from lifecycle.training.loop import train
 from lifecycle.training.meter import Meter
 from lifecycle.training.model import architecture_of, build_model
 from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.run import Run
+from lifecycle.training.saving import choose, resume
+from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.stop import StopRequest
 from lifecycle.training.throughput import flops_per_token, peak_flops
+from lifecycle.training.validation import ValidationSet, open_validation
 
 RESULT = "result.json"
 LOSSES_AVERAGED = 20
@@ -44,13 +50,16 @@ def main(job: TrainingJob) -> None:
     device = start()
     stop = StopRequest().listen()
     data = PackedDocuments(memmap, config.training.sequence_length, config.kind)
+    check_data(config.training, data.sequences)
+    held_out = open_validation(job, config, home)
     model = _model(config, memmap, home)
     check_vocabulary(memmap, model.config.get_text_config().vocab_size)
     parameters = model.num_parameters()
     check_disk(job, config.training, parameters)
-    run = _run(job, config, data, model, device)
+    run = _run(job, config, data, held_out, model, device)
     _announce(run, parameters)
     progress = train(run, resume(run), stop)
+    choose(run, progress)
     export(run.engine, data, home, Path(job.output))
     if run.journal:
         _finish(Path(job.run_dir), run, progress, parameters)
@@ -64,7 +73,12 @@ def _model(config: CausalJobConfig, memmap: TokenMemmap, home: Path) -> PreTrain
 
 
 def _run(
-    job: TrainingJob, config: CausalJobConfig, data: PackedDocuments, model: PreTrainedModel, device: torch.device
+    job: TrainingJob,
+    config: CausalJobConfig,
+    data: PackedDocuments,
+    held_out: ValidationSet | None,
+    model: PreTrainedModel,
+    device: torch.device,
 ) -> Run:
     training, run_dir = config.training, Path(job.run_dir)
     vocabulary, architecture = model.config.get_text_config().vocab_size, architecture_of(model)
@@ -80,6 +94,9 @@ def _run(
         identity=checkpoint_identity(job, config),
         journal=Journal(run_dir) if rank() == 0 else None,
         meter=Meter(world(), flops, peak_flops(name)),
+        heartbeat=Heartbeat(run_dir, rank(), training.guards.stall_seconds),
+        skipped=SkippedBatches(run_dir),
+        validation=held_out,
     )
 
 
@@ -109,6 +126,10 @@ def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int) -> Non
         "packed_sequences": run.data.sequences,
         "tokens_left_out": run.data.tokens_left_out,
     }
+    if progress.best_step is not None:
+        facts |= {"best_step": progress.best_step, "validation_bits_per_byte": progress.best_bits_per_byte}
+    if run.skipped.places:
+        facts["skipped_batches"] = len(run.skipped.places)
     _draw(run_dir, metrics)
     temporary = run_dir / f"{RESULT}.tmp"
     temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
@@ -121,6 +142,12 @@ def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
         axes.plot(steps, [entry["loss"] for entry in metrics], linewidth=1)
         axes.set_xlabel("step")
         axes.set_ylabel("nats per token")
+    validated = [entry for entry in metrics if "validation_bits_per_byte" in entry]
+    if validated:
+        with plot(run_dir, "validation", "Held-out text") as axes:
+            axes.plot([e["step"] for e in validated], [e["validation_bits_per_byte"] for e in validated], marker=".")
+            axes.set_xlabel("step")
+            axes.set_ylabel("bits per byte")
     timed = [entry for entry in metrics if "tokens_per_second" in entry]
     with plot(run_dir, "throughput", "Throughput") as axes:
         axes.plot([entry["step"] for entry in timed], [entry["tokens_per_second"] for entry in timed], linewidth=1)

@@ -1,11 +1,11 @@
 """Checkpoint directories: complete or absent, hashed, and never read when a hash differs.
 
-`<run_dir>/checkpoints/step_N/` holds what the engine saved and `manifest.json` with every file's SHA-256. It is written
-under a temporary name and renamed; the newest is found by listing.
+`<run_dir>/checkpoints/` holds `step_N` (the last K), `best_N` (the best by validation) and, at the end, `final` (the one
+that was exported). Each holds what the engine saved and `manifest.json` with every file's SHA-256. It is written under a
+temporary name and renamed; what is the same step under two names shares its files by hard links.
 """
 
 import json
-import logging
 import os
 import re
 import shutil
@@ -20,22 +20,43 @@ from lifecycle.files import fsync
 from lifecycle.recipe.base import Section
 from lifecycle.training.exits import ConfigurationError
 
-logger = logging.getLogger(__name__)
-
 MANIFEST = "manifest.json"
+FINAL = "final"
+
+
+class Layout(Section):
+    """How the engine spread the state over its files. Loading into another layout needs a conversion."""
+
+    processes: int
+    zero_stage: int
+
+
+class Progress(Section):
+    """How far a run is, and what later decisions need to know of the steps before."""
+
+    step: int = 0
+    """Optimizer steps completed."""
+    tokens: int = 0
+    """Tokens seen so far, padding left out."""
+    seconds: float = 0.0
+    """Time spent in training steps so far."""
+    best_step: int | None = None
+    """The step of the lowest validation bits per byte."""
+    best_bits_per_byte: float | None = None
+    stalled: int = 0
+    """Validations since then."""
+    losses: tuple[float, ...] = ()
+    """Those of the last steps, newest last: what a spike is measured against."""
+    gradient_norms: tuple[float, ...] = ()
 
 
 class CheckpointManifest(Section):
     """What a checkpoint says of itself."""
 
-    step: int
-    """Optimizer steps completed."""
+    progress: Progress
     identity: dict[str, Any]
     """What a job must have in common with it to continue it."""
-    tokens: int
-    """Tokens seen so far, padding left out."""
-    seconds: float
-    """Time spent in training steps so far."""
+    layout: Layout
     files: dict[str, str]
     """SHA-256 of each file, by path in the checkpoint's directory."""
 
@@ -44,65 +65,95 @@ class Checkpoints:
     """The checkpoints of one run directory. All methods belong to rank 0; the ranks only share the paths."""
 
     def __init__(self, run_dir: Path, keep: int) -> None:
-        self._root = run_dir / "checkpoints"
+        self.root = run_dir / "checkpoints"
         self._keep = keep
 
-    def path(self, step: int) -> Path:
-        """Where the checkpoint after `step` steps lies."""
-        return self._root / f"step_{step}"
+    def path(self, name: str) -> Path:
+        """Where the checkpoint `step_N`, `best_N` or `final` lies."""
+        return self.root / name
 
     def temporary(self, step: int) -> Path:
-        """Where it is written before it is complete."""
-        return self._root / f".writing-step_{step}"
+        """Where the checkpoint after `step` steps is written before it is complete."""
+        return self.root / f".writing-step_{step}"
 
     def prepare(self, step: int) -> None:
         """An empty directory for the engine to write into, rid of what killed runs left behind."""
-        for left in self._root.glob(".writing-*"):
-            shutil.rmtree(left)
+        for pattern in (".writing-*", ".linking-*", ".replaced-*"):
+            for left in self.root.glob(pattern):
+                shutil.rmtree(left)
         self.temporary(step).mkdir(parents=True)
 
-    def commit(self, step: int, identity: dict[str, Any], tokens: int, seconds: float) -> None:
-        """Hash and publish what the ranks wrote, then remove the oldest beyond the number to keep."""
-        directory = self.temporary(step)
+    def commit(
+        self, progress: Progress, identity: dict[str, Any], layout: Layout, names: tuple[str, ...] | None = None
+    ) -> None:
+        """Hash what the ranks wrote and publish it under `names` (`step_N` unless told), then remove what is too old.
+
+        The new one is published before any is removed, so that there always is a whole one.
+        """
+        directory = self.temporary(progress.step)
         files = sorted(path for path in directory.rglob("*") if path.is_file())
         for path in files:
             fsync(path)
         digests = {path.relative_to(directory).as_posix(): digest_file(path) for path in files}
-        manifest = CheckpointManifest(step=step, identity=identity, tokens=tokens, seconds=seconds, files=digests)
+        manifest = CheckpointManifest(progress=progress, identity=identity, layout=layout, files=digests)
         (directory / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         fsync(directory / MANIFEST)
-        if self.path(step).exists():
-            shutil.rmtree(self.path(step))
-        os.rename(directory, self.path(step))
-        fsync(self._root)
-        for old in self.steps()[: -self._keep]:
-            shutil.rmtree(self.path(old))
+        first, *others = names or (f"step_{progress.step}",)
+        self._publish(directory, first)
+        for name in others:
+            self.link(first, name)
+        for prefix, keep in (("step", self._keep), ("best", 1)):
+            for old in self.steps(prefix)[:-keep]:
+                shutil.rmtree(self.path(f"{prefix}_{old}"))
 
-    def steps(self) -> list[int]:
-        """The steps of all published checkpoints, rising."""
-        matches = (re.fullmatch(r"step_(\d+)", path.name) for path in self._root.glob("step_*"))
+    def link(self, source: str, name: str) -> None:
+        """Publish the checkpoint `source` as `name` too, sharing its files where the file system can."""
+        directory = self.root / f".linking-{name}"
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.copytree(self.path(source), directory, copy_function=_link)
+        self._publish(directory, name)
+
+    def steps(self, prefix: str = "step") -> list[int]:
+        """The steps of all published checkpoints `<prefix>_N`, rising."""
+        matches = (re.fullmatch(rf"{prefix}_(\d+)", path.name) for path in self.root.glob(f"{prefix}_*"))
         return sorted(int(match[1]) for match in matches if match)
 
-    def newest(self, identity: dict[str, Any]) -> tuple[CheckpointManifest | None, list[str]]:
-        """The newest whole checkpoint (None: start again), and what is to be said of damaged ones, which are set aside.
+    def newest(self, identity: dict[str, Any]) -> tuple[str | None, CheckpointManifest | None, list[str]]:
+        """Name and manifest of the newest whole checkpoint (None: start again), and what is to be said of damaged ones,
+        which are set aside.
 
         Raises:
             ConfigurationError: the newest whole checkpoint belongs to another job; the message names the difference.
         """
         said: list[str] = []
-        for step in reversed(self.steps()):
+        found = [(step, prefix == "step", f"{prefix}_{step}") for prefix in ("step", "best") for step in self.steps(prefix)]
+        for _, _, name in sorted(found, reverse=True):
             try:
-                manifest = read_manifest(self.path(step))
+                manifest = read_manifest(self.path(name))
             except CorruptArtifactError as error:
-                aside = self._root / f"damaged-step_{step}"
-                if aside.exists():
-                    shutil.rmtree(aside)
-                os.rename(self.path(step), aside)
+                aside = self.root / f"damaged-{name}"
+                shutil.rmtree(aside, ignore_errors=True)
+                os.rename(self.path(name), aside)
                 said.append(f"{error}. The checkpoint was set aside as {aside.name} and is not used")
                 continue
-            _refuse_difference(self.path(step), manifest.identity, identity)
-            return manifest, said
-        return None, said
+            _refuse_difference(self.path(name), manifest.identity, identity)
+            return name, manifest, said
+        return None, None, said
+
+    def _publish(self, directory: Path, name: str) -> None:
+        path, replaced = self.path(name), self.root / f".replaced-{name}"
+        if path.exists():
+            os.rename(path, replaced)
+        os.rename(directory, path)
+        fsync(self.root)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
 
 
 def read_manifest(directory: Path) -> CheckpointManifest:

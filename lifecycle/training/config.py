@@ -55,11 +55,7 @@ def read_config(job: TrainingJob) -> CausalJobConfig:
 
 def checkpoint_identity(job: TrainingJob, config: CausalJobConfig) -> dict[str, Any]:
     """What a checkpoint must have in common with the job that continues it, as flat JSON data."""
-    decided: dict[str, Any] = {
-        "fingerprint": job.fingerprint,
-        "processes": config.training.processes,
-        "zero_stage": config.training.zero_stage,
-    }
+    decided: dict[str, Any] = {"fingerprint": job.fingerprint}
     _flatten("config", identity(config), decided)
     return decided
 

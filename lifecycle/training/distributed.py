@@ -54,10 +54,3 @@ def sum_over_ranks(device: torch.device, *values: float) -> list[float]:
     tensor = torch.tensor(values, dtype=torch.float64, device=device)
     distributed.all_reduce(tensor)
     return tensor.tolist()
-
-
-def agree(device: torch.device, value: int) -> int:
-    """Rank 0's `value`, on every rank."""
-    tensor = torch.tensor([value], dtype=torch.int64, device=device)
-    distributed.broadcast(tensor, src=0)
-    return int(tensor.item())

@@ -23,11 +23,12 @@ def accumulation_steps(training: CausalTraining) -> int:
 def engine_config(training: CausalTraining) -> dict[str, Any]:
     """The DeepSpeed configuration. It has no `scheduler` and no `optimizer`: the loop sets the rate, we bring AdamW."""
     config: dict[str, Any] = {
+        **training.deepspeed,
         "train_batch_size": training.global_batch,
         "train_micro_batch_size_per_gpu": training.micro_batch,
         "gradient_accumulation_steps": accumulation_steps(training),
         "gradient_clipping": training.optimization.gradient_clip,
-        "zero_optimization": {"stage": training.zero_stage},
+        "zero_optimization": {**training.deepspeed.get("zero_optimization", {}), "stage": training.zero_stage},
         "bf16": {"enabled": training.precision == "bf16"},
         "steps_per_print": None,
     }

@@ -17,6 +17,7 @@ class ExitClass(enum.Enum):
     NODE_FAULT = "node_fault"
     PREEMPTION = "preemption"
     NETWORK = "network"
+    AGAIN = "again"
     UNKNOWN = "unknown"
 
     @property
@@ -27,7 +28,7 @@ class ExitClass(enum.Enum):
     @property
     def retryable(self) -> bool:
         """Whether running the same job again can succeed without anything else being changed."""
-        return self in (ExitClass.NODE_FAULT, ExitClass.PREEMPTION, ExitClass.NETWORK)
+        return self in (ExitClass.NODE_FAULT, ExitClass.PREEMPTION, ExitClass.NETWORK, ExitClass.AGAIN)
 
     @property
     def advice(self) -> str:
@@ -44,6 +45,7 @@ _CODES = {
     ExitClass.NODE_FAULT: 14,
     ExitClass.PREEMPTION: 15,
     ExitClass.NETWORK: 16,
+    ExitClass.AGAIN: 17,
 }
 
 _ADVICE = {
@@ -55,6 +57,7 @@ _ADVICE = {
     ExitClass.NODE_FAULT: "Run again on another node; the run continues from its last checkpoint.",
     ExitClass.PREEMPTION: "Run again; the run continues from its last checkpoint.",
     ExitClass.NETWORK: "Check the connection between the ranks and run again; the run continues from its last checkpoint.",
+    ExitClass.AGAIN: "Run again; the run has noted what it will do differently and continues from its last checkpoint.",
     ExitClass.UNKNOWN: "Read the traceback in the rank's log.",
 }
 
@@ -79,6 +82,14 @@ class NumericsError(ArithmeticError):
     """A loss, gradient or weight is not a usable number; the message names the step and the documents."""
 
 
+class OutOfMemoryError(MemoryError):
+    """Memory was short; the message names the step and the micro-batch to try next."""
+
+
+class StartAgain(BaseException):
+    """The run has noted what it will do differently and wants a fresh start. Not an Exception: nothing may swallow it."""
+
+
 class Preempted(BaseException):
     """The run was asked to stop and has saved a checkpoint. Not an Exception: nothing may swallow it."""
 
@@ -88,6 +99,8 @@ def classify(error: BaseException) -> ExitClass:
     text = str(error).lower()
     if isinstance(error, (Preempted, KeyboardInterrupt)):
         return ExitClass.PREEMPTION
+    if isinstance(error, StartAgain):
+        return ExitClass.AGAIN
     if isinstance(error, NumericsError):
         return ExitClass.NUMERICS
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

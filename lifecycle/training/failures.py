@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lifecycle.recipe.base import Section
 from lifecycle.training.exits import ExitClass, classify_signal
+from lifecycle.training.heartbeat import Beat
 from lifecycle.training.rank import ERRORS
 
 FILE = "failure.json"
@@ -69,6 +70,15 @@ def find_failure(
     if not (run_dir / "result.json").exists():
         return _failure(run_dir, ExitClass.UNKNOWN, 0, "the program ended without an error and without a result.json")
     return None
+
+
+def stall_failure(run_dir: Path, beat: Beat) -> Failure:
+    """The verdict over a rank that stood still; its log ends with where."""
+    message = (
+        f"it stood still in step {beat.step} ({beat.phase}) for more than {beat.limit:g} s (guards.stall_seconds), and the "
+        "others with it; its log ends with the stacks of its threads"
+    )
+    return _failure(run_dir, ExitClass.NODE_FAULT, beat.rank, message)
 
 
 def _cause(run_dir: Path, rank: int, code: int, seen: float, memory_kill: bool) -> tuple[ExitClass, str, float]:

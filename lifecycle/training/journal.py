@@ -22,6 +22,7 @@ class Journal:
         path = run_dir / FILE
         cut_torn_line(path)
         self._file = path.open("a", encoding="utf-8")
+        self._warned = False
 
     def metrics(self, step: int, **values: float) -> None:
         """Report figures for `step` (steps completed so far). Raises ValueError for one that is not finite."""
@@ -35,6 +36,12 @@ class Journal:
     def message(self, text: str) -> None:
         """Report something for people."""
         self._append({"kind": "message", "text": text})
+
+    def warn_once(self, text: str) -> None:
+        """Report something that would otherwise be repeated at every step."""
+        if not self._warned:
+            self.message(text)
+        self._warned = True
 
     def resume(self, step: int) -> None:
         """Say that the run goes on after `step` completed steps; what was reported beyond it no longer counts."""

@@ -22,7 +22,9 @@ from typing import Any
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass
-from lifecycle.training.failures import Failure, find_failure, memory_kills
+from lifecycle.training.failures import Failure, find_failure, memory_kills, stall_failure
+from lifecycle.training.heartbeat import FOLDER, Beat, stalled
+from lifecycle.training.mending import mended
 from lifecycle.training.parent import PARENT, die_with_parent
 from lifecycle.training.rank import ERRORS
 from lifecycle.training.relay import Relay, open_relay
@@ -36,6 +38,8 @@ PORT_ATTEMPTS = 3
 PEER_SECONDS = 5.0
 """From the first failure until the other ranks are killed: they would wait for the lost one for many minutes."""
 POLL_SECONDS = 0.1
+TRACEBACK_SECONDS = 1.0
+"""For a stalled rank to write where it stands into its log."""
 
 
 @dataclass
@@ -80,14 +84,26 @@ def run_job(job: TrainingJob, relay: Relay) -> Failure | None:
         stop_asked: list[float] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop_asked.append(time.monotonic()))
-        for port in (_free_port() for _ in range(PORT_ATTEMPTS)):
-            failure = _attempt(job, relay, stop_asked, port)
-            if failure is None or stop_asked or not failure.port_was_taken:
+        while True:
+            failure = _meet(job, relay, stop_asked)
+            change = mended(job, failure) if failure and not stop_asked else None
+            if change is None:
                 break
-            relay.say(f"another process took port {port} meanwhile; once more with another one")
+            job, text = change
+            relay.say(text)
         if failure:
             failure.write(run_dir)
         return failure
+
+
+def _meet(job: TrainingJob, relay: Relay, stop_asked: list[float]) -> Failure | None:
+    """One attempt, repeated when the ranks could not meet."""
+    for port in (_free_port() for _ in range(PORT_ATTEMPTS)):
+        failure = _attempt(job, relay, stop_asked, port)
+        if failure is None or stop_asked or not failure.port_was_taken:
+            break
+        relay.say(f"another process took port {port} meanwhile; once more with another one")
+    return failure
 
 
 def _attempt(job: TrainingJob, relay: Relay, stop_asked: list[float], port: int) -> Failure | None:
@@ -97,16 +113,18 @@ def _attempt(job: TrainingJob, relay: Relay, stop_asked: list[float], port: int)
     kills_before = memory_kills()
     ranks = _start(job, run_dir, port)
     try:
-        _supervise(ranks, relay, stop_asked)
+        stalled_rank = _supervise(ranks, relay, stop_asked, run_dir)
     finally:
         ranks.kill()
     relay.poll(last=True)
+    if stalled_rank:
+        return stall_failure(run_dir, stalled_rank)
     codes = [process.returncode for process in ranks.processes]
     return find_failure(run_dir, codes, ranks.ended, ranks.killed, bool(stop_asked), memory_kills() > kills_before)
 
 
-def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float]) -> None:
-    """Return when all ranks have ended, or when those left have had their time."""
+def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float], run_dir: Path) -> Beat | None:
+    """Return when all ranks have ended, or when those left have had their time, or with the rank that stands still."""
     forwarded = False
     first_failure: float | None = None
     while running := ranks.poll():
@@ -118,12 +136,17 @@ def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float]) -> None:
         if first_failure is None and any(ranks.processes[number].returncode for number in ranks.ended):
             first_failure = now
         if first_failure is not None and now - first_failure > PEER_SECONDS:
-            return
+            return None
         if forwarded and now - stop_asked[0] > GRACE_SECONDS:
             relay.say(f"the ranks {running} did not stop within {GRACE_SECONDS:.0f} s and are killed")
-            return
+            return None
+        if first_failure is None and (beat := stalled(run_dir, time.time())):
+            ranks.processes[beat.rank].send_signal(signal.SIGUSR1)
+            time.sleep(TRACEBACK_SECONDS)
+            return beat
         relay.poll()
         time.sleep(POLL_SECONDS)
+    return None
 
 
 def _start(job: TrainingJob, run_dir: Path, port: int) -> Ranks:
@@ -180,7 +203,8 @@ def _free_port() -> int:
 
 def _clear(run_dir: Path) -> None:
     """Remove what an earlier attempt said of its end."""
-    shutil.rmtree(run_dir / ERRORS, ignore_errors=True)
+    for name in (ERRORS, FOLDER):
+        shutil.rmtree(run_dir / name, ignore_errors=True)
     for name in ("result.json", "failure.json"):
         (run_dir / name).unlink(missing_ok=True)
 

@@ -2,54 +2,26 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import distributed
 
-from lifecycle.errors import CorruptArtifactError
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training import guards
-from lifecycle.training.batches import PackedDocuments, SampleOrder
-from lifecycle.training.checkpoints import Checkpoints
-from lifecycle.training.distributed import agree, rank, sum_over_ranks, world
+from lifecycle.training.checkpoints import Progress
+from lifecycle.training.distributed import rank, sum_over_ranks, world
 from lifecycle.training.engine import Engine, accumulation_steps, set_learning_rate
-from lifecycle.training.exits import NumericsError, Preempted
+from lifecycle.training.exits import ConfigurationError, NumericsError, Preempted
 from lifecycle.training.journal import Journal
 from lifecycle.training.loss import engine_scale
-from lifecycle.training.meter import Meter
+from lifecycle.training.run import Run
+from lifecycle.training.saving import save
 from lifecycle.training.schedule import learning_rate
 from lifecycle.training.stop import StopRequest
-
-TAG = "state"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    step: int = 0
-    """Optimizer steps completed."""
-    tokens: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the loop works with. `journal` is None on all ranks but 0."""
-
-    training: CausalTraining
-    engine: Engine
-    data: PackedDocuments
-    order: SampleOrder
-    device: torch.device
-    checkpoints: Checkpoints
-    identity: dict[str, Any]
-    journal: Journal | None
-    meter: Meter
+from lifecycle.training.validation import bits_per_byte
 
 
 @dataclass(frozen=True)
@@ -64,66 +36,104 @@ class StepResult:
     """Labels with weight over all label places."""
     data_seconds: float
     stop: bool
+    disk_full: bool
+    spike: str | None
 
 
 def train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
-    """Run all steps that are left, with a checkpoint at the intervals asked for and at the end.
+    """Run all steps that are left, with validations and checkpoints at the intervals asked for and at the end.
 
     Raises:
         Preempted: the process was asked to stop; the last step that was done is saved.
-        NumericsError, DataError: a guard tripped.
+        ConfigurationError: the disk is nearly full; the last step that was done is saved.
+        StartAgain: the batch of this step is to be left out, from the last checkpoint on.
+        NumericsError, DataError, OutOfMemoryError: a guard tripped.
     """
     training = run.training
-    for step in range(progress.step, training.steps):
+    while progress.step < training.steps and not _stalled(training, progress):
         began = time.monotonic()
-        result = train_step(run, step, stop)
+        step = progress.step
+        run.heartbeat.beat(step + 1, "data")
+        try:
+            result = train_step(run, progress, stop)
+        except (RuntimeError, MemoryError) as error:
+            explained = guards.explain_memory(error, step + 1, training)
+            if explained is None:
+                raise
+            raise explained from error
+        run.heartbeat.rest()
         stop.hold()
         seconds = time.monotonic() - began
-        progress = Progress(step + 1, progress.tokens + result.tokens, progress.seconds + seconds)
+        progress = _advance(progress, result, seconds)
         run.meter.add(result.tokens, seconds, result.data_seconds)
         last = progress.step == training.steps
-        if run.journal and (last or progress.step % training.log_every == 0):
-            _report(run, run.journal, progress, result)
-        if last or result.stop or progress.step % training.checkpoint_every == 0:
-            save(run, progress)
+        progress, measured = _validate(run, progress, last)
+        last = last or _stalled(training, progress)
+        if run.journal:
+            if last or measured or progress.step % training.log_every == 0:
+                _report(run, run.journal, progress, result, measured)
+            if result.spike:
+                run.journal.message(result.spike)
+            _warn_of_disk(run, run.journal)
+        new_best = bool(measured) and progress.best_step == progress.step
+        halt = result.stop or result.disk_full
+        if last or halt or progress.step % training.checkpoint_every == 0:
+            save(run, progress, ("step", "best") if new_best else ("step",))
+        elif new_best:
+            save(run, progress, ("best",))
         if result.stop and not last:
             raise Preempted(f"asked to stop; a checkpoint was saved after step {progress.step} of {training.steps}")
+        if result.disk_full and not last:
+            raise ConfigurationError(
+                f"{run.checkpoints.root}: its disk is {guards.disk_share(run.checkpoints.root):.0%} full "
+                f"(guards.disk_stop_share {training.guards.disk_stop_share:.0%}); a checkpoint was saved after step "
+                f"{progress.step} of {training.steps}. Free some space and run again"
+            )
     stop.release()
     return progress
 
 
-def train_step(run: Run, step: int, stop: StopRequest) -> StepResult:
-    """One optimizer step over the global batch of `step` (0-based), guarded before the weights change."""
-    training, engine = run.training, run.engine
+def train_step(run: Run, progress: Progress, stop: StopRequest) -> StepResult:
+    """One optimizer step over the global batch that follows `progress`, guarded before the weights change."""
+    training, engine, step = run.training, run.engine, progress.step
     began = time.monotonic()
+    position = run.skipped.position(step)
     parts = [
-        run.order.micro_batch(step, micro_step, rank(), world(), training.micro_batch)
+        run.order.micro_batch(position, micro_step, rank(), world(), training.micro_batch)
         for micro_step in range(accumulation_steps(training))
     ]
     batches = [run.data.batch(part) for part in parts]
     valid = sum(int(torch.count_nonzero(batch.weights)) for batch in batches)
     weight = sum(float(batch.weights.sum()) for batch in batches)
     data_seconds = time.monotonic() - began
+    run.heartbeat.beat(step + 1, "compute")
     total_weight, tokens, valid = sum_over_ranks(run.device, weight, sum(batch.tokens for batch in batches), valid)
     number = step + 1
-    guards.check_weight(number, total_weight, partial(_documents, run, parts, True))
+    everyone = partial(_documents, run, parts, True)
+    guards.check_weight(number, total_weight, everyone)
 
     rate = learning_rate(training.optimization, training.steps, step)
     set_learning_rate(engine, rate)
     scale = engine_scale(total_weight, world(), len(batches))
     local = torch.zeros((), dtype=torch.float64, device=run.device)
     loss = norm = 0.0
-    stop_asked = False
+    stop_asked = disk_full = False
+    spike: str | None = None
     for index, batch in enumerate(batches):
         moved = batch.to(run.device)
         value = engine(moved.ids, moved.positions, moved.segments, moved.labels, moved.weights)
         engine.backward(value * scale)
         local += value.detach()
         if index == len(batches) - 1:
-            total, asked = sum_over_ranks(run.device, float(local), float(stop.asked))
-            loss, stop_asked = total / total_weight, asked > 0
+            full = guards.disk_share(run.checkpoints.root.parent) >= training.guards.disk_stop_share
+            total, asked, disks = sum_over_ranks(run.device, float(local), float(stop.asked), float(full))
+            loss, stop_asked, disk_full = total / total_weight, asked > 0, disks > 0
             guards.check_loss(number, loss, partial(_documents, run, parts, not 0 < float(local) < math.inf))
             guards.check_learning_rate(number, engine.get_lr(), rate)
+            spike = guards.spike(number, loss, progress.losses, training.guards.spike_factor)
+            if spike:
+                spike = f"{spike}; {guards.named(everyone)}"
+                run.skipped.consider(training.guards, position, spike)
             norm = _unclipped_norm(engine)
         skipped = engine.skipped_steps
         engine.step()
@@ -131,51 +141,59 @@ def train_step(run: Run, step: int, stop: StopRequest) -> StepResult:
             raise NumericsError(f"step {number}: the engine skipped the step because the gradient is not finite")
     reported = engine.get_global_grad_norm()
     norm = norm if reported is None else float(reported)
-    guards.check_gradient_norm(number, norm, partial(_documents, run, parts, True))
+    guards.check_gradient_norm(number, norm, progress.gradient_norms, training.guards.explosion_factor, everyone)
     places = training.global_batch * training.sequence_length
-    return StepResult(loss, rate, norm, int(tokens), valid / places, data_seconds, stop_asked)
+    return StepResult(loss, rate, norm, int(tokens), valid / places, data_seconds, stop_asked, disk_full, spike)
 
 
-def save(run: Run, progress: Progress) -> None:
-    """Write a checkpoint; every rank must call it."""
-    if rank() == 0:
-        run.checkpoints.prepare(progress.step)
-    distributed.barrier()
-    run.engine.save_checkpoint(str(run.checkpoints.temporary(progress.step)), tag=TAG, save_latest=False)
-    distributed.barrier()
-    if rank() == 0:
-        run.checkpoints.commit(progress.step, run.identity, progress.tokens, progress.seconds)
-    distributed.barrier()
+def _stalled(training: CausalTraining, progress: Progress) -> bool:
+    patience = training.validation and training.validation.patience
+    return bool(patience) and progress.stalled >= patience
 
 
-def resume(run: Run) -> Progress:
-    """Load the newest whole checkpoint, if there is one; every rank must call it.
-
-    Raises:
-        ConfigurationError: it belongs to another job.
-        CorruptArtifactError: the engine cannot read it although its hashes fit.
-    """
-    progress = Progress()
-    if rank() == 0:
-        manifest, said = run.checkpoints.newest(run.identity)
-        if manifest:
-            progress = Progress(manifest.step, manifest.tokens, manifest.seconds)
-        assert run.journal is not None
-        for text in said:
-            run.journal.message(text)
-        run.journal.resume(progress.step)
-        if progress.step:
-            run.journal.message(f"continuing after step {progress.step} of {run.training.steps}")
-    step = agree(run.device, progress.step)
-    if step:
-        directory: Path = run.checkpoints.path(step)
-        loaded, _ = run.engine.load_checkpoint(str(directory), tag=TAG)
-        if loaded is None:
-            raise CorruptArtifactError(f"{directory}: the engine found no state in this checkpoint")
-    return replace(progress, step=step)
+def _advance(progress: Progress, result: StepResult, seconds: float) -> Progress:
+    return progress.model_copy(
+        update={
+            "step": progress.step + 1,
+            "tokens": progress.tokens + result.tokens,
+            "seconds": progress.seconds + seconds,
+            "losses": (*progress.losses, result.loss)[-guards.HISTORY :],
+            "gradient_norms": (*progress.gradient_norms, result.gradient_norm)[-guards.HISTORY :],
+        }
+    )
 
 
-def _report(run: Run, journal: Journal, progress: Progress, result: StepResult) -> None:
+def _validate(run: Run, progress: Progress, last: bool) -> tuple[Progress, dict[str, float]]:
+    """Measure where it is time to; the progress with the best so far, and the figures to report."""
+    wanted, held_out = run.training.validation, run.validation
+    if wanted is None or held_out is None or not (last or progress.step % wanted.every == 0):
+        return progress, {}
+    measured = bits_per_byte(run.engine, held_out, run.training.micro_batch)
+    if not math.isfinite(measured):
+        raise NumericsError(f"step {progress.step}: the validation gives {measured} bits per byte")
+    if progress.best_bits_per_byte is None or measured < progress.best_bits_per_byte:
+        update = {"best_step": progress.step, "best_bits_per_byte": measured, "stalled": 0}
+    else:
+        update = {"stalled": progress.stalled + 1}
+    progress = progress.model_copy(update=update)
+    if run.journal and _stalled(run.training, progress):
+        run.journal.message(
+            f"early stopping after step {progress.step}: no better than {progress.best_bits_per_byte:.4f} bits per byte, "
+            f"those of step {progress.best_step}, in {progress.stalled} validations"
+        )
+    return progress, {"validation_bits_per_byte": measured}
+
+
+def _warn_of_disk(run: Run, journal: Journal) -> None:
+    share, limits = guards.disk_share(run.checkpoints.root.parent), run.training.guards
+    if share >= limits.disk_warn_share:
+        journal.warn_once(
+            f"the disk of {run.checkpoints.root.parent} is {share:.0%} full; the run stops with a checkpoint at "
+            f"{limits.disk_stop_share:.0%}"
+        )
+
+
+def _report(run: Run, journal: Journal, progress: Progress, result: StepResult, measured: dict[str, float]) -> None:
     journal.metrics(
         progress.step,
         loss=result.loss,
@@ -183,6 +201,7 @@ def _report(run: Run, journal: Journal, progress: Progress, result: StepResult) 
         gradient_norm=result.gradient_norm,
         tokens=progress.tokens,
         valid_token_share=result.valid_share,
+        **measured,
         **run.meter.read(run.training.steps - progress.step),
     )
 

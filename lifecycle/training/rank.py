@@ -26,6 +26,7 @@ def main() -> None:
     """Run the program; the process exits with 0 or the code of an `ExitClass`."""
     die_with_parent(signal.SIGKILL)
     faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     program, path = sys.argv[1:]
     job = TrainingJob.read(path)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
-from lifecycle.training.exits import Preempted
+from lifecycle.training.exits import Preempted, StartAgain
+from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal
 
 
@@ -57,6 +58,31 @@ def wait_for_stop(job: TrainingJob, rank: int) -> None:
     raise Preempted("saved")
 
 
+def stand_still(job: TrainingJob, rank: int) -> None:
+    """Rank 1 hangs while it reads the data of step 7; rank 0 waits for it."""
+    heartbeat = Heartbeat(Path(job.run_dir), rank, limit=1.0)
+    heartbeat.rest()
+    heartbeat.beat(7, "data")
+    if rank == 0:
+        heartbeat.beat(7, "compute")
+    time.sleep(600)
+
+
+def need_too_much_memory(job: TrainingJob, rank: int) -> None:
+    """What two sequences need is not there, what one needs is."""
+    size = job.config["training"]["micro_batch"]
+    bytearray(2**62 if size > 1 else 1)
+    (Path(job.run_dir) / "result.json").write_text(json.dumps({"micro_batch": size}))
+
+
+def ask_to_start_again(job: TrainingJob, rank: int) -> None:
+    noted = Path(job.run_dir) / "noted"
+    if not noted.exists():
+        noted.touch()
+        raise StartAgain("step 3: the loss")
+    (Path(job.run_dir) / "result.json").write_text("{}")
+
+
 def meet(job: TrainingJob, rank: int) -> None:
     """What every training does first."""
     from torch import distributed
@@ -68,4 +94,17 @@ def meet(job: TrainingJob, rank: int) -> None:
         (Path(job.run_dir) / "result.json").write_text("{}")
 
 
-ACTS = {act.__name__: act for act in (meet, succeed, lose_a_peer, hang_beside_a_kill, end_silently, wait_for_stop)}
+ACTS = {
+    act.__name__: act
+    for act in (
+        ask_to_start_again,
+        end_silently,
+        hang_beside_a_kill,
+        lose_a_peer,
+        meet,
+        need_too_much_memory,
+        stand_still,
+        succeed,
+        wait_for_stop,
+    )
+}

@@ -1,9 +1,12 @@
 """Each guard stops a run that would otherwise go on and look healthy."""
 
 import json
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch import distributed
@@ -12,15 +15,20 @@ from lifecycle.errors import DataError
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training import guards
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
-from lifecycle.training.checkpoints import Checkpoints
+from lifecycle.training.checkpoints import Checkpoints, Progress
 from lifecycle.training.config import read_config
 from lifecycle.training.distributed import start
 from lifecycle.training.engine import start_engine
-from lifecycle.training.exits import ConfigurationError, ExitClass, NumericsError
-from lifecycle.training.loop import Run, StopRequest, train_step
+from lifecycle.training.exits import ConfigurationError, ExitClass, NumericsError, OutOfMemoryError
+from lifecycle.training.heartbeat import Heartbeat
+from lifecycle.training.journal import FILE, Journal, follow, read_metrics
+from lifecycle.training.loop import train, train_step
 from lifecycle.training.meter import Meter
 from lifecycle.training.model import build_model
 from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.run import Run
+from lifecycle.training.skipping import SkippedBatches
+from lifecycle.training.stop import StopRequest
 from tests.training import tiny
 
 
@@ -53,12 +61,14 @@ def run(tmp_path: Path, device: torch.device, sft_memmap: Path, tokenizer: Path)
         identity={},
         journal=None,
         meter=Meter(1, 1.0, None),
+        heartbeat=Heartbeat(tmp_path / "run", 0, 900.0),
+        skipped=SkippedBatches(tmp_path / "run"),
     )
 
 
 def test_someone_else_moves_the_learning_rate(run: Run) -> None:
     """Two schedulers slid the rate to 0 within hours while the loss curve looked plausible."""
-    train_step(run, 0, StopRequest())
+    train_step(run, Progress(), StopRequest())
 
     def second_scheduler(*_: object) -> None:
         for group in run.engine.optimizer.param_groups:
@@ -66,7 +76,7 @@ def test_someone_else_moves_the_learning_rate(run: Run) -> None:
 
     run.engine.module.register_forward_pre_hook(second_scheduler)
     with pytest.raises(NumericsError, match=r"step 2: the engine's learning rate .* second scheduler"):
-        train_step(run, 1, StopRequest())
+        train_step(run, Progress(step=1), StopRequest())
 
 
 def test_a_batch_without_labels_names_its_documents(run: Run, sft_memmap: Path) -> None:
@@ -76,7 +86,7 @@ def test_a_batch_without_labels_names_its_documents(run: Run, sft_memmap: Path) 
     run.data.memmap.loss_mask = memmap.loss_mask * 0
     first = min(run.data.documents(run.order.global_step(4)))
     with pytest.raises(DataError, match=rf"step 5: no label .* documents {first}, "):
-        train_step(run, 4, StopRequest())
+        train_step(run, Progress(step=4), StopRequest())
 
 
 def test_a_nan_weight_ends_the_launched_run_as_numerics(tmp_path: Path, sft_memmap: Path, tokenizer: Path) -> None:
@@ -105,6 +115,68 @@ def test_impossible_losses(loss: float) -> None:
     with pytest.raises(NumericsError, match="step 3"):
         guards.check_loss(3, loss, lambda: [1])
     guards.check_loss(3, 0.1, lambda: [1])
+
+
+def test_an_exploding_gradient_ends_the_run(run: Run) -> None:
+    run = replace(run, training=run.training.model_copy(update={"steps": 50}))
+    progress = Progress()
+    for step in range(guards.ENOUGH_HISTORY):
+        result = train_step(run, progress, StopRequest())
+        norms = (*progress.gradient_norms, result.gradient_norm)
+        progress = progress.model_copy(update={"step": step + 1, "gradient_norms": norms})
+    for parameter in run.engine.module.parameters():
+        parameter.register_hook(lambda gradient: gradient * 1e7)
+    with pytest.raises(NumericsError, match=rf"step {guards.ENOUGH_HISTORY + 1}: the gradient norm .* documents \d+"):
+        train_step(run, progress, StopRequest())
+
+
+def test_out_of_memory_says_what_to_try_next(run: Run) -> None:
+    run.engine.module.register_forward_pre_hook(lambda *_: torch.empty(2**60))
+    with pytest.raises(OutOfMemoryError, match=r"step 1: out of memory with micro_batch 2 x 64 .* try micro_batch 1 \(acc"):
+        train(run, Progress(), StopRequest())
+
+
+def test_a_full_disk_ends_the_run_with_a_checkpoint(run: Run, tmp_path: Path) -> None:
+    limits = run.training.guards.model_copy(update={"disk_stop_share": 1e-9})
+    full = replace(run, training=run.training.model_copy(update={"guards": limits}))
+    with pytest.raises(ConfigurationError, match="a checkpoint was saved after step 1 of 8"):
+        train(full, Progress(), StopRequest())
+    assert full.checkpoints.newest({})[0] == "step_1"
+
+
+def test_a_filling_disk_is_warned_of_once(run: Run, tmp_path: Path) -> None:
+    limits = run.training.guards.model_copy(update={"disk_warn_share": 1e-9, "disk_stop_share": 1.0})
+    journal = Journal(tmp_path / "run")
+    train(
+        replace(run, training=run.training.model_copy(update={"guards": limits}), journal=journal), Progress(), StopRequest()
+    )
+    messages = [entry["text"] for entry in follow(tmp_path / "run" / FILE, 0)[0] if entry["kind"] == "message"]
+    assert len([text for text in messages if "% full; the run stops with a checkpoint at 100%" in text]) == 1
+
+
+def test_more_passes_over_the_data_than_allowed_are_refused(run: Run) -> None:
+    limits = run.training.guards.model_copy(update={"max_epochs": 2.0})
+    guards.check_data(run.training.model_copy(update={"guards": limits, "steps": 8}), sequences=16)
+    with pytest.raises(ConfigurationError, match=r"9 steps of 4 sequences are 2.25 passes .* 8 steps, or more data"):
+        guards.check_data(run.training.model_copy(update={"guards": limits, "steps": 9}), sequences=16)
+
+
+def test_one_rank_is_told_to_stop_and_all_save_the_same_step(tmp_path: Path, memmap: Path, tokenizer: Path) -> None:
+    job = tiny.make_job(
+        tmp_path, {"memmap": memmap, "tokenizer": tokenizer}, processes=2, micro_batch=1, steps=4000, checkpoint_every=5000
+    )
+    process = tiny.launch(job)
+    while not read_metrics(tmp_path / "run"):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    ranks = [child for child in psutil.Process(process.pid).children() if child.environ().get("RANK") == "1"]
+    ranks[0].terminate()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == ExitClass.PREEMPTION.code, output
+    step = read_metrics(tmp_path / "run")[-1]["step"]
+    assert Checkpoints(tmp_path / "run", 2).steps() == [step]
+    ends = [json.loads(path.read_text()) for path in (tmp_path / "run" / "errors").iterdir()]
+    assert [end["class"] for end in ends] == ["preemption", "preemption"]
 
 
 def test_memmap_of_another_tokenizer_is_refused(tmp_path: Path, memmap: Path, tokenizer: Path) -> None:

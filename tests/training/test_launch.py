@@ -106,6 +106,37 @@ def test_a_killed_rank_ends_the_others_at_once(tmp_path: Path) -> None:
     wait_gone(pids(job), 1)
 
 
+def test_the_rank_that_stands_still_is_named_and_says_where(tmp_path: Path) -> None:
+    """All ranks wait in the same collective for the one that hangs, and each looks as guilty as the others."""
+    job = job_for(tmp_path, "stand_still")
+    output, _ = launch(job).communicate(timeout=60)
+    failure = Failure.read(tmp_path / "run")
+    assert failure is not None, output
+    assert (failure.exit_class, failure.rank, failure.retryable) == ("node_fault", 1, True)
+    assert "stood still in step 7 (data) for more than 1 s" in failure.message
+    assert any("in stand_still" in line for line in failure.last_lines), failure.last_lines
+    wait_gone(pids(job), 1)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_out_of_memory_halves_the_micro_batch_where_the_recipe_allows_it(tmp_path: Path, allowed: bool) -> None:
+    job = job_for(tmp_path, "need_too_much_memory", processes=1)
+    training = {"micro_batch": 2, "guards": {"halve_micro_batch": allowed}}
+    process = launch(job.model_copy(update={"config": {**job.config, "training": training}}))
+    output, _ = process.communicate(timeout=60)
+    if allowed:
+        assert "out of memory with micro_batch 2; starting again with 1" in output
+        assert json.loads((tmp_path / "run" / "result.json").read_text()) == {"micro_batch": 1}
+    assert process.returncode == (0 if allowed else ExitClass.OUT_OF_MEMORY.code)
+
+
+def test_a_run_that_asks_for_it_is_started_again(tmp_path: Path) -> None:
+    process = launch(job_for(tmp_path, "ask_to_start_again", processes=1))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "starting again from the last checkpoint: StartAgain: step 3: the loss" in output
+
+
 def test_a_program_that_says_nothing_has_not_succeeded(tmp_path: Path) -> None:
     process = launch(job_for(tmp_path, "end_silently"))
     process.communicate(timeout=60)

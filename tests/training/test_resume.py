@@ -15,12 +15,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.jobs import TrainingJob
-from lifecycle.training.checkpoints import Checkpoints, read_manifest
+from lifecycle.training.checkpoints import Checkpoints, Layout, Progress, read_manifest
 from lifecycle.training.exits import ConfigurationError, ExitClass
 from lifecycle.training.journal import FILE, follow, read_metrics
 from tests.training import tiny
 
 SETTINGS: dict[str, Any] = {"steps": 160, "checkpoint_every": 25, "micro_batch": 1, "keep_checkpoints": 2}
+
+LAYOUT = Layout(processes=1, zero_stage=1)
 
 
 def run_to_end(job: TrainingJob) -> str:
@@ -152,9 +154,9 @@ def test_checkpoint_of_another_job_is_refused_with_the_difference(tmp_path: Path
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.prepare(5)
     (checkpoints.temporary(5) / "weights").write_bytes(b"1234")
-    checkpoints.commit(5, {"fingerprint": "a", "processes": 2}, tokens=10, seconds=1.0)
-    with pytest.raises(ConfigurationError, match="processes is 2 there and 1 in this job"):
-        checkpoints.newest({"fingerprint": "a", "processes": 1})
+    checkpoints.commit(Progress(step=5), {"fingerprint": "a", "seed": 2}, LAYOUT)
+    with pytest.raises(ConfigurationError, match="seed is 2 there and 1 in this job"):
+        checkpoints.newest({"fingerprint": "a", "seed": 1})
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove", "add", "manifest"])
@@ -162,8 +164,8 @@ def test_no_damaged_checkpoint_is_accepted(tmp_path: Path, damage: str) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.prepare(5)
     (checkpoints.temporary(5) / "weights").write_bytes(b"1234")
-    checkpoints.commit(5, {}, tokens=10, seconds=1.0)
-    directory = checkpoints.path(5)
+    checkpoints.commit(Progress(step=5), {}, LAYOUT)
+    directory = checkpoints.path("step_5")
     if damage == "flip":
         flip_byte(directory / "weights")
     elif damage == "cut":
@@ -176,7 +178,8 @@ def test_no_damaged_checkpoint_is_accepted(tmp_path: Path, damage: str) -> None:
         (directory / "manifest.json").write_text("{")
     with pytest.raises(CorruptArtifactError, match="manifest.json" if damage == "manifest" else "weights|more"):
         read_manifest(directory)
-    manifest, said = checkpoints.newest({})
+    name, manifest, said = checkpoints.newest({})
+    assert name is None
     assert manifest is None
     assert len(said) == 1
     assert checkpoints.steps() == []
@@ -186,6 +189,6 @@ def test_a_checkpoint_half_written_does_not_exist(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.prepare(5)
     (checkpoints.temporary(5) / "weights").write_bytes(b"12")
-    assert checkpoints.newest({}) == (None, [])
+    assert checkpoints.newest({}) == (None, None, [])
     checkpoints.prepare(7)
     assert not checkpoints.temporary(5).exists()

@@ -44,10 +44,16 @@ def make_tokenizer(directory: Path) -> Path:
 
 
 def make_memmap(
-    directory: Path, tokenizer: Path, documents: int = 120, masked: bool = False, zero: range = range(0), vocab: int = VOCAB
+    directory: Path,
+    tokenizer: Path,
+    documents: int = 120,
+    masked: bool = False,
+    zero: range = range(0),
+    vocab: int = VOCAB,
+    seed: int = 7,
 ) -> Path:
     """Documents of 5 to 39 tokens that count upwards (learnable); those in `zero` have an empty loss mask."""
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(seed)
     lengths = random.integers(5, 40, documents)
     known = MemmapFormat(
         dtype="uint16",
