@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.tokens.templates import check_choice
 
 
 class TokenizerConfig(Section):
@@ -16,8 +17,9 @@ class TokenizerConfig(Section):
     """Width of a token in the memmaps; `auto` takes the narrowest that holds the vocabulary."""
     training_megabytes: float = Field(default=20.0, gt=0)
     """Text sampled for training the merges, evenly over the sources' documents."""
-    chat_template: Literal["chatml", "alpaca"] = "chatml"
-    """Name of a built-in template."""
+    chat_template: Annotated[str, AfterValidator(check_choice)] = "chatml"
+    """Name of a built-in template (the files in lifecycle/tokens/templates), or the path of your own, ending in `.jinja`;
+    its content counts, not where it lies. `$NAME` is taken from the environment."""
     seed: int = 0
 
     @model_validator(mode="after")

@@ -17,17 +17,18 @@ from lifecycle.errors import CorruptArtifactError, DataError
 from lifecycle.plots import plot
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.training import TokenizerConfig
+from lifecycle.tokens.chat import check_template
 from lifecycle.tokens.memmap import Dtype
-from lifecycle.tokens.templates import read_template
+from lifecycle.tokens.templates import read_template, special_tokens, template_label, uses_bos
 
 logger = logging.getLogger(__name__)
 
 DOCUMENT_END = "<|endoftext|>"
 """Ends each document of the pretraining text; also the padding token."""
-TURN_START = "<|im_start|>"
 TURN_END = "<|im_end|>"
 """Ends each chat message; the tokenizer's eos_token."""
-SPECIAL_TOKENS = (DOCUMENT_END, TURN_START, TURN_END)
+BEGIN = "<s>"
+"""The bos_token, of a tokenizer whose chat template writes one."""
 
 # The splits of DeepSeek-V3's tokenizer: digits in groups of at most three, runs of Han and kana apart from everything
 # else, then words with a leading blank or one leading ASCII sign (`.join`, `_name`). gigatoken knows this exact
@@ -56,13 +57,15 @@ def train_tokenizer(corpus: Path, config: TokenizerConfig, out: Path, run_dir: P
 
     Raises:
         DataError: the text holds too few distinct pieces for `tokenizer.vocab_size` entries.
-        RecipeError: `tokenizer.chat_template` is not a built-in template.
+        RecipeError: `tokenizer.chat_template` cannot be read, or cannot be used for training.
     """
     template = read_template(config.chat_template)
+    named = special_tokens(template)
+    begin = (BEGIN,) if uses_bos(template) else ()
     tokenizer = _new_tokenizer()
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=list(dict.fromkeys((DOCUMENT_END, *named, TURN_END, *begin))),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -79,13 +82,17 @@ def train_tokenizer(corpus: Path, config: TokenizerConfig, out: Path, run_dir: P
         tokenizer_object=tokenizer,
         eos_token=TURN_END,
         pad_token=DOCUMENT_END,
-        extra_special_tokens=[TURN_START],
+        extra_special_tokens=list(named),
+        **({"bos_token": BEGIN} if begin else {}),
         clean_up_tokenization_spaces=False,
     )
     fast.chat_template = template
+    check_template(fast, config.chat_template)
     fast.save_pretrained(str(out))
     narrowest: Dtype = "uint16" if config.vocab_size <= 65_536 else "uint32"
-    token_format = TokenFormat(dtype=narrowest if config.dtype == "auto" else config.dtype, template=config.chat_template)
+    token_format = TokenFormat(
+        dtype=narrowest if config.dtype == "auto" else config.dtype, template=template_label(config.chat_template)
+    )
     (out / FORMAT_FILE).write_text(token_format.model_dump_json(), encoding="utf-8")
     fertility = measure_fertility(tokenizer, corpus)
     _draw(fertility, run_dir)
@@ -94,7 +101,7 @@ def train_tokenizer(corpus: Path, config: TokenizerConfig, out: Path, run_dir: P
         "vocab_size": size,
         "training_bytes": sample.bytes,
         "training_chunks": sample.count,
-        "template": config.chat_template,
+        "template": token_format.template,
         "dtype": token_format.dtype,
         "fertility": fertility,
         "tokenizer_digest": tokenizer_digest(out),

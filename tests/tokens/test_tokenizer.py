@@ -49,7 +49,7 @@ def test_too_little_text_for_the_vocabulary_names_the_field(tmp_path: Path):
 
 
 def test_an_unknown_template_names_the_field_and_the_choice():
-    with pytest.raises(ValidationError, match=r"(?s)chat_template.*'chatml' or 'alpaca'"):
+    with pytest.raises(ValidationError, match=r"(?s)chat_template.*did you mean `chatml`\?.*built in: alpaca, chatml"):
         TokenizerConfig.model_validate({"chat_template": "chatlm"})
 
 
