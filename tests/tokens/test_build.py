@@ -79,7 +79,7 @@ def test_a_fast_encoder_that_differs_is_replaced_with_a_warning(
         def _check(self, texts, sources, ids, lengths):
             super()._check(texts, sources, ids ^ 1, lengths)
 
-    monkeypatch.setattr("lifecycle.tokens.build.fast_encoder", lambda directory: Shifted(directory, fast=True))
+    monkeypatch.setattr("lifecycle.tokens.corpus.fast_encoder", lambda directory: Shifted(directory, fast=True))
     with caplog.at_level(logging.WARNING):
         _build(corpus, tokenizer, tmp_path, "reference")
     assert "gigatoken and tokenizers differ on a document of" in caplog.text
