@@ -29,7 +29,7 @@ from lifecycle.corpora.documents import DocumentWriter, iter_documents  # noqa: 
 from lifecycle.recipe.training import TokenizerConfig  # noqa: E402
 from lifecycle.tokens.corpus import encode_with  # noqa: E402
 from lifecycle.tokens.encode import BulkEncoder, fast_encoder  # noqa: E402
-from lifecycle.tokens.tokenizer import DOCUMENT_END, plain_text_encoder, train_tokenizer  # noqa: E402
+from lifecycle.tokens.tokenizer import DOCUMENT_END, build_tokenizer, plain_text_encoder  # noqa: E402
 
 PEER_PACKAGES = ("datatrove==0.10.1", f"tokenizers=={version('tokenizers')}", "xxhash<4", "pyarrow", "orjson")
 VOCABULARY, QUICK_VOCABULARY = 32_000, 8_000
@@ -172,7 +172,7 @@ def main() -> None:
             vocab_size=QUICK_VOCABULARY if quick else VOCABULARY,
             training_megabytes=QUICK_TRAINING_MEGABYTES if quick else TRAINING_MEGABYTES,
         )
-        train_tokenizer(scratch / "all", config, scratch / "tokenizer", scratch / "run")
+        build_tokenizer(scratch / "all", config, scratch / "tokenizer", scratch / "run")
         tokenizer = scratch / "tokenizer"
         records = [r for name, _ in arguments.input for r in measure(name, scratch / name, tokenizer, python, scratch)]
     if arguments.json:

@@ -15,6 +15,7 @@ from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.cleaning import CleaningConfig
 from lifecycle.recipe.curation import list_digests
 from lifecycle.recipe.quality import samples
+from lifecycle.tokens.base_files import base_digests
 from lifecycle.tokens.templates import read_template, template_label
 
 Identity = Callable[[Recipe, str | None], Any]
@@ -87,10 +88,11 @@ def _section(name: str) -> Identity:
 
 
 def _tokenizer(recipe: Recipe, _: str | None) -> Any:
-    """The chat template counts by its text, not by where the file lies."""
+    """The chat template and the base tokenizer count by their content, not by where their files lie."""
     chosen = recipe.tokenizer.chat_template
     template = {"name": template_label(chosen), "text": digest_json(read_template(chosen))}
-    return identity(recipe.tokenizer) | {"chat_template": template}
+    base = recipe.tokenizer.base and base_digests(recipe.tokenizer.base)
+    return identity(recipe.tokenizer) | {"chat_template": template, "base": base}
 
 
 def _sft_memmap(recipe: Recipe, _: str | None) -> Any:

@@ -17,6 +17,7 @@ from lifecycle.tokens.chat import Encoded, encode_conversations, load_tokenizer,
 from lifecycle.tokens.corpus import BATCH_DOCUMENTS, EncodedCorpus, encode_corpus
 from lifecycle.tokens.memmap import MemmapFormat, MemmapWriter
 from lifecycle.tokens.mix import Drawn, SourceShare, draw, mix_table
+from lifecycle.tokens.packing import packing_table
 from lifecycle.tokens.shuffle import BucketShuffle
 from lifecycle.tokens.tokenizer import read_format, tokenizer_digest
 
@@ -126,7 +127,8 @@ def build_sft_memmap(
             for task, row in zip(tasks, per_task, strict=True)
         ],
         "template": token_format.template,
-        "mask_preview": mask_preview(fast, preview) if preview else "",
+        "packing": packing_table(np.load(out / "documents.npy"), max_tokens),
+        "mask_preview": "Bold is trained.\n\n" + mask_preview(fast, preview) if preview else "",
     }
 
 

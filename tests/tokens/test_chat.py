@@ -18,7 +18,7 @@ from lifecycle.recipe.training import TokenizerConfig
 from lifecycle.stages import TOKENIZER
 from lifecycle.tokens.chat import Encoded, check_template, encode_conversations, encode_prompt, load_tokenizer, mask_preview
 from lifecycle.tokens.templates import read_template, special_tokens, template_names
-from lifecycle.tokens.tokenizer import read_format, train_tokenizer
+from lifecycle.tokens.tokenizer import build_tokenizer, read_format
 
 GOLDEN = yaml.safe_load(Path(__file__).with_name("golden_templates.yaml").read_text(encoding="utf-8"))
 RECIPE = Path(__file__).parents[2] / "deploy" / "recipes" / "demo.yaml"
@@ -146,7 +146,7 @@ def test_special_tokens_that_a_template_needs_are_named(tokenizer: Path, name: s
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_tokenizer_of_our_own_has_what_its_template_needs(corpus: Path, tmp_path: Path, name: str):
     config = TokenizerConfig(vocab_size=400, training_megabytes=0.02, chat_template=name)
-    facts = train_tokenizer(corpus, config, tmp_path / "out", tmp_path / "run")
+    facts = build_tokenizer(corpus, config, tmp_path / "out", tmp_path / "run")
     fast = load_tokenizer(tmp_path / "out")
     assert facts["rows"] == len(fast) == 400
     assert set(special_tokens(read_template(name))) <= set(fast.all_special_tokens), "so that cleaning sees them in messages"
@@ -168,7 +168,7 @@ def test_the_users_own_template_is_taken_from_its_path(corpus: Path, tmp_path: P
     (tmp_path / "ours.jinja").write_text(OWN.replace("BODY", GOOD))
     monkeypatch.setenv("TEMPLATES", str(tmp_path))
     config = TokenizerConfig(vocab_size=400, training_megabytes=0.02, chat_template="$TEMPLATES/ours.jinja")
-    train_tokenizer(corpus, config, tmp_path / "out", tmp_path / "run")
+    build_tokenizer(corpus, config, tmp_path / "out", tmp_path / "run")
     fast = load_tokenizer(tmp_path / "out")
     (encoded,) = encode_conversations(fast, [TURNS[:2]])
     assert fast.decode(encoded.ids) == "<|q|>What is 12?\nA number.<|im_end|>"
@@ -195,7 +195,7 @@ def test_a_template_that_cannot_train_is_refused_before_anything_is_made(
     (tmp_path / "ours.jinja").write_text(OWN.replace("BODY", body))
     config = TokenizerConfig(vocab_size=400, training_megabytes=0.02, chat_template=str(tmp_path / "ours.jinja"))
     with pytest.raises(RecipeError, match=message):
-        train_tokenizer(corpus, config, tmp_path / "out", tmp_path / "run")
+        build_tokenizer(corpus, config, tmp_path / "out", tmp_path / "run")
     assert not (tmp_path / "out").exists()
 
 
