@@ -10,12 +10,12 @@ from resources.stages import StageRunner
 
 @stage_asset(stages.TOKENIZER, TOKENS, {"huggingface"})
 def tokenizer(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult:
-    """Byte-level BPE trained on the corpus, saved as a fast tokenizer with its chat template."""
+    """Byte-level BPE trained on the corpus, or a base tokenizer, perhaps with new pieces; saved with its chat template."""
 
     def build(workspace: Workspace) -> dict:
-        from lifecycle.tokens.tokenizer import train_tokenizer
+        from lifecycle.tokens.tokenizer import build_tokenizer
 
-        return train_tokenizer(corpus.path, runner.recipe.tokenizer, workspace.out, workspace.run_dir)
+        return build_tokenizer(corpus.path, runner.recipe.tokenizer, workspace.out, workspace.run_dir)
 
     return runner.materialize(context, stages.TOKENIZER, {"corpus": corpus}, build)
 

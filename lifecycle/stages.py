@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lifecycle.artifacts import Artifact, InputReference
+from lifecycle.digests import digest_json
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.cleaning import CleaningConfig
 from lifecycle.recipe.curation import list_digests
 from lifecycle.recipe.quality import samples
+from lifecycle.tokens.base_files import base_digests
+from lifecycle.tokens.templates import read_template, template_label
 
 Identity = Callable[[Recipe, str | None], Any]
 
@@ -84,6 +87,14 @@ def _section(name: str) -> Identity:
     return lambda recipe, _: identity(getattr(recipe, name))
 
 
+def _tokenizer(recipe: Recipe, _: str | None) -> Any:
+    """The chat template and the base tokenizer count by their content, not by where their files lie."""
+    chosen = recipe.tokenizer.chat_template
+    template = {"name": template_label(chosen), "text": digest_json(read_template(chosen))}
+    base = recipe.tokenizer.base and base_digests(recipe.tokenizer.base)
+    return identity(recipe.tokenizer) | {"chat_template": template, "base": base}
+
+
 def _sft_memmap(recipe: Recipe, _: str | None) -> Any:
     return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed}
 
@@ -105,12 +116,12 @@ QUALITY_MODEL = Stage("quality_model", "1", (), _quality_model)
 CLEANED_CORPORA = Stage("cleaned_corpora", "4", ("raw_corpora",), _cleaning, per_source=True)
 CORPUS = Stage("corpus", "4", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
-TOKENIZER = Stage("tokenizer", "1", ("corpus",), _section("tokenizer"))
+TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "2", ("corpus", "tokenizer"), _mix)
 BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _section("base_model"))
 RAW_INSTRUCTIONS = Stage("raw_instructions", "2", ("corpus",), _section("instructions"))
 INSTRUCTIONS = Stage("instructions", "2", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
-SFT_MEMMAP = Stage("sft_memmap", "1", ("instructions", "tokenizer"), _sft_memmap)
+SFT_MEMMAP = Stage("sft_memmap", "2", ("instructions", "tokenizer"), _sft_memmap)
 SFT_MODEL = Stage("sft_model", "1", ("base_model", "sft_memmap"), _section("sft"))
 RAW_PREFERENCES = Stage("raw_preferences", "2", ("corpus",), _raw_preferences)
 PREFERENCE_PAIRS = Stage(

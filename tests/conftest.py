@@ -22,10 +22,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tokenizer(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small tokenizer trained on it."""
-    from lifecycle.tokens.tokenizer import train_tokenizer
+    from lifecycle.tokens.tokenizer import build_tokenizer
 
     out = tmp_path_factory.mktemp("tokenizer")
-    train_tokenizer(corpus, TokenizerConfig(vocab_size=SMALL_VOCABULARY), out, tmp_path_factory.mktemp("run"))
+    build_tokenizer(corpus, TokenizerConfig(vocab_size=SMALL_VOCABULARY), out, tmp_path_factory.mktemp("run"))
     return out
 
 

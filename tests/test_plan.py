@@ -155,7 +155,7 @@ def test_an_input_with_other_bytes_is_named_with_both_digests(recipe: Recipe, st
         (workspace.out / "tokenizer.json").write_text("smaller")
         return {}
 
-    made = store.materialize("tokenizer", "1", identity, (reference,), build)
+    made = store.materialize("tokenizer", stages.TOKENIZER.code_version, identity, (reference,), build)
     lines = _plan(smaller, store)
     assert lines["tokenizer"].action == "reuse"
     assert f"→ {made.artifact.digest[:8]})" in lines["pretrain_memmap"].why

@@ -4,23 +4,38 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.tokens.templates import check_choice
 
 
 class TokenizerConfig(Section):
-    """Byte-level BPE trained on the cleaned corpus."""
+    """Byte-level BPE trained on the cleaned corpus, or a base model's tokenizer."""
 
+    base: str | None = None
+    """A Hugging Face tokenizer's folder or `tokenizer.json`, or a SentencePiece `.model`, used in place of training one; its
+    content counts, not where it lies. `$NAME` is taken from the environment."""
+    new_pieces: int = Field(default=0, ge=0)
+    """Pieces learnt from the corpus and added to `base` (byte-pair tokenizers), for continued pretraining."""
     vocab_size: int = Field(default=4096, ge=300, le=2**32)
     """All entries, special tokens included."""
     dtype: Literal["auto", "uint16", "uint32"] = "auto"
     """Width of a token in the memmaps; `auto` takes the narrowest that holds the vocabulary."""
     training_megabytes: float = Field(default=20.0, gt=0)
     """Text sampled for training the merges, evenly over the sources' documents."""
-    chat_template: Literal["chatml", "alpaca"] = "chatml"
-    """Name of a built-in template."""
+    chat_template: Annotated[str, AfterValidator(check_choice)] = "chatml"
+    """Name of a built-in template (the files in lifecycle/tokens/templates), or the path of your own, ending in `.jinja`;
+    its content counts, not where it lies. `$NAME` is taken from the environment."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _base_decides_the_size(self) -> "TokenizerConfig":
+        if self.base is not None and "vocab_size" in self.model_fields_set:
+            raise ValueError("vocab_size is that of base; leave it out, and say new_pieces to add some")
+        if self.base is None and self.new_pieces:
+            raise ValueError("new_pieces are added to a base, and there is none; for a new tokenizer say vocab_size")
+        return self
 
     @model_validator(mode="after")
     def _dtype_holds_vocabulary(self) -> "TokenizerConfig":

@@ -3,30 +3,26 @@
 import logging
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lifecycle.corpora.documents import iter_documents
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import read_conversations
 from lifecycle.plots import plot
 from lifecycle.recipe.corpora import MixConfig
 from lifecycle.tokens.chat import Encoded, encode_conversations, load_tokenizer, mask_preview
-from lifecycle.tokens.encode import BulkEncoder, EncoderMismatchError, fast_encoder
+from lifecycle.tokens.corpus import BATCH_DOCUMENTS, EncodedCorpus, encode_corpus
 from lifecycle.tokens.memmap import MemmapFormat, MemmapWriter
 from lifecycle.tokens.mix import Drawn, SourceShare, draw, mix_table
+from lifecycle.tokens.packing import packing_table
 from lifecycle.tokens.shuffle import BucketShuffle
 from lifecycle.tokens.tokenizer import read_format, tokenizer_digest
 
 logger = logging.getLogger(__name__)
 
-BATCH_DOCUMENTS = 4096
 BUCKET_TOKENS = 100_000_000
 """Tokens per shuffle bucket: some 400 MB of ids."""
 MAX_BUCKETS = 256
@@ -56,7 +52,7 @@ def build_pretrain_memmap(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     token_format = _token_format(tokenizer)
-    encoded = _encode(corpus / "train", tokenizer, token_format.pad_token_id, scratch / "encoded.tokens")
+    encoded = encode_corpus(corpus / "train", tokenizer, token_format.pad_token_id, scratch / "encoded.tokens")
     rng = np.random.default_rng(seed)
     drawn = draw(encoded.names, encoded.sources, encoded.lengths, shares, mix, rng)
     written = np.bincount(encoded.sources, weights=drawn.copies * encoded.lengths, minlength=len(encoded.names))
@@ -131,58 +127,12 @@ def build_sft_memmap(
             for task, row in zip(tasks, per_task, strict=True)
         ],
         "template": token_format.template,
-        "mask_preview": mask_preview(fast, preview) if preview else "",
+        "packing": packing_table(np.load(out / "documents.npy"), max_tokens),
+        "mask_preview": "Bold is trained.\n\n" + mask_preview(fast, preview) if preview else "",
     }
 
 
-@dataclass(frozen=True)
-class _Encoded:
-    """All documents as ids (uint32, each with its end) in one file, in reading order."""
-
-    path: Path
-    names: list[str]
-    sources: np.ndarray
-    """Source index of each document, int32 [documents]."""
-    lengths: np.ndarray
-    """Tokens of each document with its end, int64 [documents]."""
-    characters: np.ndarray
-    """Of each source, int64 [sources]."""
-
-
-def _encode(train: Path, tokenizer: Path, end: int, path: Path) -> _Encoded:
-    """Encode every document, by `tokenizers` alone where the fast encoder turns out to differ from it."""
-    try:
-        return _encode_with(fast_encoder(tokenizer), train, end, path)
-    except EncoderMismatchError as error:
-        logger.warning("%s. Encoding again with tokenizers, which is slower.", error)
-        return _encode_with(BulkEncoder(tokenizer, fast=False), train, end, path)
-
-
-def _encode_with(encoder: BulkEncoder, train: Path, end: int, path: Path) -> _Encoded:
-    numbers: dict[str, int] = {}
-    sources: list[int] = []
-    lengths: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
-    characters: Counter[int] = Counter()
-    announced = time.monotonic()
-    with path.open("wb") as file:
-        for batch in _batches(iter_documents(train, ["text", "source"])):
-            names, texts = [document["source"] for document in batch], [document["text"] for document in batch]
-            ids, counts = encoder.encode(texts, names)
-            file.write(np.insert(ids, np.cumsum(counts), end).astype(np.uint32).tobytes())
-            lengths.append(counts.astype(np.int64) + 1)
-            for name, text in zip(names, texts, strict=True):
-                sources.append(numbers.setdefault(name, len(numbers)))
-                characters[sources[-1]] += len(text)
-            if time.monotonic() - announced > 5:
-                announced = time.monotonic()
-                logger.info("encoded %d documents", len(sources))
-    if not sources:
-        raise DataError(f"{train}: holds no document; the ledgers of corpus and cleaned_corpora say what was dropped")
-    per_source = np.array([characters[index] for index in range(len(numbers))], dtype=np.int64)
-    return _Encoded(path, list(numbers), np.array(sources, dtype=np.int32), np.concatenate(lengths), per_source)
-
-
-def _mix_rows(encoded: _Encoded, drawn: Drawn, written: np.ndarray) -> list[dict[str, Any]]:
+def _mix_rows(encoded: EncodedCorpus, drawn: Drawn, written: np.ndarray) -> list[dict[str, Any]]:
     """What each source holds and gives: `tokens` are as written, epochs are tokens written over tokens held."""
     total = float(written.sum())
     held = np.bincount(encoded.sources, weights=encoded.lengths, minlength=len(encoded.names))
@@ -200,11 +150,6 @@ def _mix_rows(encoded: _Encoded, drawn: Drawn, written: np.ndarray) -> list[dict
         }
         for index, name in enumerate(encoded.names)
     ]
-
-
-def _batches(documents: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while batch := list(islice(documents, BATCH_DOCUMENTS)):
-        yield batch
 
 
 def _token_format(directory: Path) -> MemmapFormat:

@@ -13,7 +13,8 @@ from lifecycle.tokens.tokenizer import plain_text_encoder
 
 logger = logging.getLogger(__name__)
 
-CHECKED_PER_SOURCE = 200
+CHECKED_DOCUMENTS, CHECKED_CHARACTERS = 200, 100_000
+"""The first documents of each source that `tokenizers` encodes as well, until one of the two is reached."""
 
 
 class EncoderMismatchError(Exception):
@@ -31,7 +32,7 @@ class BulkEncoder:
         text = plain_text_encoder(tokenizer)
         self._reference = Tokenizer.from_str(text)
         self._fast = gigatoken.Tokenizer.from_json(text) if fast else None
-        self._checked: dict[str, int] = {}
+        self._checked: dict[str, tuple[int, int]] = {}
 
     def encode(self, texts: Sequence[str], sources: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Ids uint32 [tokens] of the documents one behind the other, and their lengths int64 [documents].
@@ -56,11 +57,14 @@ class BulkEncoder:
     def _check(self, texts: Sequence[str], sources: Sequence[str], ids: np.ndarray, lengths: np.ndarray) -> None:
         if len(lengths) != len(texts):
             raise EncoderMismatchError(f"gigatoken returned {len(lengths)} documents for {len(texts)}")
-        chosen = [0] if texts else []
+        chosen = []
         for index, source in enumerate(sources):
-            if self._checked.get(source, 0) < CHECKED_PER_SOURCE:
-                self._checked[source] = self._checked.get(source, 0) + 1
+            documents, characters = self._checked.get(source, (0, 0))
+            if documents < CHECKED_DOCUMENTS and characters < CHECKED_CHARACTERS:
+                self._checked[source] = (documents + 1, characters + len(texts[index]))
                 chosen.append(index)
+        if texts and not chosen:
+            chosen = [0]
         ends = np.cumsum(lengths)
         for index, encoding in zip(
             chosen, self._reference.encode_batch_fast([texts[i] for i in chosen], add_special_tokens=False), strict=True

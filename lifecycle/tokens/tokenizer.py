@@ -1,4 +1,4 @@
-"""The tokenizer: byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) trained on the cleaned corpus."""
+"""The tokenizer: byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) trained on the corpus, or one of others."""
 
 import hashlib
 import json
@@ -13,21 +13,24 @@ from transformers import PreTrainedTokenizerFast
 
 from lifecycle.corpora.documents import iter_documents
 from lifecycle.digests import digest_file, digest_json
-from lifecycle.errors import CorruptArtifactError, DataError
-from lifecycle.plots import plot
+from lifecycle.errors import CorruptArtifactError, DataError, RecipeError
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.training import TokenizerConfig
+from lifecycle.tokens.base import load_base
+from lifecycle.tokens.chat import check_template
+from lifecycle.tokens.extend import EXTENSION_FILE, extend
+from lifecycle.tokens.fertility import BASE, NEW, draw_fertility, measure_fertility
 from lifecycle.tokens.memmap import Dtype
-from lifecycle.tokens.templates import read_template
+from lifecycle.tokens.templates import read_template, special_tokens, template_label, uses_bos
 
 logger = logging.getLogger(__name__)
 
 DOCUMENT_END = "<|endoftext|>"
 """Ends each document of the pretraining text; also the padding token."""
-TURN_START = "<|im_start|>"
 TURN_END = "<|im_end|>"
 """Ends each chat message; the tokenizer's eos_token."""
-SPECIAL_TOKENS = (DOCUMENT_END, TURN_START, TURN_END)
+BEGIN = "<s>"
+"""The bos_token, of a tokenizer whose chat template writes one."""
 
 # The splits of DeepSeek-V3's tokenizer: digits in groups of at most three, runs of Han and kana apart from everything
 # else, then words with a leading blank or one leading ASCII sign (`.join`, `_name`). gigatoken knows this exact
@@ -39,7 +42,6 @@ SPLITS = (
     "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
 )
 CHUNK_CHARACTERS = 16_384
-HELDOUT_SAMPLE_CHARACTERS = 1_000_000
 DIGEST_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 FORMAT_FILE = "token_format.json"
 
@@ -51,22 +53,65 @@ class TokenFormat(Section):
     template: str
 
 
-def train_tokenizer(corpus: Path, config: TokenizerConfig, out: Path, run_dir: Path) -> dict[str, Any]:
-    """Train on a sample of `corpus/train`, save a fast tokenizer with its chat template, measure it on `corpus/heldout`.
+def build_tokenizer(corpus: Path, config: TokenizerConfig, out: Path, run_dir: Path) -> dict[str, Any]:
+    """The recipe's tokenizer as a fast one with its chat template, measured on `corpus/heldout`.
+
+    It is trained on a sample of `corpus/train`, or it is `tokenizer.base`, with `tokenizer.new_pieces` learnt from that
+    sample where the recipe asks for them.
 
     Raises:
-        DataError: the text holds too few distinct pieces for `tokenizer.vocab_size` entries.
-        RecipeError: `tokenizer.chat_template` is not a built-in template.
+        DataError: the text holds too few distinct pieces for as many entries.
+        RecipeError: the base or the template cannot be read, or the template cannot be used for training with it.
     """
+    before: dict[str, Tokenizer] = {}
+    if config.base is None:
+        sample = _Sample(corpus / "train", config)
+        fast = _trained(sample, config)
+    else:
+        fast = load_base(config.base)
+        sample = _Sample(corpus / "train", config) if config.new_pieces else None
+    if sample and config.base is not None:
+        before = {BASE: fast.backend_tokenizer}
+        tokenizer, extension = extend(fast, sample.chunks(), config.new_pieces)
+        fast._tokenizer = tokenizer  # a new object would lose its class and what tokenizer_config.json says
+        (out / EXTENSION_FILE).write_text(extension.model_dump_json(), encoding="utf-8")
+    size = len(fast)
+    fast.chat_template = read_template(config.chat_template)
+    check_template(fast, config.chat_template)
+    narrowest: Dtype = "uint16" if size <= 65_536 else "uint32"
+    if config.dtype == "uint16" and narrowest != "uint16":
+        raise RecipeError(f"tokenizer.dtype: uint16 cannot hold the {size} entries of this tokenizer; use uint32 or auto")
+    token_format = TokenFormat(
+        dtype=narrowest if config.dtype == "auto" else config.dtype, template=template_label(config.chat_template)
+    )
+    fast.save_pretrained(str(out))
+    (out / FORMAT_FILE).write_text(token_format.model_dump_json(), encoding="utf-8")
+    fertility = measure_fertility({**before, NEW: fast.backend_tokenizer}, corpus)
+    draw_fertility(fertility, run_dir)
+    return {
+        "rows": size,
+        "vocab_size": size,
+        "new_pieces": config.new_pieces,
+        "training_bytes": sample.bytes if sample else 0,
+        "training_chunks": sample.count if sample else 0,
+        "template": token_format.template,
+        "dtype": token_format.dtype,
+        "fertility": fertility,
+        "tokenizer_digest": tokenizer_digest(out),
+    }
+
+
+def _trained(sample: "_Sample", config: TokenizerConfig) -> PreTrainedTokenizerFast:
     template = read_template(config.chat_template)
+    named = special_tokens(template)
+    begin = (BEGIN,) if uses_bos(template) else ()
     tokenizer = _new_tokenizer()
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=list(dict.fromkeys((DOCUMENT_END, *named, TURN_END, *begin))),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    sample = _Sample(corpus / "train", config)
     logger.info("training a vocabulary of %d entries on about %.1f MB", config.vocab_size, config.training_megabytes)
     tokenizer.train_from_iterator(sample.chunks(), trainer)
     size = tokenizer.get_vocab_size()
@@ -75,30 +120,14 @@ def train_tokenizer(corpus: Path, config: TokenizerConfig, out: Path, run_dir: P
             f"tokenizer.vocab_size: {config.vocab_size} entries were asked for, the training text ({sample.bytes:,} bytes) "
             f"yields only {size}; lower tokenizer.vocab_size, or give more text (tokenizer.training_megabytes, sources)"
         )
-    fast = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=TURN_END,
         pad_token=DOCUMENT_END,
-        extra_special_tokens=[TURN_START],
+        extra_special_tokens=list(named),
+        **({"bos_token": BEGIN} if begin else {}),
         clean_up_tokenization_spaces=False,
     )
-    fast.chat_template = template
-    fast.save_pretrained(str(out))
-    narrowest: Dtype = "uint16" if config.vocab_size <= 65_536 else "uint32"
-    token_format = TokenFormat(dtype=narrowest if config.dtype == "auto" else config.dtype, template=config.chat_template)
-    (out / FORMAT_FILE).write_text(token_format.model_dump_json(), encoding="utf-8")
-    fertility = measure_fertility(tokenizer, corpus)
-    _draw(fertility, run_dir)
-    return {
-        "rows": size,
-        "vocab_size": size,
-        "training_bytes": sample.bytes,
-        "training_chunks": sample.count,
-        "template": config.chat_template,
-        "dtype": token_format.dtype,
-        "fertility": fertility,
-        "tokenizer_digest": tokenizer_digest(out),
-    }
 
 
 def tokenizer_digest(directory: Path) -> str:
@@ -125,38 +154,8 @@ def read_format(directory: Path) -> TokenFormat:
 def plain_text_encoder(directory: Path) -> str:
     """The tokenizer's JSON without special tokens: text that spells one (`<|im_end|>`) is encoded as ordinary text."""
     data = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
-    data["added_tokens"] = []
+    data["added_tokens"] = [token for token in data["added_tokens"] if not token["special"]]
     return json.dumps(data, ensure_ascii=False)
-
-
-def measure_fertility(tokenizer: Tokenizer, corpus: Path) -> list[dict[str, Any]]:
-    """Bytes per token and tokens per character of the held-out documents, per source and language."""
-    totals: dict[tuple[str, str], list[int]] = {}
-    batch: dict[tuple[str, str], list[str]] = {}
-    for document in iter_documents(corpus / "heldout", ["text", "source", "lang"]):
-        key = (document["source"], document["lang"] or "unknown")
-        total = totals.setdefault(key, [0, 0, 0, 0])
-        if total[1] < HELDOUT_SAMPLE_CHARACTERS:
-            text = document["text"][:CHUNK_CHARACTERS]
-            batch.setdefault(key, []).append(text)
-            total[0] += 1
-            total[1] += len(text)
-            total[2] += len(text.encode("utf-8"))
-    rows = []
-    for (source, language), (documents, characters, size, _) in sorted(totals.items()):
-        encodings = tokenizer.encode_batch_fast(batch[source, language], add_special_tokens=False)
-        tokens = max(1, sum(len(encoding) for encoding in encodings))
-        rows.append(
-            {
-                "source": source,
-                "language": language,
-                "documents": documents,
-                "characters": characters,
-                "bytes_per_token": round(size / tokens, 4),
-                "tokens_per_character": round(tokens / max(1, characters), 4),
-            }
-        )
-    return rows
 
 
 def _new_tokenizer() -> Tokenizer:
@@ -207,10 +206,3 @@ def _text_bytes(directory: Path) -> int:
                 if column.path_in_schema == "text":
                     total += column.total_uncompressed_size
     return total
-
-
-def _draw(fertility: list[dict[str, Any]], run_dir: Path) -> None:
-    with plot(run_dir, "fertility", "Bytes per token on held-out text") as axes:
-        names = [f"{row['source']} ({row['language']})" for row in fertility]
-        axes.barh(names, [row["bytes_per_token"] for row in fertility])
-        axes.set_xlabel("UTF-8 bytes per token")

@@ -79,7 +79,7 @@ def test_a_fast_encoder_that_differs_is_replaced_with_a_warning(
         def _check(self, texts, sources, ids, lengths):
             super()._check(texts, sources, ids ^ 1, lengths)
 
-    monkeypatch.setattr("lifecycle.tokens.build.fast_encoder", lambda directory: Shifted(directory, fast=True))
+    monkeypatch.setattr("lifecycle.tokens.corpus.fast_encoder", lambda directory: Shifted(directory, fast=True))
     with caplog.at_level(logging.WARNING):
         _build(corpus, tokenizer, tmp_path, "reference")
     assert "gigatoken and tokenizers differ on a document of" in caplog.text
@@ -125,7 +125,10 @@ def test_sft_counts_what_is_left_out_and_masks_the_answers(tokenizer: Path, tmp_
         text = decoder.decode(memmap.document(index)[mask].tolist(), skip_special_tokens=False)
         trained[memmap.describe.tasks[memmap.task[index]]] = text
     assert trained == {"b": "yes<|im_end|>", "a": "no<|im_end|>"}
-    assert "**" in facts["mask_preview"]
+    assert facts["mask_preview"].startswith("Bold is trained.\n")
+    assert "**no `<|im_end|>`**" in facts["mask_preview"] or "**yes `<|im_end|>`**" in facts["mask_preview"]
+    assert [(row["sequence_length"], row["sequences"]) for row in facts["packing"]] == [(64, 1), (128, 1), (256, 1)]
+    assert facts["packing"][0]["efficiency"] == round(memmap.describe.tokens / 64, 4)
     build_sft_memmap(tmp_path, tokenizer, 64, 0, tmp_path / "again", tmp_path / "run")
     assert hashes(tmp_path / "out") == hashes(tmp_path / "again")
 

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from lifecycle.corpora.documents import DocumentWriter
 from lifecycle.errors import CorruptArtifactError, DataError
 from lifecycle.recipe.training import TokenizerConfig
-from lifecycle.tokens.tokenizer import plain_text_encoder, read_format, tokenizer_digest, train_tokenizer
+from lifecycle.tokens.tokenizer import build_tokenizer, plain_text_encoder, read_format, tokenizer_digest
 from tests.tokens.small_corpus import hashes
 
 
@@ -27,7 +27,7 @@ def test_loads_offline_with_exactly_the_entries_asked_for(tokenizer: Path):
 
 
 def test_same_text_gives_same_bytes_and_facts_hold_fertility_per_source(corpus: Path, tokenizer: Path, tmp_path: Path):
-    facts = train_tokenizer(corpus, TokenizerConfig(vocab_size=1024), tmp_path / "out", tmp_path / "run")
+    facts = build_tokenizer(corpus, TokenizerConfig(vocab_size=1024), tmp_path / "out", tmp_path / "run")
     assert hashes(tmp_path / "out") == hashes(tokenizer)
     assert facts["tokenizer_digest"] == tokenizer_digest(tokenizer)
     rows = {(row["source"], row["language"]): row for row in facts["fertility"]}
@@ -37,7 +37,7 @@ def test_same_text_gives_same_bytes_and_facts_hold_fertility_per_source(corpus: 
 
 
 def test_a_seeded_sample_is_a_part_of_the_text_of_about_the_size_asked_for(corpus: Path, tmp_path: Path):
-    facts = train_tokenizer(corpus, TokenizerConfig(vocab_size=600, training_megabytes=0.1), tmp_path, tmp_path / "run")
+    facts = build_tokenizer(corpus, TokenizerConfig(vocab_size=600, training_megabytes=0.1), tmp_path, tmp_path / "run")
     assert 60_000 < facts["training_bytes"] < 140_000
 
 
@@ -45,11 +45,11 @@ def test_too_little_text_for_the_vocabulary_names_the_field(tmp_path: Path):
     with DocumentWriter(tmp_path / "train") as writer:
         writer.add({"id": "a", "text": "one short text", "source": "s", "group": "a"})
     with pytest.raises(DataError, match=r"tokenizer\.vocab_size: 5000 entries"):
-        train_tokenizer(tmp_path, TokenizerConfig(vocab_size=5000), tmp_path / "out", tmp_path / "run")
+        build_tokenizer(tmp_path, TokenizerConfig(vocab_size=5000), tmp_path / "out", tmp_path / "run")
 
 
 def test_an_unknown_template_names_the_field_and_the_choice():
-    with pytest.raises(ValidationError, match=r"(?s)chat_template.*'chatml' or 'alpaca'"):
+    with pytest.raises(ValidationError, match=r"(?s)chat_template.*did you mean `chatml`\?.*built in: alpaca, chatml"):
         TokenizerConfig.model_validate({"chat_template": "chatlm"})
 
 
