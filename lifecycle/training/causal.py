@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
-from lifecycle.pretrained import load_model
 from lifecycle.tokens.memmap import TokenMemmap
+from lifecycle.training.adapters import export_adapted
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.checkpoints import Checkpoints
 from lifecycle.training.config import CausalJobConfig, checkpoint_identity, read_config
@@ -26,8 +26,9 @@ from lifecycle.training.export import export
 from lifecycle.training.journal import Journal, read_metrics
 from lifecycle.training.loop import Progress, Run, resume, train
 from lifecycle.training.meter import Meter
-from lifecycle.training.model import architecture_of, build_model
-from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.model import architecture_of
+from lifecycle.training.preflight import check_disk
+from lifecycle.training.start import begin
 from lifecycle.training.stop import StopRequest
 from lifecycle.training.throughput import flops_per_token, peak_flops
 
@@ -39,28 +40,24 @@ def main(job: TrainingJob) -> None:
     """Train as the job says, export the model into `job.output`, and write the facts to `<run_dir>/result.json`."""
     config = read_config(job)
     memmap = TokenMemmap(Path(job.inputs["memmap"]))
-    home = Path(job.inputs["tokenizer" if config.architecture else "model"])
-    check_tokenizer(memmap, home)
     device = start()
     stop = StopRequest().listen()
     data = PackedDocuments(memmap, config.training.sequence_length, config.kind)
-    model = _model(config, memmap, home)
-    check_vocabulary(memmap, model.config.get_text_config().vocab_size)
+    begun = begin(job, config, memmap)
+    model = begun.model
     parameters = model.num_parameters()
     check_disk(job, config.training, parameters)
     run = _run(job, config, data, model, device)
     _announce(run, parameters)
     progress = train(run, resume(run), stop)
-    export(run.engine, data, home, Path(job.output))
+    facts: dict[str, Any] = {}
+    if begun.adapted:
+        facts = export_adapted(run.engine, begun.adapted, data, begun.tokenizer, Path(job.output))
+    else:
+        export(run.engine, data, begun.tokenizer, Path(job.output))
     if run.journal:
-        _finish(Path(job.run_dir), run, progress, parameters)
+        _finish(Path(job.run_dir), run, progress, parameters, facts)
     distributed.destroy_process_group()
-
-
-def _model(config: CausalJobConfig, memmap: TokenMemmap, home: Path) -> PreTrainedModel:
-    if config.architecture is None:
-        return load_model(home, torch.float32)
-    return build_model(config.architecture, memmap.describe.vocab_size, torch.float32, config.training.seed, home)
 
 
 def _run(
@@ -95,7 +92,7 @@ def _announce(run: Run, parameters: int) -> None:
         )
 
 
-def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int) -> None:
+def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int, more: dict[str, Any]) -> None:
     metrics = read_metrics(run_dir)
     losses = [entry["loss"] for entry in metrics][-LOSSES_AVERAGED:]
     facts: dict[str, Any] = {
@@ -108,7 +105,7 @@ def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int) -> Non
         "processes": world(),
         "packed_sequences": run.data.sequences,
         "tokens_left_out": run.data.tokens_left_out,
-    }
+    } | more
     _draw(run_dir, metrics)
     temporary = run_dir / f"{RESULT}.tmp"
     temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")

@@ -79,7 +79,10 @@ def architecture_of(model: PreTrainedModel) -> Architecture:
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """AdamW groups: matrices are decayed, the embedding (which is the tied output matrix) included; norms and biases not."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
+    groups = (
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
+    )
+    return [
+        group for group in groups if group["params"]
+    ]  # of a LoRA adapter nothing is a vector, and ZeRO takes no empty one

@@ -2,8 +2,10 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from lifecycle.jobs import TrainingJob
+from lifecycle.pretrained import load_tokenizer
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.tokens.tokenizer import tokenizer_digest
@@ -26,6 +28,27 @@ def check_vocabulary(memmap: TokenMemmap, model_vocabulary: int) -> None:
         raise ConfigurationError(
             f"{memmap.path} has a vocabulary of {memmap.describe.vocab_size}, the model only {model_vocabulary} entries"
         )
+
+
+def check_pieces(tokenizer: Path, model: Path) -> None:
+    """Raises ConfigurationError when a model was trained with other pieces than those of `tokenizer`.
+
+    Every piece of the model's own tokenizer must have the same id there; pieces may have been added behind them.
+    """
+    own, given = load_tokenizer(model).get_vocab(), load_tokenizer(tokenizer).get_vocab()
+    for piece, number in own.items():
+        if given.get(piece) != number:
+            raise ConfigurationError(
+                f"{model}: its tokenizer has {piece!r} as {number}, {tokenizer} has {given.get(piece)}; "
+                "the recipe's tokenizer must be the model's own, or an extension of it"
+            )
+
+
+def check_positions(model: Path, config: Any, sequence_length: int) -> None:
+    """Raises ConfigurationError when a given model was made for shorter sequences."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and sequence_length > positions:
+        raise ConfigurationError(f"training.sequence_length {sequence_length} exceeds the {positions} positions of {model}")
 
 
 def check_disk(job: TrainingJob, training: CausalTraining, parameters: int) -> None:
