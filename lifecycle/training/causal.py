@@ -6,9 +6,11 @@ The objective is cross-entropy with a weight per token; what is trained is a mat
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import distributed
 from transformers import PreTrainedModel
@@ -22,15 +24,15 @@ from lifecycle.training.checkpoints import Checkpoints
 from lifecycle.training.config import CausalJobConfig, checkpoint_identity, read_config
 from lifecycle.training.distributed import rank, start, world
 from lifecycle.training.engine import start_engine
+from lifecycle.training.estimate import Estimate, estimate
 from lifecycle.training.export import export
 from lifecycle.training.journal import Journal, read_metrics
 from lifecycle.training.loop import Progress, Run, resume, train
 from lifecycle.training.meter import Meter
-from lifecycle.training.model import architecture_of
-from lifecycle.training.preflight import check_disk
+from lifecycle.training.preflight import check_batch, check_disk
 from lifecycle.training.start import begin
 from lifecycle.training.stop import StopRequest
-from lifecycle.training.throughput import flops_per_token, peak_flops
+from lifecycle.training.throughput import FORMULA, flops_per_token, peak_flops, shape_of
 
 RESULT = "result.json"
 LOSSES_AVERAGED = 20
@@ -45,10 +47,14 @@ def main(job: TrainingJob) -> None:
     data = PackedDocuments(memmap, config.training.sequence_length, config.kind)
     begun = begin(job, config, memmap)
     model = begun.model
-    parameters = model.num_parameters()
-    check_disk(job, config.training, parameters)
+    shape = shape_of(model)
+    parameters = shape.parameters
+    check_disk(job, config.training, shape)
+    first_loss = check_batch(model, data.batch(np.arange(1)).to(device), config.training.precision)
     run = _run(job, config, data, model, device)
     _announce(run, parameters)
+    if run.journal:
+        _announce_needs(run.journal, estimate(shape, config.training, tokens=memmap.describe.tokens), first_loss)
     progress = train(run, resume(run), stop)
     facts: dict[str, Any] = {}
     if begun.adapted:
@@ -64,9 +70,8 @@ def _run(
     job: TrainingJob, config: CausalJobConfig, data: PackedDocuments, model: PreTrainedModel, device: torch.device
 ) -> Run:
     training, run_dir = config.training, Path(job.run_dir)
-    vocabulary, architecture = model.config.get_text_config().vocab_size, architecture_of(model)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    flops = flops_per_token(model.num_parameters(), architecture, vocabulary, training.sequence_length)
+    flops = flops_per_token(shape_of(model), training.sequence_length)
     return Run(
         training=training,
         engine=start_engine(model, training, device.type),
@@ -90,6 +95,12 @@ def _announce(run: Run, parameters: int) -> None:
             f"{training.sequence_length} = {tokens:,} places; {data.sequences:,} packed sequences "
             f"({tokens / data.sequences / training.sequence_length:.2f} epochs), {data.tokens_left_out} tokens left out"
         )
+
+
+def _announce_needs(journal: Journal, needs: Estimate, first_loss: float | None) -> None:
+    parts = ", ".join(f"{name} {value / 1e9:.3f} GB" for name, value in asdict(needs.memory).items())
+    tried = "no label in the first sequence" if first_loss is None else f"loss {first_loss:.3f} in a trial pass"
+    journal.message(f"per device {parts}; checkpoints {needs.checkpoints / 1e9:.3f} GB on disk; {tried}. {FORMULA}")
 
 
 def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int, more: dict[str, Any]) -> None:
@@ -118,6 +129,15 @@ def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
         axes.plot(steps, [entry["loss"] for entry in metrics], linewidth=1)
         axes.set_xlabel("step")
         axes.set_ylabel("nats per token")
+    shares = ("valid_token_share", "data_wait_share", "mfu")
+    with plot(run_dir, "efficiency", "Shares: labels with weight, time waiting for data, MFU") as axes:
+        for name in shares:
+            known = [(entry["step"], entry[name]) for entry in metrics if name in entry]
+            if known:
+                axes.plot(*zip(*known, strict=True), linewidth=1, label=name.replace("_", " "))
+        axes.set_xlabel("step")
+        axes.set_ylim(0, 1)
+        axes.legend(frameon=False)
     timed = [entry for entry in metrics if "tokens_per_second" in entry]
     with plot(run_dir, "throughput", "Throughput") as axes:
         axes.plot([entry["step"] for entry in timed], [entry["tokens_per_second"] for entry in timed], linewidth=1)

@@ -1,15 +1,23 @@
 """Checks in the first seconds of a job, before anything expensive: sizes, vocabularies, disk."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
+
+import torch
+from transformers import PreTrainedModel
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.pretrained import load_tokenizer
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.tokens.tokenizer import tokenizer_digest
-from lifecycle.training.exits import ConfigurationError
+from lifecycle.training.batches import Batch
+from lifecycle.training.exits import ConfigurationError, NumericsError
+from lifecycle.training.loss import WeightedLoss
+from lifecycle.training.memory import checkpoint_bytes, value_bytes
+from lifecycle.training.throughput import Shape
 
 
 def check_tokenizer(memmap: TokenMemmap, directory: Path) -> None:
@@ -51,11 +59,50 @@ def check_positions(model: Path, config: Any, sequence_length: int) -> None:
         raise ConfigurationError(f"training.sequence_length {sequence_length} exceeds the {positions} positions of {model}")
 
 
-def check_disk(job: TrainingJob, training: CausalTraining, parameters: int) -> None:
+def check_batch(model: PreTrainedModel, batch: Batch, precision: str) -> float | None:
+    """One real forward and backward pass before the engine exists; the mean loss, or None where no label has weight.
+
+    The weights, and the state of every random generator, are the same afterwards. Where the device has no room for a
+    whole copy in float32 (ZeRO-3 partitions the model for a reason) nothing is tried, and None is returned.
+
+    Raises:
+        NumericsError: the loss or a gradient is not finite.
+        ConfigurationError: a weight that is to be trained has no part in the loss.
+    """
+    device = batch.ids.device
+    weight = float(batch.weights.sum())
+    if weight == 0 or not _has_room(model, device):
+        return None
+    model.to(device)  # pyright: ignore[reportArgumentType]
+    with torch.random.fork_rng(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        loss = WeightedLoss(model)(batch.ids, batch.positions, batch.segments, batch.labels, batch.weights) / weight
+    loss.backward()
+    try:
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            if parameter.grad is None:
+                raise ConfigurationError(f"{name} is to be trained and has no part in the loss; freeze it")
+            if not bool(parameter.grad.isfinite().all()):
+                raise NumericsError(f"the gradient of {name} is not finite in a trial pass over the first sequence")
+        if not math.isfinite(float(loss)):
+            raise NumericsError(f"the loss is {float(loss)} in a trial pass over the first sequence")
+    finally:
+        model.zero_grad(set_to_none=True)
+    return float(loss.detach())
+
+
+def _has_room(model: PreTrainedModel, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    needed = 4 * sum(p.numel() * (2 if p.requires_grad else 1) for p in model.parameters())
+    return needed * 1.3 < torch.cuda.mem_get_info(device)[0]
+
+
+def check_disk(job: TrainingJob, training: CausalTraining, shape: Shape) -> None:
     """Raises ConfigurationError when the checkpoints to keep, the one being written, and the model will not fit."""
-    weights = parameters * (2 if training.precision == "bf16" else 4)
-    # Per parameter: the weight, and in fp32 the master weight and Adam's two moments.
-    checkpoint = weights + parameters * 12
+    weights = shape.parameters * value_bytes(training)
+    checkpoint = checkpoint_bytes(shape, training)
     for directory, needed, what in (
         (Path(job.run_dir), checkpoint * (training.keep_checkpoints + 1), f"{training.keep_checkpoints + 1} checkpoints"),
         (Path(job.output), weights, "the model"),

@@ -28,7 +28,8 @@ from tests.training import tiny
 def given(tmp_path_factory: pytest.TempPathFactory, tokenizer: Path) -> Path:
     """A model as somebody else might hand it over."""
     directory = tmp_path_factory.mktemp("given")
-    build_model(tiny.ARCHITECTURE, tiny.VOCAB, torch.float32, 5, tokenizer).save_pretrained(str(directory))
+    architecture = tiny.ARCHITECTURE.model_copy(update={"hidden_size": 64, "intermediate_size": 128})
+    build_model(architecture, tiny.VOCAB, torch.float32, 5, tokenizer).save_pretrained(str(directory))
     copy_tokenizer(tokenizer, directory)
     return directory
 
@@ -38,9 +39,13 @@ def adapted(given: Path) -> PeftModel:
     return adapt(load_model(given, torch.float32), Adapter(rank=4), given, seed=0).peft
 
 
+def plain(peft: PeftModel) -> Any:
+    """The model itself, the adapter's layers in place."""
+    return peft.get_base_model()
+
+
 def named_weights(peft: PeftModel) -> dict[str, torch.Tensor]:
-    model: Any = peft.get_base_model()
-    return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {name: parameter.detach() for name, parameter in plain(peft).named_parameters() if parameter.requires_grad}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def test_an_adapter_is_trained_saved_reloaded_and_merged(
     batch = PackedDocuments(TokenMemmap(sft_memmap), 64, "sft").batch(np.arange(2))
     base = load_model(given, torch.float32)
     before = logits_of(base, batch)
-    unmerged = logits_of(PeftModel.from_pretrained(base, str(tmp_path / "out" / "adapter")).get_base_model(), batch)
+    unmerged = logits_of(plain(PeftModel.from_pretrained(base, str(tmp_path / "out" / "adapter"))), batch)
     merged = logits_of(load_model(tmp_path / "out", torch.float32), batch)
     tolerance = 1e-4 if settings.get("precision") == "fp32" else 0.05
     torch.testing.assert_close(merged, unmerged, rtol=tolerance, atol=tolerance)
@@ -127,7 +132,7 @@ def test_an_adapter_other_than_the_trained_one_is_refused(tmp_path: Path, adapte
 def test_an_adapter_changes_nothing_before_it_is_trained_and_leaves_zero_no_empty_group(
     given: Path, adapted: PeftModel, sft_memmap: Path
 ) -> None:
-    model: Any = adapted.get_base_model()
+    model = plain(adapted)
     batch = PackedDocuments(TokenMemmap(sft_memmap), 64, "sft").batch(np.arange(1))
     torch.testing.assert_close(logits_of(model, batch), logits_of(load_model(given, torch.float32), batch))
     groups = parameter_groups(model, 0.1)
