@@ -2,21 +2,22 @@
 
     python benchmarks/train_cpu.py [--quick] [--json FILE]
 
-All three train the same Llama (hidden 128, 4 layers, 4,096 entries, float32, eager) with AdamW on the same packed batches, in
-processes of their own that take turns, one thread each; the best turn of each counts. The bare loop has forward, backward,
-clipping and step on tensors that are ready, and the loss that transformers computes; it has no documents apart, no guards,
-no journal and no checkpoints. The Trainer has its defaults but for logging and saving. Rates leave the first steps out.
-The loader reads a sparse memmap of 20 GB (1 GB with --quick) at random places; its memory is the peak of its own process.
+All three train the same Llama (hidden 128, 4 layers, 4,096 entries, float32, eager) with AdamW on the same packed batches,
+in processes of their own that take turns, one thread each; the best turn of each counts. The bare loop has forward,
+backward, clipping and step with our loss on tensors that are ready: no loader, guards, journal or checkpoints. The Trainer
+has its defaults but for logging and saving; it computes less, as its documents see each other. Rates leave the first steps
+out. The loader reads a sparse memmap of 20 GB (1 GB with --quick) at random places; its memory is what its process holds
+apart from the mapped file, whose pages the system takes back when it needs them.
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ VOCABULARY = 4096
 AIMS = {"bare torch loop": 0.97, "transformers Trainer": 1.0, "loader over step": 50.0}
 
 
-def make_inputs(home: Path, tokens: int) -> None:
-    """A tokenizer of 4,096 entries and a sparse memmap of `tokens` zeros in documents of 1,000, with ids at the front."""
+def make_inputs(home: Path, tokens: int, entries: int = VOCABULARY) -> None:
+    """A tokenizer of so many entries and a sparse memmap of `tokens` zeros in documents of 1,000, with ids at the front."""
     import numpy as np
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
@@ -34,7 +35,7 @@ def make_inputs(home: Path, tokens: int) -> None:
     from lifecycle.tokens.memmap import MemmapDescription
     from lifecycle.tokens.tokenizer import tokenizer_digest
 
-    vocabulary = {"<|endoftext|>": 0, "<|im_end|>": 1} | {f"t{number}": number for number in range(2, VOCABULARY)}
+    vocabulary = {"<|endoftext|>": 0, "<|im_end|>": 1} | {f"t{number}": number for number in range(2, entries)}
     fast = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="t2")),
         eos_token="<|im_end|>",
@@ -45,12 +46,12 @@ def make_inputs(home: Path, tokens: int) -> None:
     data = home / "memmap"
     data.mkdir()
     with (data / "tokens.bin").open("wb") as file:
-        file.write(np.random.default_rng(0).integers(2, VOCABULARY, 1_000_000).astype("<u2").tobytes())
+        file.write(np.random.default_rng(0).integers(2, entries, 1_000_000).astype("<u2").tobytes())
         file.truncate(tokens * 2)
     np.save(data / "documents.npy", np.append(np.arange(0, tokens, 1000), tokens).astype(np.int64))
     description = MemmapDescription(
         dtype="uint16",
-        vocab_size=VOCABULARY,
+        vocab_size=entries,
         tokenizer_digest=tokenizer_digest(home / "tokenizer"),
         template="none",
         eos_token_id=1,
@@ -125,13 +126,15 @@ def bare(home: Path, steps: int) -> dict[str, float]:
     """Forward, backward, clip, step."""
     import torch
 
+    from lifecycle.training.loss import WeightedLoss
+
     model, batches = _model_and_batches(home, steps)
-    model.train()
+    module = WeightedLoss(model).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     began, times = time.perf_counter(), []
     for batch in batches:
-        output = model(input_ids=batch.ids, labels=batch.ids, use_cache=False)
-        output.loss.backward()
+        loss = module(batch.ids, batch.positions, batch.segments, batch.labels, batch.weights) / batch.weights.sum()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -168,7 +171,7 @@ def trainer(home: Path, steps: int) -> dict[str, float]:
         disable_tqdm=True,
     )
     Trainer(model=model, args=arguments, train_dataset=rows, callbacks=[Clock()]).train()  # pyright: ignore
-    return _rates([after - before for before, after in zip(marks, marks[1:], strict=False)])
+    return _rates([after - before for before, after in pairwise(marks)])
 
 
 def loader(home: Path, steps: int) -> dict[str, float]:
@@ -182,19 +185,21 @@ def loader(home: Path, steps: int) -> dict[str, float]:
     random = np.random.default_rng(1)
     places = [random.integers(0, data.sequences, BATCH) for _ in range(steps * 20)]
     data.batch(places[0])
-    early, began = _peak(), time.perf_counter()
+    early, began = _held(), time.perf_counter()
     for each in places:
         data.batch(each)
     seconds = time.perf_counter() - began
     return {
         "rate": len(places) * BATCH * SEQUENCE / seconds,
-        "grew_megabytes": (_peak() - early) / 1e6,
-        "megabytes": _peak() / 1e6,
+        "grew_megabytes": (_held() - early) / 1e6,
+        "megabytes": _held() / 1e6,
     }
 
 
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _held() -> int:
+    """Bytes of this process that are not pages of a file (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
 def _rates(times: list[float]) -> dict[str, float]:
@@ -267,9 +272,8 @@ def main() -> None:
     for row in rows:
         print(f"| {row['work']} | {row['ours']:,.0f} | {row['peer']:,.0f} | {row['ratio']}× | {row['aim']}× |")
     last = rows[-1]
-    print(
-        f"loader: {last['file_gigabytes']:.0f} GB file, peak {last['megabytes']} MB, grew {last['grew_megabytes']} MB while reading"
-    )
+    held = f"{last['megabytes']} MB held, {last['grew_megabytes']} MB more than at first"
+    print(f"loader: {last['file_gigabytes']:.0f} GB file, {held}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

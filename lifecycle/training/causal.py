@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import distributed
 from transformers import PreTrainedModel
@@ -50,7 +49,9 @@ def main(job: TrainingJob) -> None:
     shape = shape_of(model)
     parameters = shape.parameters
     check_disk(job, config.training, shape)
-    first_loss = check_batch(model, data.batch(np.arange(1)).to(device), config.training.precision)
+    first = SampleOrder(data.sequences, config.training.global_batch, config.training.seed, BLOCK).global_step(0)[:1]
+    trial = data.batch(first).to(device)
+    first_loss = check_batch(model, trial, config.training.precision, lambda: data.documents(first))
     run = _run(job, config, data, model, device)
     _announce(run, parameters)
     if run.journal:

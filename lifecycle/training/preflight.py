@@ -1,6 +1,5 @@
 """Checks in the first seconds of a job, before anything expensive: sizes, vocabularies, disk."""
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.tokens.tokenizer import tokenizer_digest
 from lifecycle.training.batches import Batch
 from lifecycle.training.exits import ConfigurationError, NumericsError
+from lifecycle.training.guards import Documents, check_loss
 from lifecycle.training.loss import WeightedLoss
 from lifecycle.training.memory import checkpoint_bytes, value_bytes
 from lifecycle.training.throughput import Shape
@@ -59,11 +59,15 @@ def check_positions(model: Path, config: Any, sequence_length: int) -> None:
         raise ConfigurationError(f"training.sequence_length {sequence_length} exceeds the {positions} positions of {model}")
 
 
-def check_batch(model: PreTrainedModel, batch: Batch, precision: str) -> float | None:
+def check_batch(model: PreTrainedModel, batch: Batch, precision: str, documents: Documents) -> float | None:
     """One real forward and backward pass before the engine exists; the mean loss, or None where no label has weight.
 
     The weights, and the state of every random generator, are the same afterwards. Where the device has no room for a
     whole copy in float32 (ZeRO-3 partitions the model for a reason) nothing is tried, and None is returned.
+
+    Args:
+        batch: a part of the first step's.
+        documents: finds the numbers of the documents in it.
 
     Raises:
         NumericsError: the loss or a gradient is not finite.
@@ -76,6 +80,7 @@ def check_batch(model: PreTrainedModel, batch: Batch, precision: str) -> float |
     model.to(device)  # pyright: ignore[reportArgumentType]
     with torch.random.fork_rng(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         loss = WeightedLoss(model)(batch.ids, batch.positions, batch.segments, batch.labels, batch.weights) / weight
+    check_loss(1, float(loss), documents)
     loss.backward()
     try:
         for name, parameter in model.named_parameters():
@@ -84,9 +89,7 @@ def check_batch(model: PreTrainedModel, batch: Batch, precision: str) -> float |
             if parameter.grad is None:
                 raise ConfigurationError(f"{name} is to be trained and has no part in the loss; freeze it")
             if not bool(parameter.grad.isfinite().all()):
-                raise NumericsError(f"the gradient of {name} is not finite in a trial pass over the first sequence")
-        if not math.isfinite(float(loss)):
-            raise NumericsError(f"the loss is {float(loss)} in a trial pass over the first sequence")
+                raise NumericsError(f"the gradient of {name} is not finite in a trial pass")
     finally:
         model.zero_grad(set_to_none=True)
     return float(loss.detach())
