@@ -1,5 +1,6 @@
 """The three models. Each is trained by a program of its own, in processes of its own, under DeepSpeed."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -24,22 +25,34 @@ def base_model(
     pretrain_memmap: Artifact,
     tokenizer: Artifact,
 ) -> dg.MaterializeResult:
-    """The pretrained model: next-token prediction over the memmap, from random weights."""
+    """The pretrained model: next-token prediction over the memmap, from random weights or from those of a given model."""
     config = runner.recipe.base_model
-    settings = {
-        "kind": "pretrain",
-        "architecture": config.architecture.model_dump(),
-        "training": config.training.model_dump(),
-    }
+    training, start = config.training, config.start
     inputs = {"pretrain_memmap": pretrain_memmap, "tokenizer": tokenizer}
-    directories = {"memmap": str(pretrain_memmap.path), "tokenizer": str(tokenizer.path)}
 
     def build(workspace: Workspace) -> dict:
+        directories = {"memmap": str(pretrain_memmap.path), "tokenizer": str(tokenizer.path)}
+        if start:
+            from lifecycle.pretrained import start_directory
+
+            directories["model"] = str(start_directory(start))
+        if training is None:
+            from lifecycle.training.adopt import adopt
+
+            return adopt(Path(directories["model"]), tokenizer.path, workspace.out)
+        architecture = None if start else config.architecture.model_dump()
+        settings = {"kind": "pretrain", "architecture": architecture, "training": training.model_dump()}
         program = "lifecycle.training.causal"
-        job = _job(stages.BASE_MODEL, workspace, program, settings, directories, config.training.processes)
+        job = _job(stages.BASE_MODEL, workspace, program, settings, directories, training.processes)
         return launcher.run(context, job)
 
-    return runner.materialize(context, stages.BASE_MODEL, inputs, build)
+    def snapshots() -> dict[str, str]:
+        from lifecycle.corpora.snapshot import snapshot
+
+        assert start is not None
+        return {stages.START: snapshot(start).digest}
+
+    return runner.materialize(context, stages.BASE_MODEL, inputs, build, snapshots=snapshots if start else None)
 
 
 @stage_asset(stages.SFT_MODEL, INSTRUCTIONS, {"pytorch", "deepspeed"}, accelerator=True)

@@ -4,8 +4,9 @@ import json
 import os
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -55,16 +56,40 @@ def plan(
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    preflight: Annotated[bool, typer.Option("--preflight", help="Also memory, disk and time of the trainings.")] = False,
+    device: Annotated[str | None, typer.Option(help="For --preflight: the GPU, e.g. H200; else this machine's.")] = None,
+    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="For --preflight: share of the GPU's peak expected.")] = 0.4,
 ) -> None:
     """List what would be reused, what would run, and why, before anything runs."""
     from lifecycle.plan import plan as make_plan
     from lifecycle.plan import render
 
-    lines = make_plan(load_recipe(recipe), Store(home / "store"))
-    if as_json:
-        typer.echo(json.dumps([line.model_dump() for line in lines], indent=1, ensure_ascii=False))
-    else:
+    loaded = load_recipe(recipe)
+    lines = make_plan(loaded, Store(home / "store"))
+    data: Any = [line.model_dump() for line in lines]
+    if not as_json:
         console.print(render(lines))
+    if preflight:
+        found = _preflight(loaded, home, device, mfu, show=not as_json)
+        data = {"plan": data, "preflight": found}
+    if as_json:
+        typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def _preflight(recipe: Recipe, home: Path, device: str | None, mfu: float, show: bool) -> dict[str, Any]:
+    from lifecycle.training.estimate import render
+    from lifecycle.training.needs import disk, needs, own_device
+
+    def last(stage: str) -> Path | None:
+        return made(recipe, home, stage).path if reference_path(recipe, home, stage).exists() else None
+
+    device = device or own_device()
+    found = needs(recipe, last, device, mfu)
+    for stage, each in found.items() if show else ():
+        console.print(render(stage, each, device, mfu))
+    if show:
+        console.print(disk(found, home), soft_wrap=True, markup=False, highlight=False)
+    return {stage: asdict(each) | {"memory_total": each.memory.total} for stage, each in found.items()}
 
 
 @app.command()

@@ -15,6 +15,7 @@ from lifecycle.errors import CorruptArtifactError, LifecycleError
 from lifecycle.evaluation.gates import decide_gates
 from lifecycle.manifest import read_manifest
 from lifecycle.recipe import Recipe
+from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.corpora import FilesRead, SourceBase
@@ -35,12 +36,13 @@ from lifecycle.stages import (
     SFT_EVAL,
     SFT_MODEL,
     SNAPSHOT,
+    START,
     Stage,
     input_references,
     stages_of,
 )
 
-RawBytes = SourceBase | InstructionFiles | PreferenceFiles | FilesRead
+RawBytes = SourceBase | InstructionFiles | PreferenceFiles | FilesRead | StartingModel
 Known = dict[tuple[str, str | None], Artifact]
 SHOWN_CHARACTERS = 60
 COLOURS = {"reuse": "green", "maybe": "cyan", "run": "yellow", "decide": "blue"}
@@ -189,6 +191,8 @@ def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Ra
         return {SNAPSHOT: recipe.source(source)}
     if stage is QUALITY_MODEL and recipe.quality_model:
         return {name: source for name, (source, _) in samples(recipe, recipe.quality_model).items()}
+    if stage is BASE_MODEL and recipe.base_model.start:
+        return {START: recipe.base_model.start}
     if stage is CORPUS:
         return {item.name: item for item in recipe.curation.files_read()}
     if stage is RAW_INSTRUCTIONS:

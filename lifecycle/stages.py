@@ -95,6 +95,12 @@ def _tokenizer(recipe: Recipe, _: str | None) -> Any:
     return identity(recipe.tokenizer) | {"chat_template": template, "base": base}
 
 
+def _base_model(recipe: Recipe, _: str | None) -> Any:
+    """The shape of a given model is part of its bytes, which count as a snapshot."""
+    section = identity(recipe.base_model)
+    return {key: value for key, value in section.items() if not (recipe.base_model.start and key == "architecture")}
+
+
 def _sft_memmap(recipe: Recipe, _: str | None) -> Any:
     return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed}
 
@@ -118,7 +124,7 @@ CORPUS = Stage("corpus", "4", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "2", ("corpus", "tokenizer"), _mix)
-BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _section("base_model"))
+BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _base_model)
 RAW_INSTRUCTIONS = Stage("raw_instructions", "2", ("corpus",), _section("instructions"))
 INSTRUCTIONS = Stage("instructions", "2", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
 SFT_MEMMAP = Stage("sft_memmap", "2", ("instructions", "tokenizer"), _sft_memmap)
@@ -169,6 +175,8 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
 
 CHAMPION = "champion"
 SNAPSHOT = "snapshot"
+START = "start"
+"""Name of the snapshot of the model that `base_model.start` names."""
 
 
 def input_references(

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, InputReference, Store
+from lifecycle.corpora.snapshot import snapshot
 from lifecycle.errors import LifecycleError
 from lifecycle.manifest import content_digest, read_manifest, scan
 from lifecycle.plan import PlanLine, plan, render
@@ -207,3 +208,32 @@ def test_the_table_shows_brackets_of_values_as_they_are(recipe: Recipe, store: S
 def test_inputs_must_be_those_of_the_stage_table() -> None:
     with pytest.raises(LifecycleError, match=r"tokenizer.*corpus"):
         stages.input_references(stages.TOKENIZER, {})
+
+
+def test_a_given_model_counts_by_its_bytes_not_by_its_place(tmp_path: Path) -> None:
+    def starting(directory: str) -> Recipe:
+        place = f"start: {{path: {tmp_path / directory}}}\n  training: {{steps: 1200"
+        return small_recipe(tmp_path, lambda text: text.replace("training: {steps: 1200", place))
+
+    for directory in ("here", "there", "other"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "model.safetensors").write_text("other" if directory == "other" else "same")
+    digests = {name: snapshot(starting(name).base_model.start).digest for name in ("here", "there", "other")}
+    assert digests["here"] == digests["there"] != digests["other"]
+    identities = [stages.BASE_MODEL.identity(starting(name), None) for name in ("here", "there")]
+    assert identities[0] == identities[1]
+    assert "architecture" not in identities[0], "it is the model's own"
+
+
+def test_the_plan_reuses_a_base_model_only_of_the_same_given_model(store: Store, tmp_path: Path) -> None:
+    def starting(steps: str) -> Recipe:
+        place = f"start: {{hub: some/model, revision: {'a' * 40}}}\n  training: {{steps: {steps}"
+        return small_recipe(tmp_path, lambda text: text.replace("training: {steps: 1200", place))
+
+    recipe = starting("1200")
+    make_all(recipe, store, until="pretrain_memmap")
+    lines = plan(recipe, store, lambda source: SNAPSHOTS.get(getattr(source, "name", ""), "given"))
+    base = next(line for line in lines if line.stage == "base_model")
+    assert (base.action, base.why) == ("run", "never made before")
+    other = plan(recipe, store, lambda source: SNAPSHOTS.get(getattr(source, "name", ""), "another"))
+    assert base.fingerprint != next(line for line in other if line.stage == "base_model").fingerprint

@@ -11,6 +11,7 @@ from lifecycle.corpora.paths import Location, expand
 from lifecycle.corpora.remote import RemoteFile
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import DataError
+from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.corpora import DatasetsSource, FilesRead, PythonDocsSource, PythonTopicsSource, SourceBase
@@ -37,14 +38,16 @@ class Snapshot(Section):
         return sum(file.size for file in self.files)
 
 
-def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead) -> Snapshot:
-    """Hash every file that `source` would read; of a dataset of the Hub, its name and commit.
+def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead | StartingModel) -> Snapshot:
+    """Hash every file that `source` would read; of a dataset or model of the Hub, its name and commit.
 
     Raises:
         DataError: a path matches nothing, a package is not installed, or a file cannot be read.
     """
     if isinstance(source, DatasetsSource) and source.dataset is not None:
         return Snapshot(digest=digest_json([source.dataset, source.revision, source.config, source.split])[:32], files=())
+    if isinstance(source, StartingModel) and source.hub is not None:
+        return Snapshot(digest=digest_json([source.hub, source.revision])[:32], files=())
     return _hash_all(source_files(source))
 
 
@@ -80,7 +83,7 @@ def file_snapshots(sources: Iterable[object]) -> dict[str, str]:
 
 
 def source_files(
-    source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead,
+    source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead | StartingModel,
 ) -> Sequence[tuple[Location, str]]:
     """The files of a source in reading order, each with a name that does not depend on where the source lies."""
     if isinstance(source, PythonDocsSource):
@@ -93,6 +96,8 @@ def source_files(
         return [(Path(topics.__file__), "topics.py")]
     if isinstance(source, FilesRead):
         return expand(source.path, source.name)
+    if isinstance(source, StartingModel):
+        return expand(source.path or "", "base_model.start.path")
     path = getattr(source, "path")  # noqa: B009 - every other kind has one, the base class has not
     return expand(path, f"source {source.name}, field path")
 

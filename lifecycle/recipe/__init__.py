@@ -60,18 +60,18 @@ class Recipe(Section):
             files = [entry.name for entry in entries if entry.kind == "files"]
             if len(set(files)) != len(files):
                 raise ValueError(f"{section}.sources: every name must be unique, got {files}")
-        for length in (self.base_model.training.sequence_length, self.sft.training.sequence_length):
-            if length > self.base_model.architecture.max_positions:
+        positions = self.base_model.max_positions
+        for training in (self.base_model.training, self.sft.training):
+            if training and positions and training.sequence_length > positions:
                 raise ValueError(
-                    f"sequence_length {length} exceeds base_model.architecture.max_positions "
-                    f"{self.base_model.architecture.max_positions}"
+                    f"sequence_length {training.sequence_length} exceeds base_model.architecture.max_positions {positions}"
                 )
         return self
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> "Recipe":
         """What would otherwise fail, or measure something else, after hours of training."""
-        positions = self.base_model.architecture.max_positions
+        positions = self.base_model.max_positions
         limits = (
             ("instructions.max_tokens", self.instructions.max_tokens, "sft.training.sequence_length"),
             ("dpo.max_length", self.dpo.max_length, "base_model.architecture.max_positions"),
@@ -81,7 +81,7 @@ class Recipe(Section):
         )
         for name, value, limit in limits:
             allowed = self.sft.training.sequence_length if limit.startswith("sft") else positions
-            if value > allowed:
+            if allowed and value > allowed:
                 twice = " (twice it: the prompt needs room too)" if name.endswith("new_tokens") else ""
                 raise ValueError(f"{name}{twice} {value} exceeds {limit} {allowed}")
         return self

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from lifecycle.recipe.adaptation import Adapter, StartingModel
 from lifecycle.recipe.base import RUNTIME, Section
 from lifecycle.tokens.templates import check_choice
 
@@ -139,6 +140,10 @@ class CausalTraining(Section):
     precision: Literal["bf16", "fp32"] = "bf16"
     validation: Validation | None = None
     guards: Guards = Guards()
+    adapter: Adapter | None = None
+    """Train a low-rank adapter in place of the weights; the artifact holds the merged model, and the adapter beside it."""
+    freeze: tuple[str, ...] = ()
+    """Weights that stay as they are: patterns of parameter names, as in `model.embed_tokens.*` or `*.layers.0.*`."""
     processes: Annotated[int, RUNTIME] = Field(default=2, gt=0)
     micro_batch: Annotated[int, RUNTIME] = Field(default=8, gt=0)
     zero_stage: Annotated[int, RUNTIME] = Field(default=1, ge=0, le=3)
@@ -185,12 +190,39 @@ class CausalTraining(Section):
             raise ValueError("zero_stage 0 works with precision fp32 only; bf16 needs stage 1, 2 or 3")
         return self
 
+    @model_validator(mode="after")
+    def _adapter_fits(self) -> "CausalTraining":
+        if self.adapter and self.freeze:
+            raise ValueError("freeze: with an adapter all weights of the model are frozen already; leave one of them out")
+        if self.adapter and self.adapter.kind == "qlora" and self.zero_stage == 3:
+            raise ValueError("adapter.kind qlora: weights of 4 bits cannot be partitioned; use zero_stage 1 or 2")
+        return self
+
 
 class BaseModelConfig(Section):
-    """The pretrained model."""
+    """The pretrained model: from random weights, or from a given model, trained on or taken as it is."""
 
     architecture: Architecture = Architecture()
-    training: CausalTraining
+    """The shape of a new model; with `start` it is that model's own and may not be stated."""
+    start: StartingModel | None = None
+    """Go on from this model in place of random weights (continued pretraining)."""
+    training: CausalTraining | None = None
+    """Null, which needs `start`: the given model is the base model as it is, and SFT starts from it."""
+
+    @model_validator(mode="after")
+    def _begins_somewhere(self) -> "BaseModelConfig":
+        if self.training is None and self.start is None:
+            raise ValueError("training: Field required (only a base model with `start` may go without)")
+        if self.start and "architecture" in self.model_fields_set:
+            raise ValueError("architecture: a model with `start` brings its own; leave one of them out")
+        if self.training and self.training.adapter and self.start is None:
+            raise ValueError("training.adapter: an adapter needs a model to adapt; give `start`")
+        return self
+
+    @property
+    def max_positions(self) -> int | None:
+        """Positions of a new model; those of a given one are looked at when it is read."""
+        return None if self.start else self.architecture.max_positions
 
 
 class SftConfig(Section):

@@ -6,6 +6,7 @@ The objective is cross-entropy with a weight per token; what is trained is a mat
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,27 @@ from transformers import PreTrainedModel
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
-from lifecycle.pretrained import load_model
 from lifecycle.tokens.memmap import TokenMemmap
+from lifecycle.training.adapters import export_adapted
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.checkpoints import Checkpoints, Progress
 from lifecycle.training.config import CausalJobConfig, checkpoint_identity, read_config
 from lifecycle.training.distributed import rank, start, world
 from lifecycle.training.engine import start_engine
+from lifecycle.training.estimate import Estimate, estimate
 from lifecycle.training.export import export
 from lifecycle.training.guards import check_data
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal, read_metrics
 from lifecycle.training.loop import train
 from lifecycle.training.meter import Meter
-from lifecycle.training.model import architecture_of, build_model
-from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
+from lifecycle.training.preflight import check_batch, check_disk
 from lifecycle.training.run import Run
 from lifecycle.training.saving import choose, resume
 from lifecycle.training.skipping import SkippedBatches
+from lifecycle.training.start import begin
 from lifecycle.training.stop import StopRequest
-from lifecycle.training.throughput import flops_per_token, peak_flops
+from lifecycle.training.throughput import FORMULA, flops_per_token, peak_flops, shape_of
 from lifecycle.training.validation import ValidationSet, open_validation
 
 RESULT = "result.json"
@@ -45,31 +47,33 @@ def main(job: TrainingJob) -> None:
     """Train as the job says, export the model into `job.output`, and write the facts to `<run_dir>/result.json`."""
     config = read_config(job)
     memmap = TokenMemmap(Path(job.inputs["memmap"]))
-    home = Path(job.inputs["tokenizer" if config.architecture else "model"])
-    check_tokenizer(memmap, home)
     device = start()
     stop = StopRequest().listen()
     data = PackedDocuments(memmap, config.training.sequence_length, config.kind)
     check_data(config.training, data.sequences)
-    held_out = open_validation(job, config, home)
-    model = _model(config, memmap, home)
-    check_vocabulary(memmap, model.config.get_text_config().vocab_size)
-    parameters = model.num_parameters()
-    check_disk(job, config.training, parameters)
+    begun = begin(job, config, memmap)
+    held_out = open_validation(job, config, begun.tokenizer)
+    model = begun.model
+    shape = shape_of(model)
+    parameters = shape.parameters
+    check_disk(job, config.training, shape)
+    first = SampleOrder(data.sequences, config.training.global_batch, config.training.seed, BLOCK).global_step(0)[:1]
+    trial = data.batch(first).to(device)
+    first_loss = check_batch(model, trial, config.training.precision, lambda: data.documents(first))
     run = _run(job, config, data, held_out, model, device)
     _announce(run, parameters)
+    if run.journal:
+        _announce_needs(run.journal, estimate(shape, config.training, tokens=memmap.describe.tokens), first_loss)
     progress = train(run, resume(run), stop)
     choose(run, progress)
-    export(run.engine, data, home, Path(job.output))
+    facts: dict[str, Any] = {}
+    if begun.adapted:
+        facts = export_adapted(run.engine, begun.adapted, data, begun.tokenizer, Path(job.output))
+    else:
+        export(run.engine, data, begun.tokenizer, Path(job.output))
     if run.journal:
-        _finish(Path(job.run_dir), run, progress, parameters)
+        _finish(Path(job.run_dir), run, progress, parameters, facts)
     distributed.destroy_process_group()
-
-
-def _model(config: CausalJobConfig, memmap: TokenMemmap, home: Path) -> PreTrainedModel:
-    if config.architecture is None:
-        return load_model(home, torch.float32)
-    return build_model(config.architecture, memmap.describe.vocab_size, torch.float32, config.training.seed, home)
 
 
 def _run(
@@ -81,9 +85,8 @@ def _run(
     device: torch.device,
 ) -> Run:
     training, run_dir = config.training, Path(job.run_dir)
-    vocabulary, architecture = model.config.get_text_config().vocab_size, architecture_of(model)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    flops = flops_per_token(model.num_parameters(), architecture, vocabulary, training.sequence_length)
+    flops = flops_per_token(shape_of(model), training.sequence_length)
     return Run(
         training=training,
         engine=start_engine(model, training, device.type),
@@ -112,7 +115,13 @@ def _announce(run: Run, parameters: int) -> None:
         )
 
 
-def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int) -> None:
+def _announce_needs(journal: Journal, needs: Estimate, first_loss: float | None) -> None:
+    parts = ", ".join(f"{name} {value / 1e9:.3f} GB" for name, value in asdict(needs.memory).items())
+    tried = "no label in the first sequence" if first_loss is None else f"loss {first_loss:.3f} in a trial pass"
+    journal.message(f"per device {parts}; checkpoints {needs.checkpoints / 1e9:.3f} GB on disk; {tried}. {FORMULA}")
+
+
+def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int, more: dict[str, Any]) -> None:
     metrics = read_metrics(run_dir)
     losses = [entry["loss"] for entry in metrics][-LOSSES_AVERAGED:]
     facts: dict[str, Any] = {
@@ -125,7 +134,7 @@ def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int) -> Non
         "processes": world(),
         "packed_sequences": run.data.sequences,
         "tokens_left_out": run.data.tokens_left_out,
-    }
+    } | more
     if progress.best_step is not None:
         facts |= {"best_step": progress.best_step, "validation_bits_per_byte": progress.best_bits_per_byte}
     if run.skipped.places:
@@ -148,6 +157,15 @@ def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
             axes.plot([e["step"] for e in validated], [e["validation_bits_per_byte"] for e in validated], marker=".")
             axes.set_xlabel("step")
             axes.set_ylabel("bits per byte")
+    shares = ("valid_token_share", "data_wait_share", "mfu")
+    with plot(run_dir, "efficiency", "Shares: labels with weight, time waiting for data, MFU") as axes:
+        for name in shares:
+            known = [(entry["step"], entry[name]) for entry in metrics if name in entry]
+            if known:
+                axes.plot(*zip(*known, strict=True), linewidth=1, label=name.replace("_", " "))
+        axes.set_xlabel("step")
+        axes.set_ylim(0, 1)
+        axes.legend(frameon=False)
     timed = [entry for entry in metrics if "tokens_per_second" in entry]
     with plot(run_dir, "throughput", "Throughput") as axes:
         axes.plot([entry["step"] for entry in timed], [entry["tokens_per_second"] for entry in timed], linewidth=1)

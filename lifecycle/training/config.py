@@ -13,7 +13,8 @@ from lifecycle.training.exits import ConfigurationError
 class CausalJobConfig(Section):
     """The `config` of a job whose program is `lifecycle.training.causal`.
 
-    The job's inputs are `memmap`, and either `tokenizer` (a new model) or `model` (training goes on from it).
+    The job's inputs are `memmap`, and either `tokenizer` (a new model) or `model` (training goes on from it); a model that
+    did not come with the data's tokenizer needs both.
     """
 
     kind: Literal["pretrain", "sft"]

@@ -1,6 +1,7 @@
 """From the engine to a Hugging Face folder that is loaded again and compared before it is accepted."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,13 @@ def export(engine: Engine, data: PackedDocuments, tokenizer: Path, out: Path) ->
     """
     engine.module.model.set_attn_implementation(ATTENTION)
     batch = data.batch(np.arange(1)).to(engine.device)
-    reference = _logits(engine.module.model, batch)
-    weights = _gather_weights(engine)
+    reference = logits_of(engine.module.model, batch)
+    weights = gather_weights(engine)
     if rank() == 0:
         engine.module.model.save_pretrained(str(out), state_dict=weights, max_shard_size="5GB")
         copy_tokenizer(tokenizer, out)
         reloaded = load_model(out).to(engine.device)
-        verify(reference, _logits(reloaded, batch), out)
+        verify(reference, logits_of(reloaded, batch), out)
     distributed.barrier()
 
 
@@ -55,10 +56,14 @@ def copy_tokenizer(source: Path, out: Path) -> None:
             shutil.copyfile(source / name, out / name)
 
 
-def verify(reference: torch.Tensor, reloaded: torch.Tensor, out: Path) -> None:
-    """Raises CorruptArtifactError when two sets of logits [sequences, sequence_length, vocabulary] differ."""
+def verify(reference: torch.Tensor, reloaded: torch.Tensor, out: Path, share: float = 1e-3) -> None:
+    """Raises CorruptArtifactError when two sets of logits [sequences, sequence_length, vocabulary] differ.
+
+    Args:
+        share: of the largest logit by which they may.
+    """
     largest = float((reference - reloaded).abs().max()) if reference.shape == reloaded.shape else float("inf")
-    allowed = 1e-3 * max(1.0, float(reference.abs().max()))
+    allowed = share * max(1.0, float(reference.abs().max()))
     if not largest <= allowed:
         raise CorruptArtifactError(
             f"{out}: the saved model is not the trained one: its logits differ by up to {largest:.4g} "
@@ -67,7 +72,8 @@ def verify(reference: torch.Tensor, reloaded: torch.Tensor, out: Path) -> None:
 
 
 @torch.no_grad()
-def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+def logits_of(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """What the model says of a batch, in evaluation mode: float32 [sequences, sequence_length, vocabulary]."""
     training = model.training
     model.eval()
     try:
@@ -78,11 +84,13 @@ def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         model.train(training)
 
 
-def _gather_weights(engine: Engine) -> dict[str, torch.Tensor]:
-    """All weights, on rank 0 only; under ZeRO-3 one after the other, so that no rank holds the whole model on its device."""
+def gather_weights(engine: Engine, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, torch.Tensor]:
+    """All wanted weights, on rank 0 only; under ZeRO-3 one after the other: no rank holds the whole model on its device."""
     weights: dict[str, torch.Tensor] = {}
     partitioned = engine.zero_optimization_stage() == 3
     for name, parameter in engine.module.model.named_parameters(remove_duplicate=False):
+        if not wanted(name):
+            continue
         with deepspeed.zero.GatheredParameters([parameter], enabled=partitioned):
             if rank() == 0:
                 weights[name] = parameter.detach().cpu().clone()

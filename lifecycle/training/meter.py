@@ -30,7 +30,8 @@ class Meter:
         self.steps += 1
 
     def read(self, steps_left: int) -> dict[str, float]:
-        """tokens_per_second, tokens_per_second_per_device, data_wait_share, seconds_left, and mfu where the peak is known.
+        """tokens_per_second, tokens_per_second_per_device, tflops_per_device, data_wait_share, seconds_left, and mfu where
+        the peak is known.
 
         Empty when no step but the first has been counted.
         """
@@ -40,6 +41,7 @@ class Meter:
         figures = {
             "tokens_per_second": rate,
             "tokens_per_second_per_device": rate / self.devices,
+            "tflops_per_device": rate * self.flops_per_token / self.devices / 1e12,
             "data_wait_share": self.data_seconds / self.seconds,
             "seconds_left": steps_left * self.seconds / self.steps,
         }

@@ -19,6 +19,22 @@ EAGER_LENGTH = 512
 """Longest sequence for which compiled plain attention is used on the CPU; its scores take memory with the square of it."""
 
 
+def llama_config(architecture: Architecture, vocab_size: int, **special: Any) -> LlamaConfig:
+    """The transformers configuration of an architecture; `special` holds the ids of special tokens."""
+    return LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=architecture.hidden_size,
+        intermediate_size=architecture.intermediate_size,
+        num_hidden_layers=architecture.layers,
+        num_attention_heads=architecture.heads,
+        num_key_value_heads=architecture.kv_heads,
+        max_position_embeddings=architecture.max_positions,
+        rope_parameters={"rope_type": "default", "rope_theta": architecture.rope_theta},
+        tie_word_embeddings=architecture.tie_embeddings,
+        **special,
+    )
+
+
 def build_model(
     architecture: Architecture, vocab_size: int, dtype: torch.dtype, seed: int, tokenizer: Path
 ) -> PreTrainedModel:
@@ -29,16 +45,9 @@ def build_model(
     """
     ids = AutoTokenizer.from_pretrained(str(tokenizer), local_files_only=True)
     ends = sorted({ids.eos_token_id, ids.pad_token_id})
-    config = LlamaConfig(
-        vocab_size=vocab_size,
-        hidden_size=architecture.hidden_size,
-        intermediate_size=architecture.intermediate_size,
-        num_hidden_layers=architecture.layers,
-        num_attention_heads=architecture.heads,
-        num_key_value_heads=architecture.kv_heads,
-        max_position_embeddings=architecture.max_positions,
-        rope_parameters={"rope_type": "default", "rope_theta": architecture.rope_theta},
-        tie_word_embeddings=architecture.tie_embeddings,
+    config = llama_config(
+        architecture,
+        vocab_size,
         bos_token_id=ids.bos_token_id,
         eos_token_id=ids.eos_token_id,
         pad_token_id=ids.pad_token_id,
@@ -61,25 +70,13 @@ def training_attention(compiled: bool, device_type: str, sequence_length: int) -
     return "eager" if compiled and device_type == "cpu" and sequence_length <= EAGER_LENGTH else ATTENTION
 
 
-def architecture_of(model: PreTrainedModel) -> Architecture:
-    """The architecture of a Llama-style model."""
-    config: Any = model.config
-    return Architecture(
-        hidden_size=config.hidden_size,
-        layers=config.num_hidden_layers,
-        heads=config.num_attention_heads,
-        kv_heads=config.num_key_value_heads,
-        intermediate_size=config.intermediate_size,
-        tie_embeddings=config.tie_word_embeddings,
-        rope_theta=config.rope_parameters["rope_theta"],
-        max_positions=config.max_position_embeddings,
-    )
-
-
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """AdamW groups: matrices are decayed, the embedding (which is the tied output matrix) included; norms and biases not."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
+    groups = (
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
+    )
+    return [
+        group for group in groups if group["params"]
+    ]  # of a LoRA adapter nothing is a vector, and ZeRO takes no empty one

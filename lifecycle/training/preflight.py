@@ -2,12 +2,22 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
 
 from lifecycle.jobs import TrainingJob
+from lifecycle.pretrained import load_tokenizer
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.tokens.tokenizer import tokenizer_digest
-from lifecycle.training.exits import ConfigurationError
+from lifecycle.training.batches import Batch
+from lifecycle.training.exits import ConfigurationError, NumericsError
+from lifecycle.training.guards import Documents, check_loss
+from lifecycle.training.loss import WeightedLoss
+from lifecycle.training.memory import checkpoint_bytes, value_bytes
+from lifecycle.training.throughput import Shape
 
 
 def check_tokenizer(memmap: TokenMemmap, directory: Path) -> None:
@@ -28,11 +38,74 @@ def check_vocabulary(memmap: TokenMemmap, model_vocabulary: int) -> None:
         )
 
 
-def check_disk(job: TrainingJob, training: CausalTraining, parameters: int) -> None:
+def check_pieces(tokenizer: Path, model: Path) -> None:
+    """Raises ConfigurationError when a model was trained with other pieces than those of `tokenizer`.
+
+    Every piece of the model's own tokenizer must have the same id there; pieces may have been added behind them.
+    """
+    own, given = load_tokenizer(model).get_vocab(), load_tokenizer(tokenizer).get_vocab()
+    for piece, number in own.items():
+        if given.get(piece) != number:
+            raise ConfigurationError(
+                f"{model}: its tokenizer has {piece!r} as {number}, {tokenizer} has {given.get(piece)}; "
+                "the recipe's tokenizer must be the model's own, or an extension of it"
+            )
+
+
+def check_positions(model: Path, config: Any, sequence_length: int) -> None:
+    """Raises ConfigurationError when a given model was made for shorter sequences."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and sequence_length > positions:
+        raise ConfigurationError(f"training.sequence_length {sequence_length} exceeds the {positions} positions of {model}")
+
+
+def check_batch(model: PreTrainedModel, batch: Batch, precision: str, documents: Documents) -> float | None:
+    """One real forward and backward pass before the engine exists; the mean loss, or None where no label has weight.
+
+    The weights, and the state of every random generator, are the same afterwards. Where the device has no room for a
+    whole copy in float32 (ZeRO-3 partitions the model for a reason) nothing is tried, and None is returned.
+
+    Args:
+        batch: a part of the first step's.
+        documents: finds the numbers of the documents in it.
+
+    Raises:
+        NumericsError: the loss or a gradient is not finite.
+        ConfigurationError: a weight that is to be trained has no part in the loss.
+    """
+    device = batch.ids.device
+    weight = float(batch.weights.sum())
+    if weight == 0 or not _has_room(model, device):
+        return None
+    model.to(device)  # pyright: ignore[reportArgumentType]
+    with torch.random.fork_rng(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        loss = WeightedLoss(model)(batch.ids, batch.positions, batch.segments, batch.labels, batch.weights) / weight
+    check_loss(1, float(loss), documents)
+    loss.backward()
+    try:
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            if parameter.grad is None:
+                raise ConfigurationError(f"{name} is to be trained and has no part in the loss; freeze it")
+            if not bool(parameter.grad.isfinite().all()):
+                raise NumericsError(f"the gradient of {name} is not finite in a trial pass")
+    finally:
+        model.zero_grad(set_to_none=True)
+    return float(loss.detach())
+
+
+def _has_room(model: PreTrainedModel, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    needed = 4 * sum(p.numel() * (2 if p.requires_grad else 1) for p in model.parameters())
+    return needed * 1.3 < torch.cuda.mem_get_info(device)[0]
+
+
+def check_disk(job: TrainingJob, training: CausalTraining, shape: Shape) -> None:
     """Raises ConfigurationError when the checkpoints to keep, the one being written, and the model will not fit."""
-    weights = parameters * (2 if training.precision == "bf16" else 4)
-    # Per parameter: the weight, and in fp32 the master weight and Adam's two moments.
-    checkpoint = weights + parameters * 12
+    weights = shape.parameters * value_bytes(training)
+    checkpoint = checkpoint_bytes(shape, training)
     for directory, needed, what in (
         (Path(job.run_dir), checkpoint * (training.keep_checkpoints + 1), f"{training.keep_checkpoints + 1} checkpoints"),
         (Path(job.output), weights, "the model"),

@@ -1,6 +1,7 @@
 """Schedule, sample order, journal and throughput: pure functions and their properties."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.errors import DataError
-from lifecycle.recipe.training import Architecture, CausalTraining, Optimization
+from lifecycle.recipe.training import CausalTraining, Optimization
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.batches import PackedDocuments, SampleOrder
 from lifecycle.training.engine import engine_config
 from lifecycle.training.journal import FILE, Journal, follow, read_metrics
 from lifecycle.training.meter import Meter
 from lifecycle.training.schedule import learning_rate
-from lifecycle.training.throughput import flops_per_token, peak_flops
+from lifecycle.training.throughput import Shape, flops_per_token, peak_flops
 
 optimizations = st.builds(
     Optimization,
@@ -146,11 +147,17 @@ def test_an_unknown_peak_is_not_guessed() -> None:
     assert peak_flops("NVIDIA L40S") == 362e12
 
 
+SHAPE = Shape(1_000_000, 1_000_000, 0, 4096, layers=4, hidden=128, attention=128, key_values=128, intermediate=384)
+
+
 def test_flops_of_a_token() -> None:
-    tied = Architecture(hidden_size=128, layers=4)
-    assert flops_per_token(1_000_000, tied, 4096, 256) == 6e6 + 6 * 4 * 128 * 256
-    untied = tied.model_copy(update={"tie_embeddings": False})
-    assert flops_per_token(1_000_000, untied, 4096, 256) == 6 * (1_000_000 - 4096 * 128) + 6 * 4 * 128 * 256
+    assert flops_per_token(SHAPE, 256) == 6e6 + 6 * 4 * 128 * 256
+    untied = replace(SHAPE, lookup=4096 * 128)
+    assert flops_per_token(untied, 256) == 6 * (1_000_000 - 4096 * 128) + 6 * 4 * 128 * 256
+
+
+def test_frozen_weights_need_no_gradient_of_their_own() -> None:
+    assert flops_per_token(replace(SHAPE, trainable=10_000), 256) == 6e4 + 4 * 990_000 + 6 * 4 * 128 * 256
 
 
 def test_meter_leaves_the_compiling_step_out() -> None:
@@ -163,6 +170,7 @@ def test_meter_leaves_the_compiling_step_out() -> None:
     assert figures["tokens_per_second_per_device"] == 25
     assert figures["data_wait_share"] == 0.25
     assert figures["seconds_left"] == 16
+    assert figures["tflops_per_device"] == pytest.approx(50 * 10 / 2 / 1e12)
     assert figures["mfu"] == 50 * 10 / 2000
     assert meter.read(8) == {}
 

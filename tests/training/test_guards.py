@@ -19,6 +19,7 @@ from lifecycle.training.checkpoints import Checkpoints, Progress
 from lifecycle.training.config import read_config
 from lifecycle.training.distributed import start
 from lifecycle.training.engine import start_engine
+from lifecycle.training.estimate import new_shape
 from lifecycle.training.exits import ConfigurationError, ExitClass, NumericsError, OutOfMemoryError
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import FILE, Journal, follow, read_metrics
@@ -194,6 +195,7 @@ def test_vocabulary_and_disk_are_checked_before_anything_runs(tmp_path: Path, me
     with pytest.raises(ConfigurationError, match="vocabulary of 320"):
         check_vocabulary(TokenMemmap(memmap), 319)
     job = tiny.make_job(tmp_path, {"memmap": memmap, "tokenizer": tokenizer})
-    check_disk(job, read_config(job).training, 1000)
+    shape = new_shape(tiny.ARCHITECTURE, tiny.VOCAB, read_config(job).training)
+    check_disk(job, read_config(job).training, shape)
     with pytest.raises(ConfigurationError, match="3 checkpoints need"):
-        check_disk(job, read_config(job).training, 10**15)
+        check_disk(job, read_config(job).training, replace(shape, parameters=10**15, trainable=10**15))

@@ -1,0 +1,26 @@
+"""A given model taken as the base model, as it is."""
+
+from pathlib import Path
+from typing import Any
+
+from lifecycle.pretrained import copy_model, load_model
+from lifecycle.training.export import copy_tokenizer
+from lifecycle.training.preflight import check_pieces
+from lifecycle.training.start import end_like_tokenizer
+
+
+def adopt(model: Path, tokenizer: Path, out: Path) -> dict[str, Any]:
+    """Copy the weights and configuration of `model` into `out`, beside the recipe's tokenizer; the facts.
+
+    Raises:
+        ConfigurationError: the model was trained with other pieces than the tokenizer's.
+        CorruptArtifactError: it cannot be read.
+    """
+    check_pieces(tokenizer, model)
+    copy_model(model, out)
+    copy_tokenizer(tokenizer, out)
+    read = load_model(out)
+    end_like_tokenizer(read, tokenizer)
+    assert read.generation_config is not None
+    read.generation_config.save_pretrained(str(out))
+    return {"parameters": read.num_parameters(), "steps": 0}

@@ -1,0 +1,80 @@
+"""What one device must hold, by component, before anything is loaded. Bytes throughout."""
+
+from dataclasses import dataclass, fields
+
+from lifecycle.recipe.training import CausalTraining
+from lifecycle.training.loss import CHUNK_LOGITS
+from lifecycle.training.throughput import Shape
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device at the height of a step; what the allocator and kernels add (often 10 %) is not in it."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+def memory(shape: Shape, training: CausalTraining) -> Memory:
+    """The memory of one device for this run."""
+    weights, gradients, optimizer = states(shape, training)
+    tokens = training.micro_batch * training.sequence_length
+    width = value_bytes(training)
+    rows = min(tokens, max(1, CHUNK_LOGITS // shape.vocabulary))
+    return Memory(
+        weights,
+        gradients,
+        optimizer,
+        activations=tokens * shape.layers * activation_bytes(shape, width),
+        logits=rows * shape.vocabulary * (width + 4 + 4),  # as computed, in float32, and their gradient
+    )
+
+
+def value_bytes(training: CausalTraining) -> int:
+    """Bytes of a weight or activation."""
+    return 2 if training.precision == "bf16" else 4
+
+
+def states(shape: Shape, training: CausalTraining) -> tuple[int, int, int]:
+    """Weights, gradients and optimizer of one device, as in Rajbhandari et al. 2020 (ZeRO), section 3.
+
+    ZeRO-1 divides the optimizer among the ranks, ZeRO-2 the gradients too, ZeRO-3 the weights too. AdamW keeps two float32
+    moments for every trained weight; under ZeRO there is a float32 master weight besides, also in a float32 run. Gradients
+    are added up in float32. Weights in 4 bits (QLoRA) take 4.127 bits each with doubly quantized constants (Dettmers et al.
+    2023, section 3), the embeddings and norms among them more.
+    """
+    stage, ranks, width = training.zero_stage, training.processes, value_bytes(training)
+    frozen = shape.parameters - shape.trainable
+    quantized = training.adapter is not None and training.adapter.kind == "qlora"
+    weights = shape.trainable * width + (round(frozen * 4.127 / 8) if quantized else frozen * width)
+    gradients, optimizer = shape.trainable * 4, shape.trainable * (8 if stage == 0 else 12)
+    return (
+        weights // (ranks if stage == 3 else 1),
+        gradients // (ranks if stage >= 2 else 1),
+        optimizer // (ranks if stage >= 1 else 1),
+    )
+
+
+def checkpoint_bytes(shape: Shape, training: CausalTraining) -> int:
+    """One checkpoint: all weights, and of the trained ones master weight and AdamW's moments in float32."""
+    return shape.parameters * value_bytes(training) + shape.trainable * 12
+
+
+def activation_bytes(shape: Shape, width: int) -> int:
+    """What one layer keeps of one token for the backward pass, with attention that stores no scores.
+
+    After Korthikanti et al. 2022 (Reducing Activation Recomputation), section 4, for a Llama layer: each of the two norms
+    keeps its input in float32, the scaled value, and what goes into the matrices behind it; attention keeps queries, keys
+    and values (repeated to all heads), its result and the input of the output matrix; the gated MLP keeps both branches,
+    the activated one and the product.
+    """
+    norms = 2 * (4 + 2 * width if width == 2 else 3 * width) * shape.hidden
+    return norms + 5 * width * shape.attention + 4 * width * shape.intermediate

@@ -1,0 +1,63 @@
+"""What the trainings of a recipe will need, before any of them starts: `lifecycle plan --preflight`."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lifecycle.pretrained import start_directory
+from lifecycle.recipe import Recipe
+from lifecycle.stages import BASE_MODEL, PRETRAIN_MEMMAP, SFT_MEMMAP, SFT_MODEL, TOKENIZER
+from lifecycle.tokens.memmap import TokenMemmap
+from lifecycle.training.estimate import Estimate, estimate, given_shape, new_shape
+from lifecycle.training.preflight import check_pieces, check_tokenizer
+
+Made = Callable[[str], Path | None]
+"""Directory of the last artifact of a stage, or None."""
+
+
+def own_device() -> str | None:
+    """Name of this machine's GPU, if it has one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[str, Estimate]:
+    """The estimate of each training of the causal program, by stage. Nothing is loaded but configurations.
+
+    Raises:
+        ConfigurationError: memmap, tokenizer and given model, as far as they are there, do not belong together.
+        DataError: the model to start from is not there.
+    """
+    base, found = recipe.base_model, {}
+    start = start_directory(base.start) if base.start else None
+    tokenizer = made(TOKENIZER.name)
+    if start and tokenizer:
+        check_pieces(tokenizer, start)
+    for stage, memmap, training in (
+        (BASE_MODEL, PRETRAIN_MEMMAP, base.training),
+        (SFT_MODEL, SFT_MEMMAP, recipe.sft.training),
+    ):
+        if training is None:
+            continue
+        data = made(memmap.name)
+        tokens = None
+        if data:
+            opened = TokenMemmap(data)
+            tokens = opened.describe.tokens
+            if tokenizer:
+                check_tokenizer(opened, tokenizer)
+        shape = (
+            given_shape(start, training) if start else new_shape(base.architecture, recipe.tokenizer.vocab_size, training)
+        )
+        found[stage.name] = estimate(shape, training, device, mfu, tokens)
+    return found
+
+
+def disk(found: dict[str, Estimate], home: Path) -> str:
+    """Whether the checkpoints fit where they will lie, in words."""
+    place = next(path for path in (home.resolve(), *home.resolve().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    needed = sum(each.checkpoints for each in found.values())
+    verdict = "enough" if needed < free else "NOT ENOUGH"
+    return f"disk: checkpoints take {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free in {place}: {verdict}"

@@ -1,0 +1,185 @@
+"""What preflight says a run needs is what the run then has."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+from typer.testing import CliRunner
+
+from lifecycle.cli import app
+from lifecycle.pretrained import load_model
+from lifecycle.recipe.adaptation import Adapter
+from lifecycle.recipe.training import Architecture, CausalTraining
+from lifecycle.tokens.memmap import TokenMemmap
+from lifecycle.training.adapters import adapt
+from lifecycle.training.batches import Batch, PackedDocuments
+from lifecycle.training.estimate import estimate, given_shape, new_shape, rows
+from lifecycle.training.exits import ConfigurationError, NumericsError
+from lifecycle.training.export import copy_tokenizer
+from lifecycle.training.loss import hidden_states
+from lifecycle.training.memory import activation_bytes, states
+from lifecycle.training.model import build_model, parameter_groups
+from lifecycle.training.preflight import check_batch
+from lifecycle.training.throughput import shape_of
+from tests.tracking.chain import small_recipe
+from tests.training import tiny
+
+
+def training(**changed: Any) -> CausalTraining:
+    fields = {"steps": 10, "global_batch": 4, "sequence_length": 64, "optimization": {"learning_rate": 1e-3}}
+    return CausalTraining.model_validate(fields | {"processes": 1, "micro_batch": 2} | changed)
+
+
+@pytest.fixture(scope="module")
+def batch(memmap: Path) -> Batch:
+    return PackedDocuments(TokenMemmap(memmap), 64, "pretrain").batch(np.arange(1))
+
+
+@pytest.fixture
+def model(tokenizer: Path) -> Any:
+    return build_model(tiny.ARCHITECTURE, tiny.VOCAB, torch.float32, 0, tokenizer)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_parameters_are_counted_before_the_model_exists(tmp_path: Path, tokenizer: Path, tied: bool) -> None:
+    architecture = tiny.ARCHITECTURE.model_copy(update={"tie_embeddings": tied})
+    built = build_model(architecture, tiny.VOCAB, torch.float32, 0, tokenizer)
+    found = new_shape(architecture, tiny.VOCAB, training())
+    assert found.parameters == sum(parameter.numel() for parameter in built.parameters())
+    assert found == shape_of(built)
+    built.save_pretrained(str(tmp_path))
+    assert given_shape(tmp_path, training()) == found
+
+
+def test_a_model_of_one_billion_weights_costs_nothing_to_count() -> None:
+    """TinyLlama-1.1B, whose published size is 1,100,048,384."""
+    architecture = Architecture(
+        hidden_size=2048, layers=22, heads=32, kv_heads=4, intermediate_size=5632, tie_embeddings=False, max_positions=2048
+    )
+    assert new_shape(architecture, 32_000, training()).parameters == 1_100_048_384
+
+
+@pytest.mark.parametrize("adapter", [None, Adapter(rank=4), Adapter(kind="dora", rank=4)])
+def test_the_optimizers_state_has_the_size_foretold(
+    tmp_path: Path, model: Any, batch: Batch, adapter: Adapter | None
+) -> None:
+    settings = training(precision="fp32", zero_stage=0, adapter=adapter.model_dump() if adapter else None)
+    shape = new_shape(tiny.ARCHITECTURE, tiny.VOCAB, settings)
+    if adapter:
+        adapt(model, adapter, tmp_path, 0)
+    optimizer = torch.optim.AdamW(parameter_groups(model, 0.1))
+    hidden_states(model, batch.ids, batch.positions, batch.segments).sum().backward()
+    optimizer.step()
+    weights, gradients, moments = states(shape, settings)
+    assert weights == sum(p.numel() * p.element_size() for p in model.parameters())
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert gradients == sum(p.numel() * 4 for p in trained)
+    held = [value for state in optimizer.state.values() for value in state.values() if value.dim() > 0]
+    assert moments == sum(value.numel() * value.element_size() for value in held)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_zero_divides_what_the_paper_says_it_divides(stage: int) -> None:
+    shape = new_shape(tiny.ARCHITECTURE, tiny.VOCAB, training())
+    one = states(shape, training(zero_stage=stage))
+    four = states(shape, training(zero_stage=stage, processes=4, micro_batch=1))
+    divided = [before // after for before, after in zip(one, four, strict=True)]
+    assert divided == {1: [1, 1, 4], 2: [1, 4, 4], 3: [4, 4, 4]}[stage]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_activations_of_a_layer_are_what_autograd_keeps(tokenizer: Path, precision: str) -> None:
+    """Measured as the difference that one more layer makes to what the backward pass holds."""
+    dtype, width = (torch.bfloat16, 2) if precision == "bf16" else (torch.float32, 4)
+    length, kept = 128, []
+    for layers in (1, 2):
+        architecture = Architecture(hidden_size=128, layers=layers, heads=4, kv_heads=2, intermediate_size=384)
+        built = build_model(architecture, tiny.VOCAB, dtype, 0, tokenizer)
+        own = {parameter.data_ptr() for parameter in built.parameters()}
+        storages: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor, own: set[int] = own, storages: dict[int, int] = storages) -> torch.Tensor:
+            if tensor.data_ptr() not in own:
+                storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        ids = torch.arange(length)[None] % tiny.VOCAB
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            hidden = hidden_states(built, ids, torch.arange(length)[None], torch.zeros(1, length, dtype=torch.long))
+        kept.append(sum(storages.values()))
+        del hidden
+    shape = shape_of(built)
+    assert (kept[1] - kept[0]) / length == pytest.approx(activation_bytes(shape, width), rel=0.15)
+
+
+def test_time_is_stated_only_where_the_peak_is_known() -> None:
+    shape, settings = new_shape(tiny.ARCHITECTURE, tiny.VOCAB, training()), training()
+    known = estimate(shape, settings, device="NVIDIA H200", mfu=0.5, tokens=1280)
+    assert known.epochs == 2
+    assert known.seconds is not None
+    halved = estimate(shape, settings, device="NVIDIA H200", mfu=0.25).seconds
+    assert halved == pytest.approx(2 * known.seconds)
+    assert known.gpu_hours == pytest.approx(known.seconds / 3600)
+    unknown = estimate(shape, settings, device="Abacus 9000")
+    assert unknown.seconds is None
+    assert dict(rows(unknown, "Abacus 9000", 0.4))["time"] == "unknown: no peak is known of Abacus 9000"
+
+
+def test_a_trial_pass_changes_nothing(model: Any, batch: Batch) -> None:
+    before = [parameter.clone() for parameter in model.parameters()]
+    state = torch.get_rng_state()
+    loss = check_batch(model, batch, "fp32", lambda: [7])
+    assert loss == pytest.approx(float(np.log(tiny.VOCAB)), rel=0.05)
+    assert all(torch.equal(a, b) and b.grad is None for a, b in zip(before, model.parameters(), strict=True))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_trial_pass_finds_broken_weights_and_useless_ones(model: Any, batch: Batch) -> None:
+    model.unused = torch.nn.Parameter(torch.zeros(3))
+    with pytest.raises(ConfigurationError, match="unused is to be trained"):
+        check_batch(model, batch, "fp32", lambda: [7])
+    del model.unused
+    model.model.norm.weight.data[0] = float("nan")
+    with pytest.raises(NumericsError, match=r"the loss is nan.*documents 7"):
+        check_batch(model, batch, "fp32", lambda: [7])
+
+
+def test_the_plan_tells_what_the_trainings_need(tmp_path: Path) -> None:
+    """With the tokens of the memmaps that are there; the JSON of the same command holds the same figures."""
+    recipe = tmp_path / "recipe.yaml"
+    small_recipe(tmp_path)
+    arguments = ["plan", "--recipe", str(recipe), "--home", str(tmp_path / "home"), "--preflight", "--device", "H200"]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.output
+    assert "40% MFU of H200" in told.output
+    assert "no memmap yet" in told.output
+    data = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    base = data["preflight"]["base_model"]
+    assert base["tokens"] == 1200 * 8 * 64
+    assert base["shape"]["parameters"] == 4096 * 128 + 4 * (4 * 128**2 + 3 * 128 * 384 + 2 * 128) + 128
+    assert base["memory_total"] == sum(base["memory"].values())
+
+
+def test_a_given_model_of_another_family_is_counted(tmp_path: Path, tokenizer: Path) -> None:
+    """Heads of a size of their own (Qwen 3) and another layer layout must not be taken for Llama's."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    config = Qwen3Config(
+        vocab_size=tiny.VOCAB,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        tie_word_embeddings=True,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(str(tmp_path))
+    copy_tokenizer(tokenizer, tmp_path)
+    found = given_shape(tmp_path, training())
+    assert found.parameters == load_model(tmp_path).num_parameters()
+    assert (found.attention, found.key_values) == (64, 32)
