@@ -23,6 +23,8 @@ from lifecycle.tokens.tokenizer import read_format, tokenizer_digest
 
 logger = logging.getLogger(__name__)
 
+VALIDATION = "validation"
+
 BUCKET_TOKENS = 100_000_000
 """Tokens per shuffle bucket: some 400 MB of ids."""
 MAX_BUCKETS = 256
@@ -39,7 +41,8 @@ def build_pretrain_memmap(
     out: Path,
     run_dir: Path,
 ) -> dict[str, Any]:
-    """Encode `corpus/train`, one `<|endoftext|>` after each document, drawn and ordered by `seed`.
+    """Encode `corpus/train`, one `<|endoftext|>` after each document, drawn and ordered by `seed`; and `corpus/heldout` in
+    its own order, below `validation/`, which training reads where the recipe asks for validation.
 
     The text is encoded once, to a scratch file of 4 bytes a token; what each source gives is decided from its tokens (see
     `lifecycle.tokens.mix`); then the documents go to their drawn places.
@@ -64,6 +67,7 @@ def build_pretrain_memmap(
     with MemmapWriter(out, token_format) as writer:
         for ids, lengths in shuffle.drain():
             writer.append(ids, lengths)
+    held_out = _write_validation(corpus / "heldout", tokenizer, token_format, scratch, out / VALIDATION)
     shutil.rmtree(scratch)
     table = _mix_rows(encoded, drawn, written)
     _draw_sources(table, run_dir)
@@ -72,10 +76,20 @@ def build_pretrain_memmap(
     return {
         "rows": int(drawn.copies.sum()),
         "tokens": int(written.sum()),
+        "validation_tokens": held_out,
         "dtype": token_format.dtype,
         "sources": table,
         "mix": mix_table(table),
     }
+
+
+def _write_validation(heldout: Path, tokenizer: Path, token_format: MemmapFormat, scratch: Path, out: Path) -> int:
+    """Encode held-out documents as they are; returns their tokens."""
+    encoded = encode_corpus(heldout, tokenizer, token_format.pad_token_id, scratch / "heldout.tokens")
+    with encoded.path.open("rb") as file, MemmapWriter(out, token_format) as writer:
+        for lengths in np.array_split(encoded.lengths, 1 + len(encoded.lengths) // BATCH_DOCUMENTS):
+            writer.append(np.fromfile(file, dtype=np.uint32, count=int(lengths.sum())), lengths)
+    return int(encoded.lengths.sum())
 
 
 def build_sft_memmap(

@@ -48,6 +48,15 @@ def test_every_document_is_written_once_with_one_end_and_in_another_order(corpus
     assert not (tmp_path / "run" / "shuffle").exists()
 
 
+def test_held_out_documents_lie_beside_for_validation(corpus: Path, tokenizer: Path, tmp_path: Path):
+    """Training validates on them where the recipe asks; none of them is among the trained ones."""
+    facts, memmap = _build(corpus, tokenizer, tmp_path, "a")
+    validation = TokenMemmap(tmp_path / "a" / "validation")
+    assert _texts(validation, tokenizer) == [document["text"] for document in iter_documents(corpus / "heldout", ["text"])]
+    assert validation.describe.tokenizer_digest == memmap.describe.tokenizer_digest
+    assert facts["validation_tokens"] == validation.describe.tokens
+
+
 def test_same_seed_same_bytes_other_seed_other_order(corpus: Path, tokenizer: Path, tmp_path: Path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         _build(corpus, tokenizer, tmp_path, name, seed=seed)
