@@ -58,7 +58,6 @@ def run_graph() -> list[AssetOutcome]:
     # Dagster warns of a preview method that its own Pipes session calls; nobody here can act on it.
     warnings.filterwarnings("ignore", category=PreviewWarning, module=r"dagster\._core\.pipes")
     with dg.DagsterInstance.get() as instance:
-        _close_dead_runs(instance)
         outcomes: list[AssetOutcome] = []
         if RECIPE.quality_model:
             outcomes += _execute(defs.resolve_job_def(LEARN_QUALITY), instance, None)
@@ -69,6 +68,7 @@ def run_graph() -> list[AssetOutcome]:
 
 
 def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None) -> list[AssetOutcome]:
+    _close_dead_runs(instance)  # before every job: a run that was killed just now may take a moment to be gone
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition,
@@ -136,8 +136,10 @@ def _free_pool_slots(instance: dg.DagsterInstance) -> None:
 
 
 def _is_alive(identity: str) -> bool:
+    """Not so a dead process that nobody has asked for its status: a container's first process may never do that."""
+    pid = int(identity.split("@")[0])
     try:
-        return _process_identity(int(identity.split("@")[0])) == identity
+        return _process_identity(pid) == identity and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import minhash, rules, whole
 
 PEER_PACKAGES = ("datatrove==0.10.1", "xxhash<4", "spacy", "nltk", "tokenizers", "jieba", "regex", "orjson")
-BYTES, QUICK_BYTES = 16_000_000, 1_000_000
+BYTES, QUICK_BYTES = 4_000_000, 1_000_000
 """Text of each language, at most."""
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from assets.run import _is_alive, _process_identity
+
 ROOT = Path(__file__).resolve().parents[1]
 READY = "ready"
 
@@ -111,3 +113,17 @@ def test_killing_the_command_ends_the_work() -> None:
     process.kill()
     process.wait()
     assert gone(worker)
+
+
+def test_a_run_whose_process_is_a_zombie_is_dead() -> None:
+    """Where nobody reaps it, a killed run's process stays listed: its pool slot must be freed all the same."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    identity = _process_identity(process.pid)
+    assert _is_alive(identity)
+    process.kill()
+    deadline = time.monotonic() + 30
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _is_alive(identity)
+    process.wait()
+    assert not _is_alive(identity)
