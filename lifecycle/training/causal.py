@@ -158,7 +158,7 @@ def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
             axes.set_xlabel("step")
             axes.set_ylabel("bits per byte")
     shares = ("valid_token_share", "data_wait_share", "mfu")
-    with plot(run_dir, "efficiency", "Shares: labels with weight, time waiting for data, MFU") as axes:
+    with plot(run_dir, "utilization", "Shares: labels with weight, time waiting for data, MFU") as axes:
         for name in shares:
             known = [(entry["step"], entry[name]) for entry in metrics if name in entry]
             if known:

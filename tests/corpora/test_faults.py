@@ -25,7 +25,7 @@ from tests.curation.test_minhash import random_text
 NOBODY = 65534
 SENTENCE = "the quick brown fox number {:09d} jumps over the lazy dog, and that is all. "
 LONG = """
-import resource, sys
+import sys
 from pathlib import Path
 from lifecycle.curation.clean import clean_source
 from lifecycle.errors import DataError
@@ -39,7 +39,9 @@ del documents
 (Path(out) / "clean").mkdir()
 facts = clean_source(Path(out) / "out", "sample", CurationConfig(workers=1), Path(out) / "clean", Path(out) / "run")
 assert facts["dropped"] == {"too_long": 1} and facts["rows"] == 1, facts
-print(max(sizes), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
+# Of this process alone: what getrusage says begins with the size of the process that forked it.
+peak = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM'))
+print(max(sizes), int(peak.split()[1]) << 10)
 """
 
 
@@ -87,7 +89,7 @@ def test_a_line_of_200_megabytes(tmp_path: Path, kind: str, size: int) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     longest, peak = map(int, done.stdout.split())
     assert longest >= size
-    assert peak < 1_200_000_000 + 12 * size  # compiling the kernels takes hundreds of megabytes where no cache holds them
+    assert peak < 1_200_000_000 + 12 * size  # where no cache holds the kernels, compiling them takes its part
 
 
 def test_a_line_larger_than_allowed_is_counted_and_the_next_one_read(tmp_path: Path) -> None:
