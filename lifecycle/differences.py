@@ -40,8 +40,14 @@ def differences(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
 
 def first_difference(one: str, other: str) -> int:
     """The first place in which two texts differ; the length of the shorter one where it begins the longer one."""
-    places = (place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
-    return next(places, min(len(one), len(other)))
+    same, limit = 0, min(len(one), len(other))
+    while same < limit:  # bisection over slices: a loop over the characters of a book takes longer than its cleaning
+        middle = (same + limit + 1) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            limit = middle - 1
+    return same
 
 
 def shared(text: str, passage: str) -> list[Piece]:

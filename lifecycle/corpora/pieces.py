@@ -6,8 +6,7 @@ Where a piece ends depends on the names and sizes around it, so that a file adde
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import xxhash
-
+from lifecycle.corpora.cuts import ends_run, mean_size
 from lifecycle.corpora.paths import Files, Location
 from lifecycle.corpora.snapshot import Snapshot, file_digest, file_size, source_files
 from lifecycle.digests import digest_json
@@ -59,11 +58,11 @@ def pieces(source: FileSource, known: Snapshot | None) -> list[Piece]:
         raise DataError(f"source {source.name}: its files changed while they were read; run it again")
     digests = [entry.sha256 for entry in known.files] if known else [""] * len(files)
     sizes = [entry.size for entry in known.files] if known else [file_size(location) for location, _ in files]
-    mean = _mean(sum(sizes))
+    mean = mean_size(sum(sizes), PIECES, SMALLEST_MEAN, LARGEST_MEAN)
     found, start, size = [], 0, 0
     for place, (_, name) in enumerate(files):
         size += sizes[place]
-        if place + 1 == len(files) or _is_cut(name, sizes[place], size, mean):
+        if place + 1 == len(files) or ends_run(name, sizes[place], size, mean):
             found.append(_piece(files, digests, start, place + 1))
             start, size = place + 1, 0
     return found
@@ -71,16 +70,3 @@ def pieces(source: FileSource, known: Snapshot | None) -> list[Piece]:
 
 def _piece(files: Sequence[tuple[Location, str]], digests: Sequence[str], start: int, end: int) -> Piece:
     return Piece(tuple(files[start:end]), tuple(digests[start:end]))
-
-
-def _mean(total: int) -> int:
-    """A power of two, so that a little more text seldom changes it."""
-    wanted = max(1, total // PIECES)
-    return min(LARGEST_MEAN, max(SMALLEST_MEAN, 1 << (wanted.bit_length() - 1)))
-
-
-def _is_cut(name: str, last: int, size: int, mean: int) -> bool:
-    if size < mean // 2:
-        return False
-    chance = xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass")) / 2**64
-    return size >= 2 * mean or chance * mean < last

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import xxhash
 
+from lifecycle.corpora.cuts import ends_run, mean_size
 from lifecycle.corpora.documents import SCHEMA, open_shard, shards
 
 UNITS = 64
@@ -60,7 +61,7 @@ def units(directory: Path) -> list[Unit]:
         DataError: there is no shard, or one is damaged.
     """
     groups = [group for path in shards(directory) for group in _groups(path)]
-    mean = _mean(sum(group.text for group in groups))
+    mean = mean_size(sum(group.text for group in groups), UNITS, SMALLEST_MEAN, LARGEST_MEAN)
     found: list[Unit] = []
     run: list[_Group] = []
     for place, group in enumerate(groups):
@@ -72,19 +73,9 @@ def units(directory: Path) -> list[Unit]:
     return found
 
 
-def _mean(total: int) -> int:
-    """A power of two, so that a little more text seldom changes it."""
-    wanted = max(1, total // UNITS)
-    return min(LARGEST_MEAN, max(SMALLEST_MEAN, 1 << (wanted.bit_length() - 1)))
-
-
 def _is_cut(run: list[_Group], mean: int) -> bool:
-    size = sum(group.text for group in run)
-    if size < mean // 2:
-        return False
     last = run[-1]
-    chance = xxhash.xxh3_64_intdigest(f"{last.layout} {last.end - last.begin} {last.text}".encode()) / 2**64
-    return size >= 2 * mean or chance * mean < last.text
+    return ends_run(f"{last.layout} {last.end - last.begin} {last.text}", last.text, sum(group.text for group in run), mean)
 
 
 def _unit(run: list[_Group]) -> Unit:

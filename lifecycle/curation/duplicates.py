@@ -8,7 +8,6 @@ import numpy as np
 from lifecycle.curation.banding import Numbers
 from lifecycle.curation.index import AGAINST, Index
 from lifecycle.curation.near_duplicates import near_duplicates
-from lifecycle.curation.signature_cache import text_digest as text_digest  # read by the cleaning stage too
 from lifecycle.parallel import Executor
 
 

@@ -58,7 +58,7 @@ def _mark_table() -> NDArray[np.uint32]:
     for first, last in _HAN_BLOCKS:
         block = marks[first : last + 1]
         block[block & CLASS != 0] |= HAN
-    for first, last in _ranges(_TERMINALS):
+    for first, last in ranges(_TERMINALS):
         marks[first : last + 1] |= TERMINAL
     for characters, mark in (
         (_common_han(), COMMON),
@@ -78,6 +78,7 @@ def _common_han() -> str:
     return COMMON_HAN + opencc.OpenCC("s2t").convert(COMMON_HAN)
 
 
-def _ranges(text: str) -> list[tuple[int, int]]:
+def ranges(text: str) -> list[tuple[int, int]]:
+    """Code points in hexadecimal, alone or as `first-last`, as pairs of first and last."""
     pairs = [item.partition("-") for item in text.split()]
     return [(int(first, 16), int(last or first, 16)) for first, _, last in pairs]

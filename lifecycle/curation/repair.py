@@ -27,6 +27,7 @@ from lifecycle.curation.screen import (
     screen_table,
     tidy,
 )
+from lifecycle.differences import first_difference
 from lifecycle.recipe.corpora import CurationConfig
 
 CONTEXT, EXCERPT = 40, 200
@@ -145,12 +146,5 @@ def _fill(
 
 def around_difference(old: str, new: str) -> tuple[str, str]:
     """Both texts from a little before the first character in which they differ."""
-    same, limit = 0, min(len(old), len(new))
-    while same < limit:  # bisection over slices: a loop over the characters of a book takes longer than its cleaning
-        middle = (same + limit + 1) // 2
-        if old[same:middle] == new[same:middle]:
-            same = middle
-        else:
-            limit = middle - 1
-    start = max(0, same - CONTEXT)
+    start = max(0, first_difference(old, new) - CONTEXT)
     return old[start : start + EXCERPT], new[start : start + EXCERPT]

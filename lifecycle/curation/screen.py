@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers
 from lifecycle.curation.enclosed_numbers import WRITTEN_OUT
+from lifecycle.curation.marks import ranges
 from lifecycle.curation.mojibake import ENCODINGS, LOST, characters_of
 from lifecycle.curation.utf8 import decode
 from lifecycle.curation.words import TABLED
@@ -57,7 +58,7 @@ def screen_table() -> NDArray[np.uint32]:
         (_HAN_BLOCKS, HAN),
         (_LOOK_ALIKE_BLOCKS, _ODD_LATIN),
     ):
-        for first, last in _ranges(blocks):
+        for first, last in ranges(blocks):
             marks[first : last + 1] |= mark
     marks[[ord(character) for character in "<&"]] |= MARKUP
     for number, encoding in enumerate(ENCODINGS):
@@ -87,11 +88,6 @@ def _not_surely_composed() -> list[int]:
 def _tail(character: str) -> list[str]:
     decomposition = unicodedata.decomposition(character)
     return decomposition.split()[1:] if decomposition and decomposition[0] != "<" else []
-
-
-def _ranges(text: str) -> list[tuple[int, int]]:
-    pairs = [item.partition("-") for item in text.split()]
-    return [(int(first, 16), int(last or first, 16)) for first, _, last in pairs]
 
 
 @numba.njit(cache=True, nogil=True)
