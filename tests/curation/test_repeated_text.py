@@ -101,7 +101,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     chance = random.Random(1)
     found = {}
     for name in ("a", "b"):
-        texts = ["\n".join([random_text(chance.randrange(10**9), 600), *chance.choices(NOTICES, k=2)]) for _ in range(400)]
+        texts = ["\n".join([random_text(chance.randrange(10**9), 600), *chance.choices(NOTICES, k=2)]) for _ in range(700)]
         found[name] = write_documents(tmp_path_factory.mktemp(name), texts, source=name)
         assert len(units(found[name])) > 1
     return found
@@ -115,37 +115,41 @@ CONFIG = CurationConfig(
 )
 
 
+def _corpus(sources: dict[str, Path], home: Path, config: CurationConfig) -> dict[str, str]:
+    out = home / "corpus"
+    out.mkdir()
+    build_corpus(sources, config, out, home / "run")
+    assert sum(account_of(out, source).changed["repeated_line"] for source in sources) > 1200
+    return hashes(out)
+
+
+@pytest.fixture(scope="module")
+def in_order(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The corpus as this process makes it alone."""
+    return _corpus(sources, tmp_path_factory.mktemp("here"), CONFIG)
+
+
 @pytest.mark.parametrize("executor", ["local", "ray"])
 def test_workers_leave_the_same(
-    sources: dict[str, Path], tmp_path: Path, executor: Executor, request: pytest.FixtureRequest
+    sources: dict[str, Path], in_order: dict[str, str], tmp_path: Path, executor: Executor, request: pytest.FixtureRequest
 ) -> None:
     if executor == "ray":
         request.getfixturevalue("ray_here")
-    found = []
-    for name, config in (("here", CONFIG), ("there", CONFIG.model_copy(update={"workers": 2, "executor": executor}))):
-        out = tmp_path / name / "corpus"
-        out.mkdir(parents=True)
-        facts = build_corpus(sources, config, out, tmp_path / name / "run")
-        assert facts["dropped"].keys() <= {"overlaps_heldout"}
-        assert sum(account_of(out, source).changed["repeated_line"] for source in sources) > 700
-        found.append(hashes(out))
-    assert found[0] == found[1]
+    assert _corpus(sources, tmp_path, CONFIG.model_copy(update={"workers": 2, "executor": executor})) == in_order
 
 
 def test_another_file_costs_its_own_units_only(tmp_path: Path) -> None:
     """What earlier units say is known without reading them again; the first to say a line may become another document."""
     files = tmp_path / "files"
     files.mkdir()
-    write_files(files, 20)
-    for number in (3, 9, 15):
+    write_files(files, 12)
+    for number in (3, 9):
         with (files / f"{number:03}.jsonl").open("a", encoding="utf-8") as file:
             file.write("\n" + json.dumps({"text": f"{random_text(number, 200)}\n{NOTICES[0]}"}))
     first = curate(files, tmp_path / "1", tmp_path / "cache", CONFIG)
-    assert first["corpus"]["units"] > 5
-    again = curate(files, tmp_path / "2", tmp_path / "cache", CONFIG)
-    assert again["corpus"]["units_reused"] == first["corpus"]["units"]
+    assert first["corpus"]["units_reused"] == 0
     (files / "005x.jsonl").write_text(json.dumps({"text": f"{random_text(99, 200)}\n{NOTICES[0]}"}), encoding="utf-8")
     more = curate(files, tmp_path / "3", tmp_path / "cache", CONFIG)
-    assert more["corpus"]["units_reused"] >= more["corpus"]["units"] - 3
+    assert more["corpus"]["units_reused"] >= more["corpus"]["units"] - 2 > 0
     fresh = curate(files, tmp_path / "4", tmp_path / "another cache", CONFIG)
     assert more["corpus"]["files"] == fresh["corpus"]["files"]
