@@ -15,7 +15,6 @@ from lifecycle.curation.corpus import build_corpus
 from lifecycle.curation.passages import folded_words
 from lifecycle.curation.repeated import SEPARATORS
 from lifecycle.curation.split import is_heldout
-from lifecycle.parallel import Executor
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, OverlapConfig, RepeatedTextConfig
 from tests.curation.cleaning import account_of, rows, write_documents
 from tests.curation.test_corpus import HALF, both, build, duplicates
@@ -115,27 +114,16 @@ CONFIG = CurationConfig(
 )
 
 
-def _corpus(sources: dict[str, Path], home: Path, config: CurationConfig) -> dict[str, str]:
-    out = home / "corpus"
-    out.mkdir()
-    build_corpus(sources, config, out, home / "run")
-    assert sum(account_of(out, source).changed["repeated_line"] for source in sources) > 1200
-    return hashes(out)
-
-
-@pytest.fixture(scope="module")
-def in_order(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The corpus as this process makes it alone."""
-    return _corpus(sources, tmp_path_factory.mktemp("here"), CONFIG)
-
-
-@pytest.mark.parametrize("executor", ["local", "ray"])
-def test_workers_leave_the_same(
-    sources: dict[str, Path], in_order: dict[str, str], tmp_path: Path, executor: Executor, request: pytest.FixtureRequest
-) -> None:
-    if executor == "ray":
-        request.getfixturevalue("ray_here")
-    assert _corpus(sources, tmp_path, CONFIG.model_copy(update={"workers": 2, "executor": executor})) == in_order
+def test_workers_of_another_executor_leave_the_same(sources: dict[str, Path], tmp_path: Path, ray_here: None) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    found = []
+    for home, config in ((here, CONFIG), (there, CONFIG.model_copy(update={"workers": 2, "executor": "ray"}))):
+        out = home / "corpus"
+        out.mkdir(parents=True)
+        build_corpus(sources, config, out, home / "run")
+        assert sum(account_of(out, source).changed["repeated_line"] for source in sources) > 1200
+        found.append(hashes(out))
+    assert found[0] == found[1]
 
 
 def test_another_file_costs_its_own_units_only(tmp_path: Path) -> None:
