@@ -15,6 +15,7 @@ class ExitClass(enum.Enum):
     NUMERICS = "numerics"
     OUT_OF_MEMORY = "out_of_memory"
     NODE_FAULT = "node_fault"
+    DEVICE_ASSERT = "device_assert"
     PREEMPTION = "preemption"
     NETWORK = "network"
     AGAIN = "again"
@@ -46,6 +47,7 @@ _CODES = {
     ExitClass.PREEMPTION: 15,
     ExitClass.NETWORK: 16,
     ExitClass.AGAIN: 17,
+    ExitClass.DEVICE_ASSERT: 18,
 }
 
 _ADVICE = {
@@ -55,13 +57,16 @@ _ADVICE = {
     "warm-up, or inspect the documents named.",
     ExitClass.OUT_OF_MEMORY: "Lower micro_batch (accumulation makes up for it; results stay the same) or raise zero_stage.",
     ExitClass.NODE_FAULT: "Run again on another node; the run continues from its last checkpoint.",
+    ExitClass.DEVICE_ASSERT: "Look at the traceback's last line of ours: with synchronous launches it is the call whose kernel "
+    "failed, most often an index outside its table (a token id beyond the vocabulary, a position beyond the last).",
     ExitClass.PREEMPTION: "Run again; the run continues from its last checkpoint.",
     ExitClass.NETWORK: "Check the connection between the ranks and run again; the run continues from its last checkpoint.",
     ExitClass.AGAIN: "Run again; the run has noted what it will do differently and continues from its last checkpoint.",
     ExitClass.UNKNOWN: "Read the traceback in the rank's log.",
 }
 
-_NODE_FAULT_WORDS = ("ecc error", "device-side assert", "illegal memory access", "xid", "cuda driver", "unspecified launch")
+_ASSERT_WORDS = ("device-side assert",)
+_NODE_FAULT_WORDS = ("ecc error", "illegal memory access", "xid", "cuda driver", "unspecified launch")
 _NETWORK_WORDS = (
     "nccl",
     "gloo",
@@ -120,6 +125,7 @@ def classify(error: BaseException) -> ExitClass:
     if isinstance(error, RuntimeError):
         for words, found in (
             (_MEMORY_WORDS, ExitClass.OUT_OF_MEMORY),
+            (_ASSERT_WORDS, ExitClass.DEVICE_ASSERT),
             (_NODE_FAULT_WORDS, ExitClass.NODE_FAULT),
             (_NETWORK_WORDS, ExitClass.NETWORK),
         ):

@@ -24,7 +24,7 @@ from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass
 from lifecycle.training.failures import Failure, find_failure, memory_kills, stall_failure
 from lifecycle.training.heartbeat import FOLDER, Beat, stalled
-from lifecycle.training.mending import mended
+from lifecycle.training.mending import Trial, mended
 from lifecycle.training.parent import PARENT, die_with_parent
 from lifecycle.training.rank import ERRORS
 from lifecycle.training.relay import Relay, open_relay
@@ -84,34 +84,35 @@ def run_job(job: TrainingJob, relay: Relay) -> Failure | None:
         stop_asked: list[float] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop_asked.append(time.monotonic()))
+        trial = Trial(job)
         while True:
-            failure = _meet(job, relay, stop_asked)
-            change = mended(job, failure) if failure and not stop_asked else None
+            failure = _meet(trial, relay, stop_asked)
+            change = mended(trial, failure) if failure and not stop_asked else None
             if change is None:
                 break
-            job, text = change
+            trial, text = change
             relay.say(text)
         if failure:
             failure.write(run_dir)
         return failure
 
 
-def _meet(job: TrainingJob, relay: Relay, stop_asked: list[float]) -> Failure | None:
+def _meet(trial: Trial, relay: Relay, stop_asked: list[float]) -> Failure | None:
     """One attempt, repeated when the ranks could not meet."""
     for port in (_free_port() for _ in range(PORT_ATTEMPTS)):
-        failure = _attempt(job, relay, stop_asked, port)
+        failure = _attempt(trial, relay, stop_asked, port)
         if failure is None or stop_asked or not failure.port_was_taken:
             break
         relay.say(f"another process took port {port} meanwhile; once more with another one")
     return failure
 
 
-def _attempt(job: TrainingJob, relay: Relay, stop_asked: list[float], port: int) -> Failure | None:
+def _attempt(trial: Trial, relay: Relay, stop_asked: list[float], port: int) -> Failure | None:
     """Start the ranks, wait for their end, and say what went wrong."""
-    run_dir = Path(job.run_dir)
+    run_dir = Path(trial.job.run_dir)
     _clear(run_dir)
     kills_before = memory_kills()
-    ranks = _start(job, run_dir, port)
+    ranks = _start(trial, run_dir, port)
     try:
         stalled_rank = _supervise(ranks, relay, stop_asked, run_dir)
     finally:
@@ -149,11 +150,12 @@ def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float], run_dir: Pat
     return None
 
 
-def _start(job: TrainingJob, run_dir: Path, port: int) -> Ranks:
+def _start(trial: Trial, run_dir: Path, port: int) -> Ranks:
+    job = trial.job
     logs = run_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     job_file = job.write()
-    shared = environment(job.processes, port)
+    shared = environment(job.processes, port) | ({"CUDA_LAUNCH_BLOCKING": "1"} if trial.synchronous else {})
     processes: list[subprocess.Popen[bytes]] = []
     for number in range(job.processes):
         with (logs / f"rank_{number}.log").open("ab") as log:

@@ -75,6 +75,35 @@ def need_too_much_memory(job: TrainingJob, rank: int) -> None:
     (Path(job.run_dir) / "result.json").write_text(json.dumps({"micro_batch": size}))
 
 
+DEVICE_ASSERT = (
+    "CUDA error: device-side assert triggered\nSearch for `cudaErrorAssert' in "
+    "https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html for more information.\n"
+    "CUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be incorrect."
+)
+"""What torch says of one, word for word."""
+
+
+def fail_an_assertion(job: TrainingJob, rank: int) -> None:
+    """Rank 1 meets the error where the host happens to be; with synchronous launches, at the call that caused it."""
+    launches = os.environ.get("CUDA_LAUNCH_BLOCKING", "0")
+    with (Path(job.run_dir) / f"launches_{rank}").open("a") as file:
+        file.write(launches)
+    if rank == 0:
+        time.sleep(1)
+        raise RuntimeError("NCCL communicator was aborted")
+    look_up_a_row_that_is_not_there() if launches == "1" else some_later_call()
+
+
+def some_later_call() -> None:
+    from torch import AcceleratorError
+
+    raise AcceleratorError(DEVICE_ASSERT)
+
+
+def look_up_a_row_that_is_not_there() -> None:
+    some_later_call()
+
+
 def ask_to_start_again(job: TrainingJob, rank: int) -> None:
     noted = Path(job.run_dir) / "noted"
     if not noted.exists():
@@ -99,6 +128,7 @@ ACTS = {
     for act in (
         ask_to_start_again,
         end_silently,
+        fail_an_assertion,
         hang_beside_a_kill,
         lose_a_peer,
         meet,

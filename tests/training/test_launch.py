@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from torch import AcceleratorError
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass, classify
@@ -130,6 +131,20 @@ def test_out_of_memory_halves_the_micro_batch_where_the_recipe_allows_it(tmp_pat
     assert process.returncode == (0 if allowed else ExitClass.OUT_OF_MEMORY.code)
 
 
+def test_a_device_assert_is_replayed_once_with_synchronous_launches(tmp_path: Path) -> None:
+    """Kernels run behind the host: the first traceback ends at whatever call the host had come to meanwhile."""
+    process = launch(job_for(tmp_path, "fail_an_assertion"))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == ExitClass.DEVICE_ASSERT.code
+    assert [(tmp_path / "run" / f"launches_{rank}").read_text() for rank in range(2)] == ["01", "01"]
+    assert output.count("a kernel failed an assertion on rank 1; starting again") == 1
+    failure = Failure.read(tmp_path / "run")
+    assert failure is not None
+    assert (failure.exit_class, failure.rank, failure.retryable) == ("device_assert", 1, False)
+    last = "\n".join(failure.last_lines)
+    assert "in look_up_a_row_that_is_not_there" in last
+
+
 def test_a_run_that_asks_for_it_is_started_again(tmp_path: Path) -> None:
     process = launch(job_for(tmp_path, "ask_to_start_again", processes=1))
     output, _ = process.communicate(timeout=60)
@@ -228,6 +243,7 @@ def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path) -> None
     [
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), ExitClass.OUT_OF_MEMORY),
         (RuntimeError("CUDA error: uncorrectable ECC error encountered"), ExitClass.NODE_FAULT),
+        (AcceleratorError("CUDA error: an illegal memory access was encountered"), ExitClass.NODE_FAULT),
         (RuntimeError("NCCL communicator was aborted"), ExitClass.NETWORK),
         (MemoryError(), ExitClass.OUT_OF_MEMORY),
         (OSError(28, "No space left on device"), ExitClass.CONFIGURATION),
