@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from lifecycle.errors import LifecycleError
 from lifecycle.pretrained import load_for_inference
+from lifecycle.tokens.chat import encode_prompt
 
 HELP = "/reset forgets the conversation, /quit (or the end of input) ends it."
 
@@ -80,15 +81,16 @@ def _lines(source: TextIO, sink: TextIO, asks: bool) -> Iterator[str]:
 def _answer(
     model: Any, tokenizer: Any, messages: list[dict[str, str]], temperature: float, max_new_tokens: int, sink: TextIO
 ) -> str:
-    inputs = _prompt(model, tokenizer, messages, max_new_tokens, sink)
+    ids = _prompt(model, tokenizer, messages, max_new_tokens, sink)
     streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
     settings = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature > 0 else {"do_sample": False}
+    settings |= {"attention_mask": torch.ones_like(ids), "max_new_tokens": max_new_tokens}
     failure: list[BaseException] = []
 
     def generate() -> None:
         try:
             with torch.inference_mode():
-                model.generate(**inputs, streamer=streamer, max_new_tokens=max_new_tokens, **settings)
+                model.generate(ids, streamer=streamer, **settings)
         except BaseException as error:  # carried to the main thread, which waits for the end of the stream
             failure.append(error)
             streamer.end()
@@ -106,13 +108,13 @@ def _answer(
     return "".join(parts)
 
 
-def _prompt(model: Any, tokenizer: Any, messages: list[dict[str, str]], max_new_tokens: int, sink: TextIO) -> Any:
-    """The conversation in the model's format; whole turns are dropped from its beginning until it fits the context."""
+def _prompt(model: Any, tokenizer: Any, messages: list[dict[str, str]], max_new_tokens: int, sink: TextIO) -> torch.Tensor:
+    """Ids [1, tokens] of the conversation in the model's format; whole turns leave its beginning until it fits."""
     room = model.config.max_position_embeddings - max_new_tokens
     left_out = 0
     while True:
-        inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-        length = inputs["input_ids"].shape[1]
+        ids = torch.from_numpy(encode_prompt(tokenizer, messages)).unsqueeze(0)
+        length = ids.shape[1]
         if length <= room:
             break
         if len(messages) < 3:
@@ -125,5 +127,4 @@ def _prompt(model: Any, tokenizer: Any, messages: list[dict[str, str]], max_new_
         left_out += 1
     if left_out:
         print(f"(the context is full: the {left_out} oldest turn(s) were left out)", file=sink, flush=True)
-    inputs.pop("token_type_ids", None)
-    return inputs.to(model.device)
+    return ids.to(model.device)

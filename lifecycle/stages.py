@@ -131,9 +131,9 @@ SFT_MEMMAP = Stage("sft_memmap", "2", ("instructions", "tokenizer"), _sft_memmap
 SFT_MODEL = Stage("sft_model", "1", ("base_model", "sft_memmap"), _section("sft"))
 RAW_PREFERENCES = Stage("raw_preferences", "2", ("corpus",), _raw_preferences)
 PREFERENCE_PAIRS = Stage(
-    "preference_pairs", "2", ("raw_preferences", "instructions", "sft_model", "heldout_text"), _preference_pairs
+    "preference_pairs", "3", ("raw_preferences", "instructions", "sft_model", "heldout_text"), _preference_pairs
 )
-DPO_MODEL = Stage("dpo_model", "1", ("sft_model", "preference_pairs"), _section("dpo"))
+DPO_MODEL = Stage("dpo_model", "2", ("sft_model", "preference_pairs"), _section("dpo"))
 BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), _section("evaluation"))
 SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), _section("evaluation"))
 DPO_EVAL = Stage("dpo_eval", "2", ("dpo_model", "sft_model", "preference_pairs", "heldout_text"), _section("evaluation"))

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from lifecycle.preferences.render import Message, prompt_ids
+from lifecycle.preferences.render import Message, as_messages
 from lifecycle.preferences.table import Answer
+from lifecycle.tokens.chat import encode_prompt
 
 Progress = Callable[[int, int, float], None]
 """Called with prompts done, prompts in total and generated tokens per second so far."""
@@ -64,7 +65,7 @@ def generate_answers(
     prompts longer than the model's positions less `max_new_tokens` lose their beginning.
     """
     room = model.config.max_position_embeddings - max_new_tokens
-    encoded = [prompt_ids(tokenizer, prompt)[-room:] for prompt in prompts]
+    encoded = [encode_prompt(tokenizer, as_messages(prompt)).tolist()[-room:] for prompt in prompts]
     names = list(range(len(prompts))) if keys is None else list(keys)
     order = sorted(range(len(prompts)), key=lambda index: (len(encoded[index]), index))
     size = max(1, batch // candidates)

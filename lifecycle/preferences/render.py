@@ -1,9 +1,10 @@
-"""One rendering of prompt and answer for sampling, DPO and reward accuracy: the tokenizer's own chat template."""
+"""Prompts and pairs for sampling, DPO and reward accuracy, by the one renderer of `lifecycle.tokens.chat`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lifecycle.errors import DataError
+from lifecycle.tokens.chat import encode_conversations, encode_prompt
 
 Message = Mapping[str, str]
 
@@ -15,40 +16,28 @@ def as_messages(prompt: str | Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": message["role"], "content": message["content"]} for message in prompt]
 
 
-def prompt_ids(tokenizer: Any, prompt: Sequence[Message]) -> list[int]:
-    """Token ids of the prompt up to and including the header of the assistant's turn."""
-    return _encode(tokenizer, _render(tokenizer, as_messages(prompt), add_generation_prompt=True))
-
-
 def pair_ids(tokenizer: Any, prompt: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
     """Token ids of the prompt, and of the answer with the end-of-turn token that closes it.
 
-    The two are encoded apart, so that the answer follows exactly the tokens that generation starts from, even where the
-    tokenizer would merge the last characters of the one with the first of the other. What a template writes after the
-    end of the last turn (ChatML: a newline) is not part of the answer: the model is never asked to produce it.
+    They are what SFT trains on and generation starts from. What a template writes after the end of the last turn
+    (ChatML: a newline) is not part of the answer: the model is never asked to produce it.
 
     Raises:
-        DataError: the rendered prompt is not the beginning of the rendered conversation, or no end-of-turn token
-            closes the answer; the chat template cannot be used for training.
+        DataError: the prompt's tokens are not the beginning of the conversation's, or the template marks no answer that
+            ends with the end-of-turn token; the chat template cannot be used for training.
     """
-    start = _render(tokenizer, as_messages(prompt), add_generation_prompt=True)
-    messages = [*as_messages(prompt), {"role": "assistant", "content": answer}]
-    whole = _render(tokenizer, messages, add_generation_prompt=False)
-    if not whole.startswith(start):
+    asked = as_messages(prompt)
+    start = encode_prompt(tokenizer, asked).tolist()
+    (whole,) = encode_conversations(tokenizer, [[*asked, {"role": "assistant", "content": answer}]])
+    if whole.ids[: len(start)].tolist() != start:
         raise DataError(
-            f"the chat template renders a prompt differently once an answer follows it ({start[-40:]!r} against "
-            f"{whole[max(0, len(start) - 40) : len(start)]!r})"
+            f"the chat template renders a prompt differently once an answer follows it ({tokenizer.decode(start)[-40:]!r} "
+            f"against {tokenizer.decode(whole.ids[: len(start)])[-40:]!r})"
         )
-    completion = _encode(tokenizer, whole[len(start) :])
-    if tokenizer.eos_token_id not in completion:
-        raise DataError(f"the chat template does not close an answer with the end-of-turn token {tokenizer.eos_token!r}")
-    last = len(completion) - 1 - completion[::-1].index(tokenizer.eos_token_id)
-    return _encode(tokenizer, start), completion[: last + 1]
-
-
-def _render(tokenizer: Any, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
-    return tokenizer.apply_chat_template(messages, add_generation_prompt=add_generation_prompt, tokenize=False)
-
-
-def _encode(tokenizer: Any, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    completion = whole.ids[len(start) :][whole.mask[len(start) :].astype(bool)].tolist()
+    if not completion or completion[-1] != tokenizer.eos_token_id:
+        raise DataError(
+            f"the chat template does not mark an answer that the end-of-turn token {tokenizer.eos_token!r} closes; put both "
+            "between {% generation %} and {% endgeneration %}"
+        )
+    return start, completion

@@ -15,9 +15,10 @@ from lifecycle.evaluation.harness import render_tasks, run_tasks
 from lifecycle.evaluation.results import Results
 from lifecycle.evaluation.stage import evaluate_model
 from lifecycle.preferences.logps import answer_logps
-from lifecycle.preferences.render import as_messages, prompt_ids
+from lifecycle.preferences.render import as_messages
 from lifecycle.preferences.table import HELDOUT, read_pairs, write_pairs
 from lifecycle.recipe.evaluation import EvaluationConfig
+from lifecycle.tokens.chat import encode_prompt
 from tests.evaluation.fixtures import heldout_directory
 from tests.launching import launch
 from tests.tiny_model import tiny_model
@@ -90,7 +91,7 @@ def test_multiple_choice_agrees_with_our_own_likelihoods(evaluated, model_direct
     items = [orjson.loads(line) for line in (heldout / "items" / "kind_of_object.jsonl").read_bytes().splitlines()]
     picked = []
     for item in items:
-        prompt = prompt_ids(tokenizer, as_messages(item["prompt"]))
+        prompt = encode_prompt(tokenizer, as_messages(item["prompt"])).tolist()
         rows = [(prompt, tokenizer(choice)["input_ids"]) for choice in item["choices"]]
         scores = answer_logps(model, rows, pad_token_id=tokenizer.pad_token_id)
         picked.append(item["choices"][int(scores.argmax())])

@@ -9,7 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lifecycle.errors import DataError
 from lifecycle.preferences.generate import generate, generate_answers
 from lifecycle.preferences.logps import answer_logps
-from lifecycle.preferences.render import pair_ids, prompt_ids
+from lifecycle.preferences.render import pair_ids
+from lifecycle.tokens.chat import encode_conversations, encode_prompt
 
 PROMPTS = [[{"role": "user", "content": "what does it return " * (i % 5 + 1) + str(i)}] for i in range(17)]
 
@@ -37,7 +38,7 @@ def test_greedy_equals_transformers_own(loaded):
     model, tokenizer = loaded
     ours = generate(model, tokenizer, PROMPTS[:6], max_new_tokens=10, batch=6)
     for prompt, (answer,) in zip(PROMPTS[:6], ours, strict=True):
-        ids = torch.tensor([prompt_ids(tokenizer, prompt)])
+        ids = torch.from_numpy(encode_prompt(tokenizer, prompt)).unsqueeze(0)
         out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False)
         assert answer == tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()
 
@@ -86,8 +87,22 @@ def test_an_answer_that_begins_with_white_space_still_follows_the_prompt_of_gene
     """The tokenizer may merge the newline of the header with the spaces behind it; that pair was refused once."""
     _, tokenizer = loaded
     start, answer = pair_ids(tokenizer, PROMPTS[0], "\n    indented")
-    assert start == prompt_ids(tokenizer, PROMPTS[0])
+    assert start == encode_prompt(tokenizer, PROMPTS[0]).tolist()
     assert tokenizer.decode(answer) == "\n    indented<|im_end|>"
+
+
+def test_a_pair_is_what_sft_trains_on(loaded):
+    """DPO once rendered with code of its own, which joined an earlier answer with the text around it."""
+    _, tokenizer = loaded
+    history = [
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": "\n two"},
+        {"role": "user", "content": "three"},
+    ]
+    start, answer = pair_ids(tokenizer, history, "\n four")
+    (whole,) = encode_conversations(tokenizer, [[*history, {"role": "assistant", "content": "\n four"}]])
+    assert start + answer == whole.ids[: len(start + answer)].tolist()
+    assert whole.mask[len(start) :].tolist() == [1] * len(answer) + [0] * (len(whole.ids) - len(start + answer))
 
 
 def test_a_template_that_rewrites_the_prompt_is_refused(loaded):
