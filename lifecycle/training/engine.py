@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from lifecycle.recipe.training import CausalTraining
+from lifecycle.training.background import BackgroundWriter
 from lifecycle.training.loss import WeightedLoss
 from lifecycle.training.model import parameter_groups, training_attention
 
@@ -55,6 +56,7 @@ def start_engine(model: PreTrainedModel, training: CausalTraining, device_type: 
     engine: Engine
     engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=engine_config(training))
     _restore_buffers(engine.module, buffers)
+    engine.checkpoint_engine = BackgroundWriter(engine._config)
     if training.compile:
         engine.module.compile(dynamic=False)
     return engine

@@ -18,7 +18,7 @@ from lifecycle.training.exits import ConfigurationError, NumericsError, Preempte
 from lifecycle.training.journal import Journal
 from lifecycle.training.loss import engine_scale
 from lifecycle.training.run import Run
-from lifecycle.training.saving import save
+from lifecycle.training.saving import finish, save
 from lifecycle.training.schedule import learning_rate
 from lifecycle.training.stop import StopRequest
 from lifecycle.training.validation import bits_per_byte
@@ -49,6 +49,11 @@ def train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
         StartAgain: the batch of this step is to be left out, from the last checkpoint on.
         NumericsError, DataError, OutOfMemoryError: a guard tripped.
     """
+    with run.engine.checkpoint_engine:
+        return _train(run, progress, stop)
+
+
+def _train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
     training = run.training
     while progress.step < training.steps and not _stalled(training, progress):
         began = time.monotonic()
@@ -89,6 +94,7 @@ def train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
                 f"(guards.disk_stop_share {training.guards.disk_stop_share:.0%}); a checkpoint was saved after step "
                 f"{progress.step} of {training.steps}. Free some space and run again"
             )
+    finish(run)
     stop.release()
     return progress
 

@@ -5,6 +5,7 @@ from typing import Any
 from torch import distributed
 
 from lifecycle.errors import CorruptArtifactError
+from lifecycle.training.background import BackgroundWriter
 from lifecycle.training.checkpoints import FINAL, CheckpointManifest, Progress, read_manifest
 from lifecycle.training.distributed import rank
 from lifecycle.training.restore import TAG, load
@@ -12,16 +13,28 @@ from lifecycle.training.run import Run
 
 
 def save(run: Run, progress: Progress, kinds: tuple[str, ...] = ("step",)) -> None:
-    """Write a checkpoint under the names `<kind>_N`; every rank must call it."""
+    """Begin to write a checkpoint under the names `<kind>_N`; every rank must call it.
+
+    When this returns, the state is copied and may change. `finish` waits until it is a checkpoint.
+    """
+    finish(run)
     if rank() == 0:
         run.checkpoints.prepare(progress.step)
     distributed.barrier()
     run.engine.save_checkpoint(str(run.checkpoints.temporary(progress.step)), tag=TAG, save_latest=False)
-    distributed.barrier()
-    if rank() == 0:
-        names = tuple(f"{kind}_{progress.step}" for kind in kinds)
-        run.checkpoints.commit(progress, run.identity, run.layout, names)
-    distributed.barrier()
+    names = tuple(f"{kind}_{progress.step}" for kind in kinds)
+    writer: BackgroundWriter = run.engine.checkpoint_engine
+    writer.publish(lambda: run.checkpoints.commit(progress, run.identity, run.layout, names))
+
+
+def finish(run: Run) -> None:
+    """Wait until the checkpoint being written, if there is one, is published; every rank must call it.
+
+    Raises:
+        OSError, ConnectionError: a rank could not write its part; what was there before is still there.
+    """
+    writer: BackgroundWriter = run.engine.checkpoint_engine
+    writer.wait()
 
 
 def resume(run: Run) -> Progress:

@@ -1,6 +1,7 @@
 """Each guard stops a run that would otherwise go on and look healthy."""
 
 import json
+import resource
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +29,7 @@ from lifecycle.training.meter import Meter
 from lifecycle.training.model import build_model
 from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
 from lifecycle.training.run import Run
+from lifecycle.training.saving import finish, save
 from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.stop import StopRequest
 from tests.training import tiny
@@ -143,6 +145,20 @@ def test_a_full_disk_ends_the_run_with_a_checkpoint(run: Run, tmp_path: Path) ->
     with pytest.raises(ConfigurationError, match="a checkpoint was saved after step 1 of 8"):
         train(full, Progress(), StopRequest())
     assert full.checkpoints.newest({})[0] == "step_1"
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_leaves_the_one_before(run: Run) -> None:
+    """What fails in the writing thread must reach the steps, or a run would go on for days without a checkpoint."""
+    save(run, Progress(step=1))
+    finish(run)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            train(replace(run, training=run.training.model_copy(update={"checkpoint_every": 1})), Progress(), StopRequest())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert run.checkpoints.newest({})[0] == "step_1"
 
 
 def test_a_filling_disk_is_warned_of_once(run: Run, tmp_path: Path) -> None:

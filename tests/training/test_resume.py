@@ -60,13 +60,19 @@ def reference(tmp_path_factory: pytest.TempPathFactory, memmap: Path, tokenizer:
 
 @pytest.fixture(scope="module")
 def disturbed(tmp_path_factory: pytest.TempPathFactory, memmap: Path, tokenizer: Path) -> dict[str, Any]:
-    """The same run, killed, stopped, its newest checkpoint damaged, and run to its end."""
+    """The same run, killed while it writes, killed again, stopped, its newest checkpoint damaged, run to its end."""
     job = tiny.make_job(tmp_path_factory.mktemp("disturbed"), {"memmap": memmap, "tokenizer": tokenizer}, **SETTINGS)
     run_dir = Path(job.run_dir)
     seen: dict[str, Any] = {"job": job}
 
+    dying = tiny.launch(job.model_copy(update={"program": "tests.training.dies_while_writing"}))
+    dying.communicate(timeout=120)
+    seen["died_with"], root = dying.returncode, run_dir / "checkpoints"
+    seen["after_death"] = sorted(path.name for path in root.iterdir())
+    seen["half"] = [path.stat().st_size for path in root.rglob("*.pt") if ".writing" in str(path)]
+
     process = tiny.launch(job)
-    wait_for_step(process, run_dir, 30)
+    wait_for_step(process, run_dir, 60)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
@@ -89,8 +95,15 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory, memmap: Path, tokenizer:
 
 
 def test_the_interruptions_hit_the_middle(disturbed: dict[str, Any]) -> None:
-    assert 30 <= disturbed["killed_at"] < disturbed["stopped_at"] < 160
+    assert 60 <= disturbed["killed_at"] < disturbed["stopped_at"] < 160
     assert disturbed["killed_at"] % 25 != 0 or disturbed["stopped_at"] % 25 != 0
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before_and_no_half_one(disturbed: dict[str, Any]) -> None:
+    """Written in the background, the files of a checkpoint appear one by one while steps go on."""
+    assert disturbed["died_with"] == ExitClass.PREEMPTION.code
+    assert disturbed["after_death"] == [".writing-step_50", "step_25"]
+    assert any(disturbed["half"])
 
 
 def test_no_rank_survives_a_killed_launcher(disturbed: dict[str, Any]) -> None:
