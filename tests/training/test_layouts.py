@@ -9,9 +9,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from lifecycle.jobs import TrainingJob
-from lifecycle.training.checkpoints import Checkpoints
-from lifecycle.training.exits import ExitClass
+from lifecycle.training.checkpoints import Checkpoints, Layout
+from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.journal import read_metrics
+from lifecycle.training.restore import load
 from tests.training import tiny
 
 STEPS, EVERY = 9, 3
@@ -86,7 +87,7 @@ def test_two_processes_resume_bit_for_bit(
     assert losses(tmp_path) == losses(trained[stage])
 
 
-@pytest.mark.parametrize(("stages"), [(1, 2, 1), (3, 3, 3)])
+@pytest.mark.parametrize(("stages"), [(1, 2, 3), (3, 3, 1)])
 def test_processes_and_stage_may_change_midway(
     trained: dict[int, Path], inputs: dict[str, Path], tmp_path: Path, stages: tuple[int, int, int]
 ) -> None:
@@ -102,8 +103,8 @@ def test_processes_and_stage_may_change_midway(
     assert not (again / "run" / "checkpoints" / ".universal").exists()
 
 
-def test_stages_that_keep_another_kind_of_state_are_refused(
-    trained: dict[int, Path], inputs: dict[str, Path], tmp_path: Path
-) -> None:
-    job = go_on_from(tmp_path, trained[1], EVERY, inputs, processes=1, zero_stage=3)
-    assert "zero_stage is 1 there and 3 in this job" in run(job, ExitClass.CONFIGURATION.code)
+@pytest.mark.parametrize(("found", "wanted"), [(0, 1), (3, 0)])
+def test_without_zero_and_with_it_do_not_mix(tmp_path: Path, found: int, wanted: int) -> None:
+    layouts = (Layout(processes=1, zero_stage=stage) for stage in (found, wanted))
+    with pytest.raises(ConfigurationError, match=f"zero_stage is {found} there and {wanted} in this job"):
+        load(None, tmp_path, *layouts)
