@@ -108,8 +108,10 @@ def extend_embeddings(model: Any, extension: Extension) -> None:
     tables = {id(table.weight): table for table in (model.get_input_embeddings(), model.get_output_embeddings()) if table}
     with torch.no_grad():
         for table in tables.values():
-            for number, replaced in enumerate(extension.replaces, start=extension.base_size):
-                table.weight[number] = table.weight[list(replaced)].float().mean(0).to(table.weight.dtype)
+            for values in (table.weight, getattr(table, "bias", None)):
+                if values is not None:
+                    for number, replaced in enumerate(extension.replaces, start=extension.base_size):
+                        values[number] = values[list(replaced)].float().mean(0).to(values.dtype)
 
 
 def _words(base: Any, texts: Iterable[str]) -> Counter[str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.pretrained import copy_model, load_model
+from lifecycle.tokens.extend import extend_embeddings
 from lifecycle.training.export import copy_tokenizer
 from lifecycle.training.preflight import check_pieces
 from lifecycle.training.start import end_like_tokenizer
@@ -12,12 +13,19 @@ from lifecycle.training.start import end_like_tokenizer
 def adopt(model: Path, tokenizer: Path, out: Path) -> dict[str, Any]:
     """Copy the weights and configuration of `model` into `out`, beside the recipe's tokenizer; the facts.
 
+    Where the tokenizer has new pieces, their rows are added: the mean of those that they replace.
+
     Raises:
         ConfigurationError: the model was trained with other pieces than the tokenizer's.
         CorruptArtifactError: it cannot be read.
     """
-    check_pieces(tokenizer, model)
-    copy_model(model, out)
+    extension = check_pieces(tokenizer, model)
+    if extension:
+        extended = load_model(model)
+        extend_embeddings(extended, extension)
+        extended.save_pretrained(str(out), max_shard_size="5GB")
+    else:
+        copy_model(model, out)
     copy_tokenizer(tokenizer, out)
     read = load_model(out)
     end_like_tokenizer(read, tokenizer)

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.background import BackgroundWriter
+from lifecycle.training.frozen import leave_frozen_out
 from lifecycle.training.loss import WeightedLoss
 from lifecycle.training.model import parameter_groups, training_attention
 
@@ -53,6 +54,7 @@ def start_engine(model: PreTrainedModel, training: CausalTraining, device_type: 
     model.set_attn_implementation(training_attention(training.compile, device_type, training.sequence_length))
     module = WeightedLoss(model)
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    leave_frozen_out(module)
     engine: Engine
     engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=engine_config(training))
     _restore_buffers(engine.module, buffers)

@@ -73,9 +73,11 @@ def new_shape(architecture: Architecture, vocab_size: int, training: CausalTrain
     return _on_meta(llama_config(architecture, vocab_size), training)
 
 
-def given_shape(directory: Path, training: CausalTraining) -> Shape:
-    """The shape of the model in a Hugging Face folder, from its `config.json` alone."""
-    return _on_meta(AutoConfig.from_pretrained(str(directory), local_files_only=True), training)
+def given_shape(directory: Path, training: CausalTraining, new_pieces: int = 0) -> Shape:
+    """The shape of the model in a Hugging Face folder, from its `config.json`; its vocabulary grown by `new_pieces`."""
+    config = AutoConfig.from_pretrained(str(directory), local_files_only=True)
+    config.get_text_config().vocab_size += new_pieces
+    return _on_meta(config, training)
 
 
 def _on_meta(config: Any, training: CausalTraining) -> Shape:

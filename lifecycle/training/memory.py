@@ -64,8 +64,8 @@ def states(shape: Shape, training: CausalTraining) -> tuple[int, int, int]:
 
 
 def checkpoint_bytes(shape: Shape, training: CausalTraining) -> int:
-    """One checkpoint: all weights, and of the trained ones master weight and AdamW's moments in float32."""
-    return shape.parameters * value_bytes(training) + shape.trainable * 12
+    """One checkpoint: the trained weights, and of each a master weight and AdamW's moments in float32."""
+    return shape.trainable * (value_bytes(training) + 12)
 
 
 def activation_bytes(shape: Shape, width: int) -> int:

@@ -1,15 +1,18 @@
 """Checks in the first seconds of a job, before anything expensive: sizes, vocabularies, disk."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
+from lifecycle.digests import digest_json
 from lifecycle.jobs import TrainingJob
 from lifecycle.pretrained import load_tokenizer
 from lifecycle.recipe.training import CausalTraining
+from lifecycle.tokens.extend import Extension, read_extension
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.tokens.tokenizer import tokenizer_digest
 from lifecycle.training.batches import Batch
@@ -38,18 +41,36 @@ def check_vocabulary(memmap: TokenMemmap, model_vocabulary: int) -> None:
         )
 
 
-def check_pieces(tokenizer: Path, model: Path) -> None:
-    """Raises ConfigurationError when a model was trained with other pieces than those of `tokenizer`.
+def check_pieces(tokenizer: Path, model: Path) -> Extension | None:
+    """The extension that a model needs to follow `tokenizer`; None where it knows its pieces already.
 
-    Every piece of the model's own tokenizer must have the same id there; pieces may have been added behind them.
+    Every piece of the model's own tokenizer must have the same id there. Pieces may have been added behind them: those of
+    an extension, which was made for one set of pieces alone, or some for which the model has rows to spare.
+
+    Raises:
+        ConfigurationError: the model was trained with other pieces; the message names both digests and the first piece.
     """
     own, given = load_tokenizer(model).get_vocab(), load_tokenizer(tokenizer).get_vocab()
-    for piece, number in own.items():
-        if given.get(piece) != number:
-            raise ConfigurationError(
-                f"{model}: its tokenizer has {piece!r} as {number}, {tokenizer} has {given.get(piece)}; "
-                "the recipe's tokenizer must be the model's own, or an extension of it"
-            )
+    extension = read_extension(tokenizer)
+    known = given
+    if extension and own != given:
+        known = {piece: number for piece, number in given.items() if number < extension.base_size}
+    strange = [piece for piece in own if known.get(piece) != own[piece]]
+    if extension and known is not given and not strange:
+        strange = [piece for piece in known if piece not in own]
+    if strange:
+        piece = min(strange)
+        raise ConfigurationError(
+            f"{model} was trained with the pieces {pieces_digest(own)}, {tokenizer} continues {pieces_digest(known)}: "
+            f"{piece!r} is {own.get(piece)} in the one and {known.get(piece)} in the other; "
+            "the recipe's tokenizer must be the model's own, or an extension of it"
+        )
+    return extension if known is not given else None
+
+
+def pieces_digest(pieces: Mapping[str, int]) -> str:
+    """A digest of which piece has which number: what a model's rows mean."""
+    return digest_json(dict(pieces))[:32]
 
 
 def check_positions(model: Path, config: Any, sequence_length: int) -> None:

@@ -18,6 +18,7 @@ from lifecycle.training.checkpoints import Layout
 from lifecycle.training.distributed import rank
 from lifecycle.training.engine import Engine
 from lifecycle.training.exits import ConfigurationError
+from lifecycle.training.frozen import load_trained
 
 TAG = "state"
 UNIVERSAL = ".universal"
@@ -34,7 +35,8 @@ def load(engine: Engine, directory: Path, found: Layout, wanted: Layout) -> None
         raise ConfigurationError(
             f"{directory}: this checkpoint cannot be continued: zero_stage is {found.zero_stage} there and "
             f"{wanted.zero_stage} in this job; a run may change among 1, 2 and 3, and its number of processes, but not "
-            "between 0, which DeepSpeed's universal checkpoints leave out, and the others. Use the stage it was made with, or remove the run's checkpoints directory to start again"
+            "between 0, which DeepSpeed's universal checkpoints leave out, and the others. Use the stage it was made with, "
+            "or remove the run's checkpoints directory to start again"
         )
     hyperparameters = [{k: v for k, v in group.items() if k != "params"} for group in engine.optimizer.param_groups]
     if found == wanted or wanted.zero_stage == 0:  # without ZeRO every process holds, and reads, the whole state
@@ -60,7 +62,7 @@ def _load(engine: Engine, directory: Path, universal: bool) -> None:
     config: Any = engine._config
     config.load_universal_checkpoint = universal
     try:
-        loaded, _ = engine.load_checkpoint(str(directory), tag=TAG)
+        loaded, _ = engine.load_checkpoint(str(directory), tag=TAG, custom_load_fn=load_trained)
     finally:
         config.load_universal_checkpoint = False
     if loaded is None:

@@ -21,7 +21,8 @@ def save(run: Run, progress: Progress, kinds: tuple[str, ...] = ("step",)) -> No
     if rank() == 0:
         run.checkpoints.prepare(progress.step)
     distributed.barrier()
-    run.engine.save_checkpoint(str(run.checkpoints.temporary(progress.step)), tag=TAG, save_latest=False)
+    directory = str(run.checkpoints.temporary(progress.step))
+    run.engine.save_checkpoint(directory, tag=TAG, save_latest=False, exclude_frozen_parameters=True)
     names = tuple(f"{kind}_{progress.step}" for kind in kinds)
     writer: BackgroundWriter = run.engine.checkpoint_engine
     writer.publish(lambda: run.checkpoints.commit(progress, run.identity, run.layout, names))

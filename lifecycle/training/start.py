@@ -8,9 +8,11 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.pretrained import load_model, load_tokenizer
+from lifecycle.tokens.extend import extend_embeddings
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.adapters import Adapted, adapt, freeze, quantization
 from lifecycle.training.config import CausalJobConfig
+from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.model import build_model
 from lifecycle.training.preflight import check_pieces, check_positions, check_tokenizer, check_vocabulary
 
@@ -45,9 +47,15 @@ def begin(job: TrainingJob, config: CausalJobConfig, memmap: TokenMemmap) -> Sta
         freeze(model, training.freeze)
         return Start(model, tokenizer)
     directory = Path(job.inputs["model"])
-    if "tokenizer" in job.inputs:
-        check_pieces(tokenizer, directory)
+    extension = check_pieces(tokenizer, directory) if "tokenizer" in job.inputs else None
+    if extension and training.adapter:
+        raise ConfigurationError(
+            "tokenizer.new_pieces: with training.adapter the embeddings of the new pieces would never be trained; train all "
+            "weights, or name in training.freeze those that are to stay"
+        )
     model = load_model(directory, torch.float32, **quantization(training.adapter))
+    if extension:
+        extend_embeddings(model, extension)
     check_vocabulary(memmap, model.config.get_text_config().vocab_size)
     check_positions(directory, model.config.get_text_config(), training.sequence_length)
     if "tokenizer" in job.inputs:

@@ -44,9 +44,8 @@ def convert(source: Path, target: Path, from_stage: int, to_stage: int) -> None:
 
 
 def _for_partitioned_weights(target: Path) -> None:
-    (whole,) = target.glob("*mp_rank_00_model_states.pt")
-    for prefix in ("", "bf16_"):
-        os.link(whole, target / f"{prefix}zero_pp_rank_0_{whole.name}")
+    whole = target / "mp_rank_00_model_states.pt"
+    os.link(whole, target / f"zero_pp_rank_0_{whole.name}")
     common = target / "zero" / "optimizer_state.pt"
     state = _read(common)
     step = _read(next((target / "zero").rglob("step.pt")))
@@ -55,13 +54,13 @@ def _for_partitioned_weights(target: Path) -> None:
 
 
 def _for_partitioned_optimizer(target: Path) -> None:
-    files = sorted(target.glob("*zero_pp_rank_0_mp_rank_00_model_states.pt"))
-    os.link(files[0], target / "mp_rank_00_model_states.pt")
+    first = target / "zero_pp_rank_0_mp_rank_00_model_states.pt"
+    os.link(first, target / "mp_rank_00_model_states.pt")
     common = target / "zero" / "optimizer_state.pt"
     state = _read(common)
     torch.save({PARAM_GROUPS: state[PARAM_GROUPS], DS_VERSION: deepspeed.__version__}, common)
     step = state[OPTIMIZER_STATE_DICT]["state"][0]["step"]
-    for shapes in _read(files[0])[PARAM_SHAPES]:
+    for shapes in _read(first)[PARAM_SHAPES]:
         for name, shape in shapes.items():
             for key in STATES:
                 path = target / "zero" / name / f"{key}.pt"

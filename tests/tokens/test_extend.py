@@ -1,6 +1,7 @@
 """Tokenizers of others, and new pieces for them: old ids stay, text survives, and models can follow."""
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,21 @@ from lifecycle.corpora.documents import iter_documents
 from lifecycle.errors import DataError, RecipeError
 from lifecycle.pretrained import load_model
 from lifecycle.recipe import load_recipe
+from lifecycle.recipe.corpora import MixConfig
 from lifecycle.recipe.training import Architecture, TokenizerConfig
 from lifecycle.stages import TOKENIZER
 from lifecycle.tokens.base import load_base
+from lifecycle.tokens.build import build_pretrain_memmap
 from lifecycle.tokens.chat import load_tokenizer
 from lifecycle.tokens.extend import Extension, extend, extend_embeddings, read_extension
+from lifecycle.tokens.mix import SourceShare
 from lifecycle.tokens.tokenizer import build_tokenizer, plain_text_encoder
+from lifecycle.training.exits import ConfigurationError
+from lifecycle.training.export import copy_tokenizer
 from lifecycle.training.model import build_model
+from lifecycle.training.preflight import check_pieces, pieces_digest
 from tests.shared_data import shared
+from tests.training import tiny
 
 RECIPE = Path(__file__).parents[2] / "deploy" / "recipes" / "demo.yaml"
 
@@ -95,6 +103,47 @@ def test_new_rows_are_the_mean_of_those_that_they_replace(
             torch.testing.assert_close(weight[number], old[name][list(replaced)].mean(0))
     with pytest.raises(DataError, match="it was made for another tokenizer"):
         extend_embeddings(model, Extension(base_size=99_999, replaces=()))
+
+
+def test_a_base_model_follows_its_extended_tokenizer_through_training(
+    extended: tuple[Path, dict[str, Any]], corpus: Path, tokenizer: Path, tmp_path: Path
+):
+    """Continued pretraining: the model learns from its first step with rows that already mean something."""
+    base_model, extension = tmp_path / "model", read_extension(extended[0])
+    assert extension is not None
+    build_model(tiny.ARCHITECTURE, extension.base_size, torch.float32, 0, tokenizer).save_pretrained(base_model)
+    copy_tokenizer(tokenizer, base_model)
+    memmap, run_dir = tmp_path / "memmap", tmp_path / "memmap_run"
+    shares = {name: SourceShare(1.0) for name in ("docs", "chinese")}
+    build_pretrain_memmap(corpus, extended[0], shares, MixConfig(), 0, memmap, run_dir)
+    inputs = {"memmap": memmap, "tokenizer": extended[0], "model": base_model}
+    slow = {"learning_rate": 1e-6, "warmup_steps": 0}
+    job = tiny.make_job(tmp_path, inputs, architecture=False, steps=2, precision="fp32", optimization=slow)
+    process = tiny.launch(job)
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    before, after = load_model(base_model), load_model(tmp_path / "out")
+    assert after.config.vocab_size == len(load_tokenizer(tmp_path / "out")) == extension.base_size + 200
+    old, new = (model.get_parameter("model.embed_tokens.weight") for model in (before, after))
+    means = torch.stack([old[list(replaced)].mean(0) for replaced in extension.replaces])
+    torch.testing.assert_close(new[extension.base_size :], means, atol=1e-5, rtol=0)
+    assert not torch.equal(new[extension.base_size :], means), "the new rows were not trained"
+
+
+def test_an_extension_of_another_tokenizer_is_refused_naming_both_digests(
+    extended: tuple[Path, dict[str, Any]], tokenizer: Path, tmp_path: Path
+):
+    """The rows of a model that was made for other pieces would be averaged into nonsense, and trained without complaint."""
+    assert check_pieces(extended[0], tokenizer) == read_extension(extended[0])
+    assert check_pieces(extended[0], extended[0]) is None, "a model that knows the new pieces already"
+    copy_tokenizer(tokenizer, tmp_path)
+    text = json.loads((tmp_path / "tokenizer.json").read_text())
+    vocabulary = text["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(text))
+    digests = [pieces_digest(load_tokenizer(path).get_vocab()) for path in (tmp_path, tokenizer)]
+    with pytest.raises(ConfigurationError, match=rf"the pieces {digests[0]}, .* continues {digests[1]}: 'a' is"):
+        check_pieces(extended[0], tmp_path)
 
 
 def test_characters_that_the_base_writes_as_bytes_become_pieces():
