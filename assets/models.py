@@ -1,14 +1,16 @@
 """The three models. Each is trained by a program of its own, in processes of its own, under DeepSpeed."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
 from assets.policy import INSTRUCTIONS, PREFERENCES, PRETRAINING, stage_asset
+from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.jobs import TrainingJob
+from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import FEW_PAIRS, few_pairs
 from lifecycle.stages import Stage
 from resources.launchers.local import LocalLauncher
@@ -17,17 +19,51 @@ from resources.stages import StageRunner
 ENOUGH_PAIRS = "enough_pairs"
 
 
-@stage_asset(stages.BASE_MODEL, PRETRAINING, {"pytorch", "deepspeed"}, accelerator=True)
-def base_model(
+def base_model_asset(trained: bool) -> dg.AssetsDefinition:
+    """The asset `base_model`: trained here, or (`training: null`) a given model as it is, which needs no text."""
+    if trained:
+
+        @stage_asset(stages.BASE_MODEL, PRETRAINING, {"pytorch", "deepspeed"}, accelerator=True)
+        def base_model(
+            context: dg.AssetExecutionContext,
+            runner: StageRunner,
+            launcher: LocalLauncher,
+            pretrain_memmap: Artifact,
+            tokenizer: Artifact,
+        ) -> dg.MaterializeResult:
+            """The pretrained model: next-token prediction over the memmap, from random weights or those of a given model."""
+            return _train_base(context, runner, launcher, pretrain_memmap, tokenizer)
+
+        return base_model
+
+    @stage_asset(stages.ADOPTED_BASE, PRETRAINING, {"pytorch"})
+    def adopted_base(context: dg.AssetExecutionContext, runner: StageRunner, tokenizer: Artifact) -> dg.MaterializeResult:
+        """The given model as it is, beside the recipe's tokenizer."""
+        start = runner.recipe.base_model.start
+        assert start is not None
+
+        def build(workspace: Workspace) -> dict:
+            from lifecycle.pretrained import start_directory
+            from lifecycle.training.adopt import adopt
+
+            return adopt(start_directory(start), tokenizer.path, workspace.out)
+
+        inputs = {"tokenizer": tokenizer}
+        return runner.materialize(context, stages.ADOPTED_BASE, inputs, build, snapshots=_snapshot_of(start))
+
+    return adopted_base
+
+
+def _train_base(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
     launcher: LocalLauncher,
     pretrain_memmap: Artifact,
     tokenizer: Artifact,
 ) -> dg.MaterializeResult:
-    """The pretrained model: next-token prediction over the memmap, from random weights or from those of a given model."""
     config = runner.recipe.base_model
     training, start = config.training, config.start
+    assert training is not None
     inputs = {"pretrain_memmap": pretrain_memmap, "tokenizer": tokenizer}
 
     def build(workspace: Workspace) -> dict:
@@ -36,23 +72,26 @@ def base_model(
             from lifecycle.pretrained import start_directory
 
             directories["model"] = str(start_directory(start))
-        if training is None:
-            from lifecycle.training.adopt import adopt
-
-            return adopt(Path(directories["model"]), tokenizer.path, workspace.out)
         architecture = None if start else config.architecture.model_dump()
         settings = {"kind": "pretrain", "architecture": architecture, "training": training.model_dump()}
         program = "lifecycle.training.causal"
         job = _job(stages.BASE_MODEL, workspace, program, settings, directories, training.processes)
         return launcher.run(context, job)
 
+    snapshots = _snapshot_of(start) if start else None
+    return runner.materialize(context, stages.BASE_MODEL, inputs, build, snapshots=snapshots)
+
+
+def _snapshot_of(start: StartingModel) -> Callable[[], dict[str, str]]:
     def snapshots() -> dict[str, str]:
         from lifecycle.corpora.snapshot import snapshot
 
-        assert start is not None
         return {stages.START: snapshot(start).digest}
 
-    return runner.materialize(context, stages.BASE_MODEL, inputs, build, snapshots=snapshots if start else None)
+    return snapshots
+
+
+base_model = base_model_asset(trained=RECIPE.base_model.training is not None)
 
 
 @stage_asset(stages.SFT_MODEL, INSTRUCTIONS, {"pytorch", "deepspeed"}, accelerator=True)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.policy import INSTRUCTIONS, TOKENS, stage_asset
+from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Workspace
 from resources.stages import StageRunner
@@ -20,23 +21,25 @@ def tokenizer(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Ar
     return runner.materialize(context, stages.TOKENIZER, {"corpus": corpus}, build)
 
 
-@stage_asset(stages.PRETRAIN_MEMMAP, TOKENS, {"numpy"})
-def pretrain_memmap(
-    context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact, tokenizer: Artifact
-) -> dg.MaterializeResult:
-    """The training text as one array of tokens, documents in seeded order, ready to be read sequentially."""
+if RECIPE.base_model.training:  # a given model that is taken as it is reads no text
 
-    def build(workspace: Workspace) -> dict:
-        from lifecycle.tokens.build import build_pretrain_memmap
-        from lifecycle.tokens.mix import source_shares
+    @stage_asset(stages.PRETRAIN_MEMMAP, TOKENS, {"numpy"})
+    def pretrain_memmap(
+        context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact, tokenizer: Artifact
+    ) -> dg.MaterializeResult:
+        """The training text as one array of tokens, documents in seeded order, ready to be read sequentially."""
 
-        recipe = runner.recipe
-        shares = source_shares(recipe.sources)
-        return build_pretrain_memmap(
-            corpus.path, tokenizer.path, shares, recipe.mix, recipe.mix_seed, workspace.out, workspace.run_dir
-        )
+        def build(workspace: Workspace) -> dict:
+            from lifecycle.tokens.build import build_pretrain_memmap
+            from lifecycle.tokens.mix import source_shares
 
-    return runner.materialize(context, stages.PRETRAIN_MEMMAP, {"corpus": corpus, "tokenizer": tokenizer}, build)
+            recipe = runner.recipe
+            shares = source_shares(recipe.sources)
+            return build_pretrain_memmap(
+                corpus.path, tokenizer.path, shares, recipe.mix, recipe.mix_seed, workspace.out, workspace.run_dir
+            )
+
+        return runner.materialize(context, stages.PRETRAIN_MEMMAP, {"corpus": corpus, "tokenizer": tokenizer}, build)
 
 
 @stage_asset(stages.SFT_MEMMAP, INSTRUCTIONS, {"numpy"})

@@ -188,7 +188,7 @@ def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Ra
         return {SNAPSHOT: recipe.source(source)}
     if stage is QUALITY_MODEL and recipe.quality_model:
         return {name: source for name, (source, _) in samples(recipe, recipe.quality_model).items()}
-    if stage is BASE_MODEL and recipe.base_model.start:
+    if stage.name == BASE_MODEL.name and recipe.base_model.start:
         return {START: recipe.base_model.start}
     if stage is CORPUS:
         return {item.name: item for item in recipe.curation.files_read()}

@@ -165,12 +165,18 @@ SCORED_CORPORA = replace(CLEANED_CORPORA, inputs=("raw_corpora", "quality_model"
 """The stage `cleaned_corpora` of a recipe with a quality model."""
 
 
+ADOPTED_BASE = replace(BASE_MODEL, inputs=("tokenizer",))
+"""The stage `base_model` of a recipe that takes a given model as it is; it needs no `pretrain_memmap`."""
+
+
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages of one recipe's life: `STAGES`, with the optional ones that it asks for."""
-    if recipe.quality_model is None:
-        return STAGES
-    with_model = [(QUALITY_MODEL, SCORED_CORPORA) if stage is CLEANED_CORPORA else (stage,) for stage in STAGES]
-    return tuple(stage for some in with_model for stage in some)
+    """The stages of one recipe's life: `STAGES`, with the optional ones that it asks for, without those it can spare."""
+    own: dict[Stage, tuple[Stage, ...]] = {}
+    if recipe.quality_model:
+        own[CLEANED_CORPORA] = (QUALITY_MODEL, SCORED_CORPORA)
+    if recipe.base_model.training is None:
+        own |= {PRETRAIN_MEMMAP: (), BASE_MODEL: (ADOPTED_BASE,)}
+    return tuple(each for stage in STAGES for each in own.get(stage, (stage,)))
 
 
 CHAMPION = "champion"

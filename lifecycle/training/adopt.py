@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from lifecycle.pretrained import copy_model, load_model
+from lifecycle.pretrained import copy_model, load_model, load_tokenizer
 from lifecycle.tokens.extend import extend_embeddings
+from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.export import copy_tokenizer
 from lifecycle.training.preflight import check_pieces
 from lifecycle.training.start import end_like_tokenizer
@@ -16,7 +17,7 @@ def adopt(model: Path, tokenizer: Path, out: Path) -> dict[str, Any]:
     Where the tokenizer has new pieces, their rows are added: the mean of those that they replace.
 
     Raises:
-        ConfigurationError: the model was trained with other pieces than the tokenizer's.
+        ConfigurationError: the model was trained with other pieces than the tokenizer's, or has too few embeddings.
         CorruptArtifactError: it cannot be read.
     """
     extension = check_pieces(tokenizer, model)
@@ -28,6 +29,9 @@ def adopt(model: Path, tokenizer: Path, out: Path) -> dict[str, Any]:
         copy_model(model, out)
     copy_tokenizer(tokenizer, out)
     read = load_model(out)
+    rows, pieces = read.config.get_text_config().vocab_size, len(load_tokenizer(tokenizer))
+    if rows < pieces:
+        raise ConfigurationError(f"{model} has {rows} embeddings, fewer than the {pieces} pieces of {tokenizer}")
     end_like_tokenizer(read, tokenizer)
     assert read.generation_config is not None
     read.generation_config.save_pretrained(str(out))
