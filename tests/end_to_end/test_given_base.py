@@ -38,7 +38,8 @@ sources: [{name: chinese, kind: jsonl, path: "${TINY_CHINESE}", language: zh, li
 tokenizer: {base: "${GIVEN_MODEL}"}
 base_model: {start: {path: "${GIVEN_MODEL}"}, training: TRAINING}
 instructions: {max_tokens: 64, sources: [{kind: files, name: none, path: "${TINY_CHINESE}", licence: test data}]}
-sft: {training: {steps: 1, global_batch: 2, sequence_length: 64, processes: 1, micro_batch: 1, optimization: {learning_rate: 1}}}
+sft:
+  training: {steps: 1, global_batch: 2, sequence_length: 64, processes: 1, micro_batch: 1, optimization: {learning_rate: 1}}
 dpo: {max_length: 64}
 gates: [{metric: heldout_bits_per_byte/bits_per_byte, model: base, at_most: 99.0}]
 """

@@ -3,14 +3,12 @@
 import json
 import resource
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
-from torch import distributed
 
 from lifecycle.errors import DataError
 from lifecycle.tokens.memmap import TokenMemmap
@@ -18,7 +16,6 @@ from lifecycle.training import guards
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.checkpoints import Checkpoints, Progress
 from lifecycle.training.config import read_config
-from lifecycle.training.distributed import start
 from lifecycle.training.engine import start_engine
 from lifecycle.training.estimate import new_shape
 from lifecycle.training.exits import ConfigurationError, ExitClass, NumericsError, OutOfMemoryError
@@ -33,19 +30,6 @@ from lifecycle.training.saving import finish, save
 from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.stop import StopRequest
 from tests.training import tiny
-
-
-@pytest.fixture(scope="module")
-def device() -> Iterator[torch.device]:
-    """A process group of this process alone."""
-    patch = pytest.MonkeyPatch()
-    known = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    for name, value in {**known, "DS_ACCELERATOR": "cpu"}.items():
-        patch.setenv(name, value)
-    yield start()
-    distributed.destroy_process_group()
-    torch.use_deterministic_algorithms(False)
-    patch.undo()
 
 
 @pytest.fixture
