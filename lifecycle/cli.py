@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.markup import escape
 
 from lifecycle.artifacts import Artifact, Store
@@ -56,7 +57,9 @@ def plan(
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    preflight: Annotated[bool, typer.Option("--preflight", help="Also memory, disk and time of the trainings.")] = False,
+    preflight: Annotated[
+        bool, typer.Option("--preflight", help="Also memory, disk, time and loss mask of the trainings.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="For --preflight: the GPU, e.g. H200; else this machine's.")] = None,
     mfu: Annotated[float, typer.Option(min=0.01, max=1, help="For --preflight: share of the GPU's peak expected.")] = 0.4,
 ) -> None:
@@ -78,7 +81,7 @@ def plan(
 
 def _preflight(recipe: Recipe, home: Path, device: str | None, mfu: float, show: bool) -> dict[str, Any]:
     from lifecycle.training.estimate import render
-    from lifecycle.training.needs import disk, needs, own_device
+    from lifecycle.training.needs import disk, needs, own_device, preview
 
     def last(stage: str) -> Path | None:
         return made(recipe, home, stage).path if reference_path(recipe, home, stage).exists() else None
@@ -89,7 +92,12 @@ def _preflight(recipe: Recipe, home: Path, device: str | None, mfu: float, show:
         console.print(render(stage, each, device, mfu))
     if show:
         console.print(disk(found, home), soft_wrap=True, markup=False, highlight=False)
-    return {stage: asdict(each) | {"memory_total": each.memory.total} for stage, each in found.items()}
+    shown = preview(last)
+    if show and shown:
+        console.print("loss mask (bold is trained):", Markdown(shown))
+    return {"mask_preview": shown} | {
+        stage: asdict(each) | {"memory_total": each.memory.total} for stage, each in found.items()
+    }
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The recipe's instructions, preferences and DPO."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -170,3 +171,7 @@ class DpoConfig(Section):
         if self.loss_weights is not None and len(self.loss_weights) != len(self.loss_type):
             raise ValueError(f"loss_weights has {len(self.loss_weights)} entries for {len(self.loss_type)} loss types")
         return self
+
+    def steps(self, pairs: int) -> int:
+        """Optimizer steps over so many pairs."""
+        return max(1, math.ceil(pairs * self.epochs / self.global_batch))

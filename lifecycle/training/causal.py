@@ -30,7 +30,7 @@ from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal, read_metrics
 from lifecycle.training.loop import train
 from lifecycle.training.meter import Meter
-from lifecycle.training.preflight import check_batch, check_disk
+from lifecycle.training.preflight import check_batch, check_disk, first_mask
 from lifecycle.training.run import Run
 from lifecycle.training.saving import choose, resume
 from lifecycle.training.skipping import SkippedBatches
@@ -64,6 +64,8 @@ def main(job: TrainingJob) -> None:
     _announce(run, parameters)
     if run.journal:
         _announce_needs(run.journal, estimate(shape, config.training, tokens=memmap.describe.tokens), first_loss)
+        if mask := first_mask(memmap, begun.tokenizer):
+            run.journal.message(f"loss mask of the first document, bold is trained: {mask}")
     progress = train(run, resume(run), stop)
     choose(run, progress)
     facts: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from lifecycle.errors import DataError
+from lifecycle.recipe.alignment import DpoConfig
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.exits import ConfigurationError, NumericsError, OutOfMemoryError
 
@@ -84,21 +85,24 @@ def disk_share(directory: Path) -> float:
     return 1 - usage.free / usage.total
 
 
-def explain_memory(error: BaseException, step: int, training: CausalTraining) -> OutOfMemoryError | None:
+def explain_memory(error: BaseException, step: int, training: CausalTraining | DpoConfig) -> OutOfMemoryError | None:
     """An allocator's error with the micro-batch to try next; None for any other error."""
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if not memory and not any(word in str(error).lower() for word in MEMORY_WORDS):
         return None
     size = training.micro_batch
+    length, shorter = (
+        (training.sequence_length, "raise zero_stage or shorten sequence_length")
+        if isinstance(training, CausalTraining)
+        else (2 * training.max_length, "raise processes or shorten max_length")
+    )
     accumulation = training.global_batch // (training.processes * size)
     following = (
         f"try micro_batch {size // 2} (accumulation {2 * accumulation}): the global batch, and so the result, stays the same"
         if size % 2 == 0
-        else "a micro-batch of this size cannot be halved: raise zero_stage or shorten sequence_length"
+        else f"a micro-batch of this size cannot be halved: {shorter}"
     )
-    return OutOfMemoryError(
-        f"step {step}: out of memory with micro_batch {size} x {training.sequence_length} tokens; {following}. {error}"
-    )
+    return OutOfMemoryError(f"step {step}: out of memory with micro_batch {size} x {length} tokens; {following}. {error}")
 
 
 def named(find: Documents) -> str:

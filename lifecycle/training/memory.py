@@ -2,9 +2,28 @@
 
 from dataclasses import dataclass, fields
 
+from lifecycle.recipe.alignment import DpoConfig
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.loss import CHUNK_LOGITS
 from lifecycle.training.throughput import Shape
+
+DEVICE_BYTES: tuple[tuple[str, float], ...] = (
+    ("H200", 141e9),
+    ("H100 NVL", 94e9),
+    ("H100", 80e9),
+    ("H800", 80e9),
+    ("H20", 96e9),
+    ("L40S", 48e9),
+    ("L4", 24e9),
+    ("A40", 48e9),
+    ("A10", 24e9),
+    ("MI300X", 192e9),
+    ("RTX 4090", 24e9),
+    ("RTX 3090", 24e9),
+)
+"""Memory by a word of the device's name, most specific first; those sold in several sizes (A100) are not known."""
+ALLOCATOR = 1.1
+"""What is needed beyond the tensors that are counted."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,40 @@ def memory(shape: Shape, training: CausalTraining) -> Memory:
     )
 
 
+def preference_memory(shape: Shape, dpo: DpoConfig) -> Memory:
+    """The memory of one device for DPO: float32 weights, answers in pairs, all logits at once, and no reference model, whose
+    log-probabilities are computed once before training. Several processes divide the optimizer (ZeRO-1)."""
+    tokens, width = 2 * dpo.micro_batch * dpo.max_length, 2 if dpo.precision == "bf16" else 4
+    return Memory(
+        weights=4 * shape.parameters,
+        gradients=4 * shape.parameters,
+        optimizer=preference_optimizer_bytes(shape, dpo) // dpo.processes,
+        activations=tokens * shape.layers * activation_bytes(shape, width),
+        logits=tokens * shape.vocabulary * (width + 4 + 4),
+    )
+
+
+def preference_optimizer_bytes(shape: Shape, dpo: DpoConfig) -> int:
+    """AdamW's moments, and under ZeRO a master weight besides."""
+    return (8 if dpo.processes == 1 else 12) * shape.parameters
+
+
+def device_bytes(name: str | None) -> float | None:
+    """Memory of the device with this name, or None: it is never guessed."""
+    words = set((name or "").replace("-", " ").split())
+    return next((size for known, size in DEVICE_BYTES if set(known.split()) <= words), None)
+
+
+def largest_micro_batch(shape: Shape, training: CausalTraining, room: float) -> int | None:
+    """The largest micro-batch with which the run fits into `room` bytes at an equal global batch; None where none does."""
+    share = training.global_batch // training.processes
+    sizes = (size for size in range(share, 0, -1) if share % size == 0)
+    for size in sizes:
+        if ALLOCATOR * memory(shape, training.model_copy(update={"micro_batch": size})).total <= room:
+            return size
+    return None
+
+
 def value_bytes(training: CausalTraining) -> int:
     """Bytes of a weight or activation."""
     return 2 if training.precision == "bf16" else 4
@@ -66,6 +119,14 @@ def states(shape: Shape, training: CausalTraining) -> tuple[int, int, int]:
 def checkpoint_bytes(shape: Shape, training: CausalTraining) -> int:
     """One checkpoint: the trained weights, and of each a master weight and AdamW's moments in float32."""
     return shape.trainable * (value_bytes(training) + 12)
+
+
+def disk_bytes(shape: Shape, training: CausalTraining) -> int:
+    """A run's checkpoints at their worst: the last ones and the best, beside one being written, or one that a changed layout
+    has converted, which writes every state twice (in fragments and whole)."""
+    one = checkpoint_bytes(shape, training)
+    kept = training.keep_checkpoints + (training.validation is not None)
+    return one * kept + max(one, 2 * 12 * shape.trainable)
 
 
 def activation_bytes(shape: Shape, width: int) -> int:

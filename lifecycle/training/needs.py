@@ -2,16 +2,21 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from pyarrow.parquet import ParquetFile
 
 from lifecycle.pretrained import start_directory
 from lifecycle.recipe import Recipe
-from lifecycle.stages import BASE_MODEL, PRETRAIN_MEMMAP, SFT_MEMMAP, SFT_MODEL, TOKENIZER
+from lifecycle.recipe.training import CausalTraining
+from lifecycle.stages import BASE_MODEL, DPO_MODEL, PREFERENCE_PAIRS, PRETRAIN_MEMMAP, SFT_MEMMAP, SFT_MODEL, TOKENIZER
+from lifecycle.tokens.chat import PROBE, encode_conversations, load_tokenizer, mask_preview
 from lifecycle.tokens.memmap import TokenMemmap
-from lifecycle.training.estimate import Estimate, estimate, given_shape, new_shape
-from lifecycle.training.preflight import check_pieces, check_tokenizer
+from lifecycle.training.estimate import Estimate, estimate, given_shape, new_shape, preference_estimate
+from lifecycle.training.preflight import check_pieces, check_tokenizer, first_mask
+from lifecycle.training.throughput import Shape
 
 Made = Callable[[str], Path | None]
 """Directory of the last artifact of a stage, or None."""
@@ -23,7 +28,7 @@ def own_device() -> str | None:
 
 
 def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[str, Estimate]:
-    """The estimate of each training of the causal program, by stage. Nothing is loaded but configurations.
+    """The estimate of each training, by stage. Nothing is loaded but configurations.
 
     Raises:
         ConfigurationError: memmap, tokenizer and given model, as far as they are there, do not belong together.
@@ -34,6 +39,11 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
     tokenizer = made(TOKENIZER.name)
     if start and tokenizer:
         check_pieces(tokenizer, start)
+    entries, pieces = recipe.tokenizer.vocab_size, recipe.tokenizer.new_pieces
+
+    def shape_of(training: CausalTraining | None) -> Shape:
+        return given_shape(start, training, pieces) if start else new_shape(base.architecture, entries, training)
+
     for stage, memmap, training in (
         (BASE_MODEL, PRETRAIN_MEMMAP, base.training),
         (SFT_MODEL, SFT_MEMMAP, recipe.sft.training),
@@ -41,17 +51,35 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
         if training is None:
             continue
         data = made(memmap.name)
-        tokens = None
+        tokens, match = None, "not made yet"
         if data:
             opened = TokenMemmap(data)
-            tokens = opened.describe.tokens
+            tokens, entries = opened.describe.tokens, opened.describe.vocab_size
             if tokenizer:
                 check_tokenizer(opened, tokenizer)
-        shape = (
-            given_shape(start, training) if start else new_shape(base.architecture, recipe.tokenizer.vocab_size, training)
-        )
-        found[stage.name] = estimate(shape, training, device, mfu, tokens)
+                match = f"match (tokenizer {opened.describe.tokenizer_digest})"
+        made_of = estimate(shape_of(training), training, device, mfu, tokens)
+        found[stage.name] = replace(made_of, notes=(("data and tokenizer", match), *made_of.notes))
+    found[DPO_MODEL.name] = preference_estimate(shape_of(None), recipe.dpo, device, mfu, _pairs(made(PREFERENCE_PAIRS.name)))
     return found
+
+
+def preview(made: Made) -> str:
+    """A conversation as Markdown, its trained tokens in bold: one of the SFT data, else question and answer in the template.
+
+    Empty where there is no tokenizer yet.
+    """
+    tokenizer, data = made(TOKENIZER.name), made(SFT_MEMMAP.name)
+    if tokenizer is None:
+        return ""
+    fast = load_tokenizer(tokenizer)
+    if data is None:
+        return mask_preview(fast, next(iter(encode_conversations(fast, [PROBE]))))
+    return first_mask(TokenMemmap(data), tokenizer)
+
+
+def _pairs(directory: Path | None) -> int | None:
+    return ParquetFile(directory / "train.parquet").metadata.num_rows if directory else None
 
 
 def disk(found: dict[str, Estimate], home: Path) -> str:

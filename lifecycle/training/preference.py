@@ -30,6 +30,7 @@ from lifecycle.recipe.alignment import FEW_PAIRS, DpoConfig, few_pairs
 from lifecycle.training import distributed
 from lifecycle.training.exits import Preempted
 from lifecycle.training.export import copy_tokenizer, verify
+from lifecycle.training.guards import explain_memory
 from lifecycle.training.journal import Journal
 from lifecycle.training.preference_checkpoints import latest, remove_unusable, step_of
 from lifecycle.training.preference_data import RenderedPairs, load_dataset, read_pairs, store_dataset, training_order
@@ -61,6 +62,7 @@ def main(job: TrainingJob) -> None:
     Raises:
         Preempted: after SIGTERM or SIGINT, once the last step that was done is saved.
         NumericsError: a loss, gradient norm or reward is not finite; the message names the step and its pairs.
+        OutOfMemoryError: memory was short; the message names the micro-batch to try next.
         DataError: there is no pair to train on.
     """
     config = DpoConfig.model_validate(job.config["dpo"])
@@ -90,7 +92,13 @@ def main(job: TrainingJob) -> None:
             journal.message(few_pairs(len(pairs.train.rows)))
     trainer.accelerator.wait_for_everyone()
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except (RuntimeError, MemoryError) as error:
+        explained = explain_memory(error, trainer.state.global_step + 1, config)
+        if explained is None:
+            raise
+        raise explained from error
     if watch.stopped and trainer.state.global_step < trainer.state.max_steps:
         raise Preempted(f"told to stop; step {trainer.state.global_step} of {trainer.state.max_steps} is saved")
     stop.release()

@@ -56,8 +56,7 @@ def training_order(pairs: int, config: DpoConfig) -> np.ndarray:
     """
     if pairs == 0:
         raise DataError("no preference pair to train on; see the ledger of preference_pairs for where they went")
-    steps = max(1, math.ceil(pairs * config.epochs / config.global_batch))
-    needed = steps * config.global_batch
+    needed = config.steps(pairs) * config.global_batch
     epochs = [np.random.default_rng([config.seed, epoch]).permutation(pairs) for epoch in range(math.ceil(needed / pairs))]
     return np.concatenate(epochs)[:needed]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -12,6 +13,7 @@ from lifecycle.digests import digest_json
 from lifecycle.jobs import TrainingJob
 from lifecycle.pretrained import load_tokenizer
 from lifecycle.recipe.training import CausalTraining
+from lifecycle.tokens.chat import Encoded, mask_preview
 from lifecycle.tokens.extend import Extension, read_extension
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.tokens.tokenizer import tokenizer_digest
@@ -19,8 +21,10 @@ from lifecycle.training.batches import Batch
 from lifecycle.training.exits import ConfigurationError, NumericsError
 from lifecycle.training.guards import Documents, check_loss
 from lifecycle.training.loss import WeightedLoss
-from lifecycle.training.memory import checkpoint_bytes, value_bytes
+from lifecycle.training.memory import disk_bytes, value_bytes
 from lifecycle.training.throughput import Shape
+
+PREVIEW_TOKENS = 256
 
 
 def check_tokenizer(memmap: TokenMemmap, directory: Path) -> None:
@@ -71,6 +75,15 @@ def check_pieces(tokenizer: Path, model: Path) -> Extension | None:
 def pieces_digest(pieces: Mapping[str, int]) -> str:
     """A digest of which piece has which number: what a model's rows mean."""
     return digest_json(dict(pieces))[:32]
+
+
+def first_mask(memmap: TokenMemmap, tokenizer: Path) -> str:
+    """The first document as Markdown, trained tokens in bold, cut after `PREVIEW_TOKENS`; empty where all are trained."""
+    if memmap.loss_mask is None:
+        return ""
+    end = min(int(memmap.offsets[1]), PREVIEW_TOKENS)
+    shown = Encoded(memmap.document(0)[:end].astype(np.int64), np.asarray(memmap.loss_mask[:end]))
+    return mask_preview(load_tokenizer(tokenizer), shown)
 
 
 def check_positions(model: Path, config: Any, sequence_length: int) -> None:
@@ -124,15 +137,18 @@ def _has_room(model: PreTrainedModel, device: torch.device) -> bool:
 
 
 def check_disk(job: TrainingJob, training: CausalTraining, shape: Shape) -> None:
-    """Raises ConfigurationError when the checkpoints to keep, the one being written, and the model will not fit."""
+    """Raises ConfigurationError when the checkpoints at their worst (`disk_bytes`), or the model, will not fit.
+
+    What an earlier attempt's checkpoints take is theirs already.
+    """
     weights = shape.parameters * value_bytes(training)
-    checkpoint = checkpoint_bytes(shape, training)
     for directory, needed, what in (
-        (Path(job.run_dir), checkpoint * (training.keep_checkpoints + 1), f"{training.keep_checkpoints + 1} checkpoints"),
+        (Path(job.run_dir), disk_bytes(shape, training), f"the checkpoints ({training.keep_checkpoints} and more)"),
         (Path(job.output), weights, "the model"),
     ):
         directory.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(directory).free
+        held = {found.st_ino: found.st_size for found in (path.stat() for path in directory.rglob("*.pt"))}
+        free = shutil.disk_usage(directory).free + sum(held.values())
         if free < needed:
             raise ConfigurationError(
                 f"{directory}: {what} need {needed / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; "

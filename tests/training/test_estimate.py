@@ -5,14 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.autograd.graph import saved_tensors_hooks
 from typer.testing import CliRunner
 
 from lifecycle.cli import app
-from lifecycle.pretrained import load_model
+from lifecycle.pretrained import load_model, load_tokenizer
 from lifecycle.recipe.adaptation import Adapter
+from lifecycle.recipe.alignment import DpoConfig
 from lifecycle.recipe.training import Architecture, CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.adapters import adapt
@@ -20,9 +25,11 @@ from lifecycle.training.batches import Batch, PackedDocuments
 from lifecycle.training.estimate import estimate, given_shape, new_shape, rows
 from lifecycle.training.exits import ConfigurationError, NumericsError
 from lifecycle.training.export import copy_tokenizer
+from lifecycle.training.guards import explain_memory
 from lifecycle.training.loss import hidden_states
-from lifecycle.training.memory import activation_bytes, states
+from lifecycle.training.memory import activation_bytes, checkpoint_bytes, disk_bytes, largest_micro_batch, memory, states
 from lifecycle.training.model import build_model, parameter_groups
+from lifecycle.training.needs import needs, preview
 from lifecycle.training.preflight import check_batch
 from lifecycle.training.throughput import shape_of
 from tests.tracking.chain import small_recipe
@@ -157,11 +164,71 @@ def test_the_plan_tells_what_the_trainings_need(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.output
     assert "40% MFU of H200" in told.output
     assert "no memmap yet" in told.output
+    assert "no preference_pairs yet" in told.output
     data = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     base = data["preflight"]["base_model"]
     assert base["tokens"] == 1200 * 8 * 64
     assert base["shape"]["parameters"] == 4096 * 128 + 4 * (4 * 128**2 + 3 * 128 * 384 + 2 * 128) + 128
     assert base["memory_total"] == sum(base["memory"].values())
+    dpo = data["preflight"]["dpo_model"]
+    assert (dpo["steps"], dpo["seconds"]) == (None, None)
+    assert dpo["shape"] == base["shape"]
+
+
+def test_what_is_there_already_is_told(tmp_path: Path, tokenizer: Path, memmap: Path, sft_memmap: Path) -> None:
+    """The loss mask is looked at before the GPUs are asked for: a template without marks once trained on nothing."""
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    pq.write_table(pa.table({"id": [str(number) for number in range(33)]}), pairs / "train.parquet")
+    made = {"tokenizer": tokenizer, "pretrain_memmap": memmap, "sft_memmap": sft_memmap, "preference_pairs": pairs}
+    recipe = small_recipe(tmp_path)
+    found = needs(recipe, made.get, "H200", 0.4)
+    digest = TokenMemmap(memmap).describe.tokenizer_digest
+    assert dict(found["base_model"].notes)["data and tokenizer"] == f"match (tokenizer {digest})"
+    assert found["base_model"].shape.vocabulary == tiny.VOCAB
+    assert dict(found["dpo_model"].notes)["pairs"] == "33"
+    assert found["dpo_model"].steps == 3, "33 pairs in batches of 16"
+    assert found["dpo_model"].seconds
+    document = TokenMemmap(sft_memmap)
+    assert document.loss_mask is not None
+    fast = load_tokenizer(tokenizer)
+    trained = fast.decode(document.document(0)[document.loss_mask[: document.offsets[1]] > 0].tolist())
+    bold = preview(made.get).split("**")[1].replace("\\", "").replace(" `<|endoftext|>`", "<|endoftext|>")
+    assert bold.strip() == trained.strip()
+    assert "**Answer." in preview({"tokenizer": tokenizer}.get)
+    assert preview({}.get) == ""
+    other = tiny.make_memmap(tmp_path / "other", tokenizer)
+    (description,) = other.glob("*.json")
+    description.write_text(description.read_text().replace(digest, "0" * 32))
+    with pytest.raises(ConfigurationError, match=f"{'0' * 32}.*{digest}"):
+        needs(recipe, (made | {"pretrain_memmap": other}).get, None, 0.4)
+
+
+def test_the_disk_must_hold_the_best_one_and_a_conversion() -> None:
+    """A run that began with room for the last checkpoints alone once stopped at its first best one."""
+    shape = new_shape(tiny.ARCHITECTURE, tiny.VOCAB, training())
+    best = {"validation": {"every": 5, "choose": "best"}}
+    one = checkpoint_bytes(shape, training(**best))
+    assert one == shape.trainable * (2 + 12)
+    assert disk_bytes(shape, training(keep_checkpoints=2, **best)) == 3 * one + 24 * shape.trainable
+    assert disk_bytes(shape, training(keep_checkpoints=2)) == 2 * one + 24 * shape.trainable
+
+
+@given(room=st.integers(10**5, 10**8))
+def test_the_micro_batch_advised_is_the_largest_that_fits(room: int) -> None:
+    settings = training(global_batch=48, processes=2, micro_batch=24)
+    shape = new_shape(tiny.ARCHITECTURE, tiny.VOCAB, settings)
+    needed = {
+        size: 1.1 * memory(shape, settings.model_copy(update={"micro_batch": size})).total
+        for size in (1, 2, 3, 4, 6, 8, 12, 24)
+    }
+    assert largest_micro_batch(shape, settings, room) == max((s for s in needed if needed[s] <= room), default=None)
+
+
+def test_dpo_out_of_memory_says_what_to_try_next() -> None:
+    settings = DpoConfig(global_batch=16, micro_batch=8, max_length=100)
+    found = explain_memory(RuntimeError("CUDA out of memory"), 4, settings)
+    assert "step 4: out of memory with micro_batch 8 x 200 tokens; try micro_batch 4 (accumulation 4)" in str(found)
 
 
 def test_a_given_model_of_another_family_is_counted(tmp_path: Path, tokenizer: Path) -> None:
