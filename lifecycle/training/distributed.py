@@ -7,16 +7,23 @@ from typing import Any
 import deepspeed
 import torch
 from torch import distributed
+from torch.distributed.distributed_c10d import _set_pg_timeout  # pyright: ignore[reportPrivateUsage] - as torchtitan does
 
 from lifecycle.pretrained import device as own_device
 
 logger = logging.getLogger(__name__)
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=20)
+MEETING_TIMEOUT = timedelta(minutes=3)
+"""For all ranks to meet for the first time, before there is any work that could keep one of them."""
 
 
 def start() -> torch.device:
     """Join the process group that RANK, WORLD_SIZE, LOCAL_RANK and MASTER_* describe; returns this rank's device.
+
+    Raises:
+        DistError: not all ranks came within `MEETING_TIMEOUT`.
+        ConnectionError: their first sum is wrong.
 
     On the CPU DeepSpeed would first compile a shared-memory kernel, which needs a C++ compiler and 40 s. Only its
     `inference_all_reduce` uses that kernel and training never calls it, so it is declared unavailable.
@@ -32,10 +39,11 @@ def start() -> torch.device:
         torch.use_deterministic_algorithms(True, warn_only=True)
         settings: Any = torch.utils.deterministic
         settings.fill_uninitialized_memory = False  # a debugging aid that fills every new tensor
-    deepspeed.init_distributed(dist_backend=backend, timeout=COLLECTIVE_TIMEOUT, verbose=False)
+    deepspeed.init_distributed(dist_backend=backend, timeout=MEETING_TIMEOUT, verbose=False)
     total = sum_over_ranks(device, 1.0)[0]
     if total != world():
         raise ConnectionError(f"the start-up all-reduce over {world()} ranks gave {total}")
+    _set_pg_timeout(COLLECTIVE_TIMEOUT, distributed.group.WORLD)
     return device
 
 

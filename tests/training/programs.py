@@ -123,6 +123,18 @@ def meet(job: TrainingJob, rank: int) -> None:
         (Path(job.run_dir) / "result.json").write_text("{}")
 
 
+def miss_the_meeting(job: TrainingJob, rank: int) -> None:
+    """Rank 1 is kept by something else; rank 0 waits for it no longer than it must."""
+    from datetime import timedelta
+
+    if rank == 1:
+        time.sleep(600)
+    from lifecycle.training import distributed
+
+    distributed.MEETING_TIMEOUT = timedelta(seconds=2)
+    distributed.start()
+
+
 ACTS = {
     act.__name__: act
     for act in (
@@ -132,6 +144,7 @@ ACTS = {
         hang_beside_a_kill,
         lose_a_peer,
         meet,
+        miss_the_meeting,
         need_too_much_memory,
         stand_still,
         succeed,

@@ -29,6 +29,7 @@ from lifecycle.training.run import Run
 from lifecycle.training.saving import finish, save
 from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.stop import StopRequest
+from lifecycle.training.validation import ValidationSet, bits_per_byte
 from tests.training import tiny
 
 
@@ -143,6 +144,21 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_leaves_the_one_bef
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert run.checkpoints.newest({})[0] == "step_1"
+
+
+def test_a_validation_that_fails_leaves_the_model_in_training(run: Run) -> None:
+    """Left in evaluation mode, a model keeps what it no longer needs and trains without dropout."""
+    held_out = ValidationSet(run.data, 2, 100)
+    bits_per_byte(run.engine, held_out, 2)
+    assert run.engine.training
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    run.engine.module.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        bits_per_byte(run.engine, held_out, 2)
+    assert run.engine.training
 
 
 def test_a_filling_disk_is_warned_of_once(run: Run, tmp_path: Path) -> None:

@@ -73,6 +73,16 @@ def pids(job: TrainingJob) -> list[int]:
     return [int((Path(job.run_dir) / f"pid_{rank}").read_text()) for rank in range(job.processes)]
 
 
+def test_a_rank_that_never_comes_ends_the_run_soon(tmp_path: Path) -> None:
+    """One rank that tokenized its own copy of the data once let the others time out after half an hour, in NCCL's words."""
+    job = job_for(tmp_path, "miss_the_meeting")
+    process = launch(job)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == ExitClass.NETWORK.code, output
+    assert json.loads((tmp_path / "run" / "failure.json").read_text())["rank"] == 0
+    wait_gone(pids(job), 1)
+
+
 def test_success_shows_the_journal_and_leaves_no_failure(tmp_path: Path) -> None:
     job = job_for(tmp_path, "succeed")
     (tmp_path / "run" / "failure.json").write_text("from an earlier attempt")
