@@ -13,6 +13,7 @@ from lifecycle.recipe.training import Architecture, CausalTraining
 from lifecycle.training.adapters import adapt, freeze
 from lifecycle.training.memory import (
     Memory,
+    checkpoint_bytes,
     device_bytes,
     disk_bytes,
     largest_micro_batch,
@@ -32,7 +33,8 @@ class Estimate:
         tokens: places in all batches, padding included.
         epochs: over the memmap's tokens; None where there is no memmap yet.
         checkpoints: on disk, at their worst.
-        host: of one machine while its processes load the model in float32.
+        host: of one machine: while its processes load the model in float32, and later for the copy of a checkpoint that is
+            written in the background.
         seconds: of training at the stated MFU; None where the device's peak is not known.
         notes: names and words of what else there is to say.
     """
@@ -73,7 +75,7 @@ def estimate(
         tokens=places,
         epochs=places / tokens if tokens else None,
         checkpoints=disk_bytes(shape, training),
-        host=4 * shape.parameters * training.processes,
+        host=max(4 * shape.parameters * training.processes, checkpoint_bytes(shape, training)),
         seconds=seconds,
         gpu_hours=seconds * training.processes / 3600 if seconds else None,
         notes=_room(shape, training, device),
@@ -176,7 +178,7 @@ def rows(found: Estimate, device: str | None, mfu: float) -> list[tuple[str, str
         ("parameters", f"{shape.parameters:,}{trained}"),
         *((f"{field.name}, per GPU", _size(getattr(found.memory, field.name))) for field in fields(found.memory)),
         ("memory, per GPU", f"{_size(found.memory.total)} and what the allocator adds"),
-        ("host memory to load", _size(found.host)),
+        ("host memory", _size(found.host)),
         ("steps", "unknown" if found.steps is None else f"{found.steps:,}"),
         ("tokens", _tokens(found)),
         ("disk for checkpoints", _size(found.checkpoints)),
