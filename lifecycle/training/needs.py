@@ -15,7 +15,7 @@ from lifecycle.stages import BASE_MODEL, DPO_MODEL, PREFERENCE_PAIRS, PRETRAIN_M
 from lifecycle.tokens.chat import PROBE, encode_conversations, load_tokenizer, mask_preview
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.estimate import Estimate, estimate, given_shape, new_shape, preference_estimate
-from lifecycle.training.preflight import check_pieces, check_tokenizer, first_mask
+from lifecycle.training.preflight import check_pieces, check_tokenizer, check_trained, first_mask
 from lifecycle.training.throughput import Shape
 
 Made = Callable[[str], Path | None]
@@ -38,7 +38,9 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
     start = start_directory(base.start) if base.start else None
     tokenizer = made(TOKENIZER.name)
     if start and tokenizer:
-        check_pieces(tokenizer, start)
+        extension = check_pieces(tokenizer, start)
+        if base.training:
+            check_trained(extension, base.training)
     entries, pieces = recipe.tokenizer.vocab_size, recipe.tokenizer.new_pieces
 
     def shape_of(training: CausalTraining | None) -> Shape:

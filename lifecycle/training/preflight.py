@@ -72,6 +72,15 @@ def check_pieces(tokenizer: Path, model: Path) -> Extension | None:
     return extension if known is not given else None
 
 
+def check_trained(extension: Extension | None, training: CausalTraining) -> None:
+    """Raises ConfigurationError when the rows of new pieces would stay as they begin."""
+    if extension and training.adapter:
+        raise ConfigurationError(
+            "tokenizer.new_pieces: with training.adapter the embeddings of the new pieces would never be trained; train all "
+            "weights, or name in training.freeze those that are to stay"
+        )
+
+
 def pieces_digest(pieces: Mapping[str, int]) -> str:
     """A digest of which piece has which number: what a model's rows mean."""
     return digest_json(dict(pieces))[:32]

@@ -12,9 +12,8 @@ from lifecycle.tokens.extend import extend_embeddings
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.adapters import Adapted, adapt, freeze, quantization
 from lifecycle.training.config import CausalJobConfig
-from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.model import build_model
-from lifecycle.training.preflight import check_pieces, check_positions, check_tokenizer, check_vocabulary
+from lifecycle.training.preflight import check_pieces, check_positions, check_tokenizer, check_trained, check_vocabulary
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,7 @@ def begin(job: TrainingJob, config: CausalJobConfig, memmap: TokenMemmap) -> Sta
         return Start(model, tokenizer)
     directory = Path(job.inputs["model"])
     extension = check_pieces(tokenizer, directory) if "tokenizer" in job.inputs else None
-    if extension and training.adapter:
-        raise ConfigurationError(
-            "tokenizer.new_pieces: with training.adapter the embeddings of the new pieces would never be trained; train all "
-            "weights, or name in training.freeze those that are to stay"
-        )
+    check_trained(extension, training)
     model = load_model(directory, torch.float32, **quantization(training.adapter))
     if extension:
         extend_embeddings(model, extension)

@@ -19,7 +19,7 @@ from lifecycle.errors import DataError, RecipeError
 from lifecycle.pretrained import load_model
 from lifecycle.recipe import load_recipe
 from lifecycle.recipe.corpora import MixConfig
-from lifecycle.recipe.training import Architecture, TokenizerConfig
+from lifecycle.recipe.training import Architecture, CausalTraining, TokenizerConfig
 from lifecycle.stages import TOKENIZER
 from lifecycle.tokens.base import load_base
 from lifecycle.tokens.build import build_pretrain_memmap
@@ -30,7 +30,7 @@ from lifecycle.tokens.tokenizer import build_tokenizer, plain_text_encoder
 from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.export import copy_tokenizer
 from lifecycle.training.model import build_model
-from lifecycle.training.preflight import check_pieces, pieces_digest
+from lifecycle.training.preflight import check_pieces, check_trained, pieces_digest
 from tests.shared_data import shared
 from tests.training import tiny
 
@@ -135,6 +135,9 @@ def test_an_extension_of_another_tokenizer_is_refused_naming_both_digests(
 ):
     """The rows of a model that was made for other pieces would be averaged into nonsense, and trained without complaint."""
     assert check_pieces(extended[0], tokenizer) == read_extension(extended[0])
+    adapted = tiny.make_job(tmp_path, {}, adapter={"kind": "lora"}).config["training"]
+    with pytest.raises(ConfigurationError, match="new pieces would never be trained"):
+        check_trained(read_extension(extended[0]), CausalTraining.model_validate(adapted))
     assert check_pieces(extended[0], extended[0]) is None, "a model that knows the new pieces already"
     copy_tokenizer(tokenizer, tmp_path)
     text = json.loads((tmp_path / "tokenizer.json").read_text())
