@@ -185,11 +185,19 @@ def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
         axes.set_ylim(0, 1)
         axes.legend(frameon=False)
     timed = [entry for entry in metrics if "tokens_per_second" in entry]
-    with plot(run_dir, "throughput", "Throughput") as axes:
-        axes.plot([entry["step"] for entry in timed], [entry["tokens_per_second"] for entry in timed], linewidth=1)
-        axes.set_xlabel("step")
-        axes.set_ylabel("tokens per second")
-        axes.set_ylim(bottom=0)
+    for name, title, figures, unit in (
+        ("throughput", "Throughput", ("tokens_per_second", "tokens_per_second_per_device"), "tokens per second"),
+        ("tflops", f"Useful work. {FORMULA}", ("tflops_per_device",), "TFLOPS per device"),
+    ):
+        with plot(run_dir, name, title) as axes:
+            for figure in figures:
+                axes.plot(
+                    [e["step"] for e in timed], [e[figure] for e in timed], linewidth=1, label=figure.replace("_", " ")
+                )
+            axes.set_xlabel("step")
+            axes.set_ylabel(unit)
+            axes.set_ylim(bottom=0)
+            axes.legend(frameon=False)
 
 
 if __name__ == "__main__":

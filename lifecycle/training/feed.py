@@ -1,6 +1,7 @@
 """Batches on their way to the device."""
 
 from dataclasses import fields
+from typing import Any
 
 import torch
 
@@ -24,11 +25,11 @@ class Feed:
         if self._stream is None:
             return batch.to(self._device)
         current = torch.cuda.current_stream(self._device)
-        moved: dict[str, torch.Tensor] = {}
+        moved: dict[str, Any] = {}
         with torch.cuda.stream(self._stream):
             for field in fields(Batch):
                 tensor = getattr(batch, field.name)
-                if not (self._host_segments and field.name == "segments"):
+                if tensor is not None and not (self._host_segments and field.name == "segments"):
                     tensor = tensor.pin_memory().to(self._device, non_blocking=True)
                     tensor.record_stream(current)
                 moved[field.name] = tensor
