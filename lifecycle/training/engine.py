@@ -62,7 +62,7 @@ def start_engine(model: PreTrainedModel, training: CausalTraining, device: torch
     engine: Engine
     engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=engine_config(training))
     _restore_buffers(engine.module, buffers)
-    if training.zero_stage == 0 and training.processes == 1:
+    if training.processes == 1 and training.zero_stage < 2 and not hasattr(engine.optimizer, "reduce_gradients"):
         engine.enable_backward_allreduce = False  # it would copy all gradients to add them to nothing
     if is_compiled(training, device.type):
         if device.type == "cuda":
