@@ -4,11 +4,11 @@
 
 One command, no network: the weights are random and so is the data. All train on the same packed batches of documents of
 1,000 tokens, one after the other, in processes of their own, and are timed between the end of the warm-up and the last step,
-with the device waited for at both. Ours is the whole causal program with what it chooses for this machine; the Trainer runs with
-sdpa and fused AdamW, once compiled and, where liger-kernel is installed, once with its kernels: the better one is the peer.
-It lets documents see each other, so that its mask is the cheaper kind. MFU is FLOPs per token (the formula is printed) times
-tokens per second over the dense bf16 peak; of a device whose peak is unknown none is given. `estimated_gigabytes` is what
-the preflight foretells of ours, `ours_gigabytes` what was allocated at most.
+with the device waited for at both. Ours is the whole causal program with what it chooses for this machine; the Trainer runs
+with sdpa and fused AdamW, once compiled and, where liger-kernel is installed, once with its kernels: the better one is the
+peer. It lets documents see each other, so that its mask is the cheaper kind. MFU is FLOPs per token (the formula is printed)
+times tokens per second over the dense bf16 peak; of a device whose peak is unknown none is given. `estimated_gigabytes` is
+what the preflight foretells of ours, `ours_gigabytes` what was allocated at most.
 
 `--tiny` runs the same code with a tiny model, on the CPU where there is no GPU: it shows that the script works and measures
 nothing. This benchmark has not been run on a GPU yet.
