@@ -8,7 +8,6 @@ from numba import njit
 
 from lifecycle.errors import DataError
 
-
 CHECKED_AT_ONCE = 1_000_000
 
 
