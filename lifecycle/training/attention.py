@@ -1,7 +1,7 @@
 """Attention that stays inside a packed document, by the fastest kernel that the machine has.
 
-Only sdpa and eager have been run so far; flash-attn and flex wait for a GPU. What decides and what prepares their inputs is
-tested on the CPU.
+Only sdpa and eager have trained so far. flex has no backward pass on the CPU and flash-attn needs a GPU: neither has been
+run in training. What decides between them, and what each is told, is tested on the CPU.
 """
 
 import importlib.util
