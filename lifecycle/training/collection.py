@@ -9,19 +9,26 @@ EVERY = 50
 
 
 @contextmanager
-def collected_seldom() -> Iterator[Callable[[int], None]]:
-    """Within it nothing is collected but where the function given is called with a step divisible by `EVERY`.
-
-    What exists at the beginning (modules, the model) is frozen: no collection looks at it again.
-    """
-    was_enabled = gc.isenabled()
-    gc.collect()
+def frozen() -> Iterator[None]:
+    """Within it no collection looks at what exists at the beginning: modules, the model."""
     gc.freeze()
-    gc.disable()
     try:
-        yield lambda step: _collect(step)
+        yield
     finally:
         gc.unfreeze()
+
+
+@contextmanager
+def collected_seldom() -> Iterator[Callable[[int], None]]:
+    """Within it nothing is collected but where the function given is called with a step divisible by `EVERY`; what exists at
+    the beginning is frozen."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        with frozen():
+            yield _collect
+    finally:
         if was_enabled:
             gc.enable()
 

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.attention import Attention, choose, machine
+from lifecycle.training.collection import frozen
 from lifecycle.training.kernels import checkpoint_activations, compile_blocks, is_compiled, put_liger, uses_liger
 from lifecycle.training.loss import WeightedLoss
 from lifecycle.training.model import parameter_groups
@@ -60,7 +61,8 @@ def start_engine(model: PreTrainedModel, training: CausalTraining, device: torch
     module = WeightedLoss(model)
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     engine: Engine
-    engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=engine_config(training))
+    with frozen():  # it collects garbage at each of six reports of memory: 2 s, in which nothing is found
+        engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=engine_config(training))
     _restore_buffers(engine.module, buffers)
     if training.processes == 1 and training.zero_stage < 2 and not hasattr(engine.optimizer, "reduce_gradients"):
         engine.enable_backward_allreduce = False  # it would copy all gradients to add them to nothing

@@ -1,5 +1,6 @@
 """What makes a step faster or smaller must not change it."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lifecycle.recipe.training import CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training import loss as loss_module
 from lifecycle.training.batches import PackedDocuments
+from lifecycle.training.collection import EVERY, collected_seldom
 from lifecycle.training.cross_entropy import can_fuse, fused_linear_cross_entropy
 from lifecycle.training.kernels import checkpoint_activations, is_compiled, uses_liger
 from lifecycle.training.loss import WeightedLoss, weighted_cross_entropy
@@ -88,6 +90,31 @@ def test_activation_checkpointing_changes_neither_loss_nor_gradients(
         results.append([value.detach(), *(parameter.grad.clone() for parameter in model.parameters())])
     assert all(torch.equal(plain, again) for plain, again in zip(*results, strict=True))
     assert sorted(ran) == sorted([*range(4), *chosen]), "those computed again, and no others"
+
+
+def test_garbage_is_collected_only_at_the_steps_that_all_ranks_collect_at() -> None:
+    """A collection on one rank in the middle of a step is waited for by all."""
+    collected: list[int] = []
+
+    def note(phase: str, about: dict[str, int]) -> None:
+        if phase == "start":
+            collected.append(about["generation"])
+
+    was_enabled = gc.isenabled()
+    with collected_seldom() as collect:
+        gc.callbacks.append(note)
+        try:
+            for step in range(1, 2 * EVERY + 1):
+                cycles = [[] for _ in range(1000)]
+                for cycle in cycles:
+                    cycle.append(cycle)
+                assert len(collected) == (step - 1) // EVERY
+                collect(step)
+        finally:
+            gc.callbacks.remove(note)
+    assert collected == [1, 1]
+    assert gc.isenabled() == was_enabled
+    assert gc.get_freeze_count() == 0
 
 
 def test_every_family_of_decoders_has_blocks_that_can_be_checkpointed() -> None:
