@@ -16,6 +16,7 @@ from lifecycle.training import loss as loss_module
 from lifecycle.training.batches import PackedDocuments
 from lifecycle.training.collection import EVERY, collected_seldom
 from lifecycle.training.cross_entropy import can_fuse, fused_linear_cross_entropy
+from lifecycle.training.engine import engine_config
 from lifecycle.training.kernels import checkpoint_activations, is_compiled, uses_liger
 from lifecycle.training.loss import WeightedLoss, weighted_cross_entropy
 from lifecycle.training.model import build_model
@@ -133,6 +134,14 @@ def test_compiling_and_liger_are_for_gpus_unless_the_recipe_says_otherwise() -> 
     assert [is_compiled(told[False], device) for device in ("cpu", "cuda")] == [False, False]
     wanted = CausalTraining.model_validate({**base, "liger": True})
     assert [uses_liger(wanted, device) for device in ("cpu", "cuda")] == [False, True]
+
+
+def test_bf16_gradients_are_added_up_over_ranks_in_float32_unless_a_preset_says_otherwise() -> None:
+    """DeepSpeed rounds them to bf16 otherwise, also in a world of one: losses then depend on the number of processes."""
+    base = {"steps": 1, "global_batch": 2, "micro_batch": 1, "sequence_length": 8, "optimization": {"learning_rate": 1e-3}}
+    assert engine_config(CausalTraining.model_validate(base))["communication_data_type"] == "fp32"
+    preset = {"deepspeed": {"communication_data_type": "bf16"}}
+    assert engine_config(CausalTraining.model_validate(base | preset))["communication_data_type"] == "bf16"
 
 
 def test_the_output_layer_goes_in_chunks_where_logits_are_many(
