@@ -37,8 +37,8 @@ def engine_config(training: CausalTraining) -> dict[str, Any]:
         "steps_per_print": None,
     }
     if training.precision == "bf16" and training.zero_stage > 0:
-        # Gradients are added up in fp32, in a rank and over ranks: in bf16 the result would depend on how the global batch is
-        # split. A preset may say otherwise for the ranks, where the network is what a run waits for.
+        # Gradients are added up in fp32, in a rank and over ranks: in bf16 the result would depend on how the global batch
+        # is split. A preset may say otherwise for the ranks, where the network is what a run waits for.
         config["data_types"] = {"grad_accum_dtype": "fp32"}
         config.setdefault("communication_data_type", "fp32")
     return config
