@@ -124,11 +124,11 @@ CORPUS = Stage("corpus", "4", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), _mix)
-BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _base_model)
+BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), _base_model)
 RAW_INSTRUCTIONS = Stage("raw_instructions", "2", ("corpus",), _section("instructions"))
 INSTRUCTIONS = Stage("instructions", "2", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
 SFT_MEMMAP = Stage("sft_memmap", "2", ("instructions", "tokenizer"), _sft_memmap)
-SFT_MODEL = Stage("sft_model", "1", ("base_model", "sft_memmap"), _section("sft"))
+SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), _section("sft"))
 RAW_PREFERENCES = Stage("raw_preferences", "2", ("corpus",), _raw_preferences)
 PREFERENCE_PAIRS = Stage(
     "preference_pairs", "3", ("raw_preferences", "instructions", "sft_model", "heldout_text"), _preference_pairs

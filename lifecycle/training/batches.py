@@ -9,7 +9,7 @@ import torch
 
 from lifecycle.errors import DataError
 from lifecycle.tokens.memmap import TokenMemmap
-from lifecycle.tokens.packing import pack_best_fit, pack_fill
+from lifecycle.tokens.packing import FilledSequences, PackedSequences, pack_best_fit
 
 BLOCK = 8192
 """Sequences that are read in mixed order: 64 MB of tokens at 4,096 positions."""
@@ -44,21 +44,24 @@ class Batch:
 
 
 class PackedDocuments:
-    """The packed sequences of a memmap, read row by row; nothing but the pieces' bounds is held in memory."""
+    """The packed sequences of a memmap, read row by row; of pretraining's nothing is held in memory."""
 
     def __init__(self, memmap: TokenMemmap, sequence_length: int, kind: Literal["pretrain", "sft"]) -> None:
         self.memmap = memmap
         self.sequence_length = sequence_length
-        pieces = (pack_fill if kind == "pretrain" else pack_best_fit)(np.asarray(memmap.offsets), sequence_length)
-        if not len(pieces):
+        offsets = memmap.offsets
+        self._packed = (
+            FilledSequences(offsets, sequence_length)
+            if kind == "pretrain"
+            else PackedSequences(pack_best_fit(np.asarray(offsets), sequence_length))
+        )
+        self.sequences = self._packed.sequences
+        if not self.sequences:
             raise DataError(
                 f"{memmap.path}: {memmap.describe.tokens} tokens do not fill one sequence of {sequence_length}; "
                 "give more text or lower training.sequence_length"
             )
-        self._starts, self._ends = pieces[:, 1], pieces[:, 2]
-        self.sequences = int(pieces[-1, 0]) + 1
-        self._first = np.searchsorted(pieces[:, 0], np.arange(self.sequences + 1))
-        self.tokens_left_out = memmap.describe.tokens - int((self._ends - self._starts).sum())
+        self.tokens_left_out = memmap.describe.tokens - self._packed.tokens
 
     def batch(self, sequences: np.ndarray) -> Batch:
         """The packed sequences with these numbers, in this order."""
@@ -71,8 +74,7 @@ class PackedDocuments:
         mask = self.memmap.loss_mask
         for row, sequence in enumerate(sequences):
             at = 0
-            for number, piece in enumerate(range(self._first[sequence], self._first[sequence + 1])):
-                start, end = int(self._starts[piece]), int(self._ends[piece])
+            for number, (start, end) in enumerate(self._packed.pieces(sequence).tolist()):
                 stop = at + end - start
                 ids[row, at:stop] = self.memmap.tokens[start:end]
                 positions[row, at:stop] = np.arange(end - start)
@@ -84,7 +86,7 @@ class PackedDocuments:
 
     def documents(self, sequences: np.ndarray) -> list[int]:
         """The numbers of the documents that these sequences hold."""
-        starts = np.concatenate([self._starts[self._first[s] : self._first[s + 1]] for s in sequences])
+        starts = np.concatenate([self._packed.pieces(sequence)[:, 0] for sequence in sequences])
         return sorted(set((np.searchsorted(self.memmap.offsets, starts, side="right") - 1).tolist()))
 
 

@@ -52,7 +52,7 @@ def memory(shape: Shape, training: CausalTraining) -> Memory:
         weights,
         gradients,
         optimizer,
-        activations=tokens * shape.layers * activation_bytes(shape, width),
+        activations=tokens * kept_bytes(shape, training),
         logits=rows * shape.vocabulary * (width + 4 + 4),  # as computed, in float32, and their gradient
     )
 
@@ -127,6 +127,19 @@ def disk_bytes(shape: Shape, training: CausalTraining) -> int:
     one = checkpoint_bytes(shape, training)
     kept = training.keep_checkpoints + (training.validation is not None)
     return one * kept + max(one, 2 * 12 * shape.trainable)
+
+
+def kept_bytes(shape: Shape, training: CausalTraining) -> int:
+    """What all layers keep of one token for the backward pass.
+
+    A checkpointed layer keeps its input; what it computes again is there for one layer at a time.
+    """
+    width, every = value_bytes(training), training.checkpoint_activations
+    layer = activation_bytes(shape, width)
+    if not every:
+        return shape.layers * layer
+    checkpointed = -(-shape.layers // every)
+    return (shape.layers - checkpointed + 1) * layer + checkpointed * width * shape.hidden
 
 
 def activation_bytes(shape: Shape, width: int) -> int:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.distributed import ProcessGroup
 
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.batches import PackedDocuments, SampleOrder
 from lifecycle.training.checkpoints import Checkpoints, Layout
 from lifecycle.training.distributed import world
 from lifecycle.training.engine import Engine
+from lifecycle.training.feed import Feed
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal
 from lifecycle.training.meter import Meter
@@ -19,7 +21,13 @@ from lifecycle.training.validation import ValidationSet
 
 @dataclass(frozen=True)
 class Run:
-    """What the loop works with. `journal` is None on all ranks but 0."""
+    """What the loop works with.
+
+    Attributes:
+        journal: None on all ranks but 0.
+        host_group: the group over which the hosts agree without touching their devices; None is the default group.
+        reading_delay: steps that a step's loss and gradient norm may stay on the device before they are read.
+    """
 
     training: CausalTraining
     engine: Engine
@@ -32,7 +40,10 @@ class Run:
     meter: Meter
     heartbeat: Heartbeat
     skipped: SkippedBatches
+    feed: Feed
     validation: ValidationSet | None = None
+    host_group: ProcessGroup | None = None
+    reading_delay: int = 0
 
     @property
     def layout(self) -> Layout:
