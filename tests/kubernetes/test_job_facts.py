@@ -39,7 +39,7 @@ def test_background_deletion_takes_the_pods(fake_cluster: FakeCluster, api: Clie
 def test_failed_rank_takes_the_other_ranks_log(api: Client) -> None:
     """Fact 2: with `backoffLimit: 0` only the failed pod stays, and the log of the other is gone."""
     api.create(job("two", "echo here; [ $JOB_COMPLETION_INDEX = 1 ] && exit 7; sleep 300", 2))
-    zero = next(pod.metadata.name for pod in running(api, "two") if "two-0" in pod.metadata.name)
+    zero = eventually(lambda: [p.metadata.name for p in api.pods("two") if p.metadata.name.startswith("two-0")])[0]
     done = ended(api, "two")
     assert done.status.failed == 2
     assert [pod.metadata.name.startswith("two-1") for pod in api.pods("two")] == [True]
