@@ -59,7 +59,7 @@ def delete_pod(store: Store, pod: Object, grace: float | None = None) -> Object:
     A pod that has ended or was never placed needs no kubelet and goes at once.
     """
     own = pod["spec"].get("terminationGracePeriodSeconds", 30)
-    seconds = own if grace is None else grace
+    seconds = (own if own >= 0 else 1) if grace is None else grace
     if ended(pod) or not pod["spec"].get("nodeName"):
         seconds = 0
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.kubernetes.fake import admission
-from tests.kubernetes.fake.answers import ApiError, Object, bad_request, conflict, expired, unsupported_media
+from tests.kubernetes.fake.answers import ApiError, Object, bad_request, expired, unsupported_media
+from tests.kubernetes.fake.decoding import Decoded, decode
 from tests.kubernetes.fake.defaults import set_defaults
 from tests.kubernetes.fake.deletion import check_preconditions, delete_object, delete_pod, going, place, settle
 from tests.kubernetes.fake.patching import json_patch, merge, strategic
@@ -34,16 +35,16 @@ class Verbs:
     def create(self, resource: Resource, namespace: str, request: Request) -> Answer:
         """POST."""
         _check_content_type(request)
-        item, warnings = admission.decode(resource, request.body, request.query.get("fieldValidation", "Warn"))
-        stored, more = self._admit(resource, namespace, item)
-        headers = _warning_headers([*warnings, *more])
+        decoded = decode(resource, request.body, request.query.get("fieldValidation", "Warn"))
+        stored, headers = self._admit(resource, namespace, decoded)
         if request.query.get("dryRun"):
             if self.store.find(resource, *place(stored)):
                 self.store.create(resource, stored)
             return Answer(201, _typed(resource, stored), headers)
         return Answer(201, _typed(resource, self.store.create(resource, stored)), headers)
 
-    def _admit(self, resource: Resource, namespace: str, item: Object) -> tuple[Object, list[str]]:
+    def _admit(self, resource: Resource, namespace: str, decoded: Decoded) -> tuple[Object, dict[str, str]]:
+        item = decoded.item
         metadata = item.setdefault("metadata", {})
         if namespace and metadata.get("namespace", namespace) != namespace:
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
@@ -53,10 +54,10 @@ class Verbs:
             metadata["name"] = metadata["generateName"] + "".join(self._random.choices("bcdfghjkl2456789", k=5))
         if resource.namespaced:
             self._check_namespace(resource, namespace, metadata.get("name", ""))
-        warnings = admission.validate(resource, item)
+        warnings = admission.validate(resource, item, decoded.missing)
         item["metadata"] = new_metadata(self.store.clock, metadata)
         set_defaults(resource.kind, item)
-        return item, warnings
+        return item, _warning_headers([*decoded.warnings, *warnings])
 
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
         found = self.store.get(NAMESPACES, "", namespace)
@@ -105,10 +106,11 @@ class Verbs:
     def update(self, resource: Resource, namespace: str, name: str, sub: str, request: Request) -> Answer:
         """PUT."""
         _check_content_type(request)
-        item, warnings = admission.decode(resource, request.body, request.query.get("fieldValidation", "Warn"))
+        decoded = decode(resource, request.body, request.query.get("fieldValidation", "Warn"))
+        item = decoded.item
         version = item.get("metadata", {}).get("resourceVersion", "")
         changed = self._replace(resource, namespace, name, sub, lambda old: item, version, bool(request.query.get("dryRun")))
-        return Answer(200, _typed(resource, changed), _warning_headers(warnings))
+        return Answer(200, _typed(resource, changed), _warning_headers(decoded.warnings))
 
     def patch(self, resource: Resource, namespace: str, name: str, sub: str, request: Request) -> Answer:
         """PATCH, of the kind that the content type names."""
@@ -227,11 +229,8 @@ def _check_content_type(request: Request) -> None:
 
 
 def _warning_headers(warnings: list[str]) -> dict[str, str]:
-    return (
-        {"Warning": ", ".join(f'299 - "{text}"'.replace('unknown field "', 'unknown field \\"') for text in warnings)}
-        if warnings
-        else {}
-    )
+    quoted = [text.replace('"', '\\"') for text in warnings]
+    return {"Warning": ", ".join(f'299 - "{text}"' for text in quoted)} if quoted else {}
 
 
 def _delete_options(request: Request) -> Object:
@@ -248,6 +247,3 @@ def _delete_options(request: Request) -> Object:
     if request.query.get("orphanDependents"):
         options["propagationPolicy"] = "Orphan" if request.query["orphanDependents"] == "true" else "Background"
     return options
-
-
-__all__ = ["Verbs", "conflict"]
