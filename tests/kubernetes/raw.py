@@ -21,7 +21,9 @@ class Reply:
 def ask(host: str, method: str, path: str, body: Any = None, kind: str | None = None, token: str = ADMIN_TOKEN) -> Reply:
     """Send one request; `body` is text, an object to be written as JSON, or None, and `kind` its content type."""
     data = None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
-    headers = {"Authorization": f"Bearer {token}"} | ({"Content-Type": kind or "application/json"} if data is not None else {})
+    headers = {"Authorization": f"Bearer {token}"} | (
+        {"Content-Type": kind or "application/json"} if data is not None else {}
+    )
     request = urllib.request.Request(host + path, data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:

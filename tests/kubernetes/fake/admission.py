@@ -81,5 +81,3 @@ def _config_map(item: Object) -> list[Cause]:
     if sum(len(value.encode()) for value in data.values()) > MOST_BYTES:
         causes.append(Cause("FieldValueTooLong", f"Too long: may not be more than {MOST_BYTES} bytes", ""))
     return causes
-
-

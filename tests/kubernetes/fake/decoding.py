@@ -89,7 +89,9 @@ def _parse(resource: Resource, body: bytes) -> Object:
             f"json parse error: {why} ({text})"
         ) from None
     if not isinstance(item, dict):
-        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind")
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind"
+        )
     item.setdefault("kind", resource.kind)
     item.setdefault("apiVersion", resource.api_version)
     return item
@@ -120,7 +122,11 @@ def _validator(resource: Resource) -> jsonschema.Draft202012Validator:
 def _type_error(resource: Resource, path: list[Any], error: jsonschema.ValidationError) -> str:
     """The message of Go's JSON decoder."""
     names = [part for part in path if not isinstance(part, int)]
-    wanted = [name for name in error.validator_value if name != "null"] if isinstance(error.validator_value, list) else [error.validator_value]
+    wanted = (
+        [name for name in error.validator_value if name != "null"]
+        if isinstance(error.validator_value, list)
+        else [error.validator_value]
+    )
     holders = [_GO_STRUCTS[name] for name in names[:-1] if name in _GO_STRUCTS]
     struct = holders[-1] if holders else f"{resource.kind}Spec"
     if names[-1:] and names[-2:-1] in (["labels"], ["annotations"], ["nodeSelector"]):

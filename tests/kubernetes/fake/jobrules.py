@@ -8,7 +8,15 @@ from tests.kubernetes.fake.answers import Cause, Object, invalid_value, required
 from tests.kubernetes.fake.podrules import template_rules
 
 MODES = ["NonIndexed", "Indexed"]
-IMMUTABLE = ("completions", "selector", "manualSelector", "completionMode", "podFailurePolicy", "successPolicy", "backoffLimitPerIndex")
+IMMUTABLE = (
+    "completions",
+    "selector",
+    "manualSelector",
+    "completionMode",
+    "podFailurePolicy",
+    "successPolicy",
+    "backoffLimitPerIndex",
+)
 SCHEDULING = ("affinity", "nodeSelector", "tolerations", "schedulingGates")
 
 
@@ -16,7 +24,11 @@ def job_rules(job: Object) -> list[Cause]:
     """A new job, before defaults."""
     spec, name = job["spec"], job["metadata"].get("name", "")
     causes = names.object_meta(job["metadata"])
-    causes = names.dns_subdomain("metadata.name", name) + causes if name else [required("metadata.name", "name or generateName is required")]
+    causes = (
+        names.dns_subdomain("metadata.name", name) + causes
+        if name
+        else [required("metadata.name", "name or generateName is required")]
+    )
     for field in ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"):
         if (spec.get(field) or 0) < 0:
             causes.append(invalid_value(f"spec.{field}", str(spec[field]), "must be greater than or equal to 0"))
@@ -24,7 +36,9 @@ def job_rules(job: Object) -> list[Cause]:
     causes += _selector(job)
     causes += _failure_policy(spec.get("podFailurePolicy") or {})
     if spec.get("successPolicy") and spec.get("completionMode") != "Indexed":
-        causes.append(invalid_value("spec.successPolicy", _go_success(spec["successPolicy"]), "requires indexed completion mode"))
+        causes.append(
+            invalid_value("spec.successPolicy", _go_success(spec["successPolicy"]), "requires indexed completion mode")
+        )
     causes += template_rules(spec["template"], "spec.template", job)
     causes += _restart_policy(spec)
     causes += _pod_names(name, spec)
@@ -45,7 +59,9 @@ def _selector(job: Object) -> list[Cause]:
     if not chosen or job["spec"].get("manualSelector"):
         return []
     labels = ", ".join(f"{names.quote(k)}:{names.quote(v)}" for k, v in (chosen.get("matchLabels") or {}).items())
-    shown = f"v1.LabelSelector{{MatchLabels:map[string]string{{{labels}}}, MatchExpressions:[]v1.LabelSelectorRequirement(nil)}}"
+    shown = (
+        f"v1.LabelSelector{{MatchLabels:map[string]string{{{labels}}}, MatchExpressions:[]v1.LabelSelectorRequirement(nil)}}"
+    )
     return [invalid_value("spec.selector", shown, "`selector` not auto-generated")]
 
 
@@ -58,7 +74,9 @@ def _failure_policy(policy: Object) -> list[Cause]:
             causes.append(unsupported(f"{where}.action", rule.get("action", ""), actions))
         codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions")
         if codes and conditions:
-            causes.append(invalid_value(where, "", "specifying one of OnExitCodes and OnPodConditions is required, but not both"))
+            causes.append(
+                invalid_value(where, "", "specifying one of OnExitCodes and OnPodConditions is required, but not both")
+            )
         if codes:
             causes += _exit_codes(codes, f"{where}.onExitCodes")
         elif not conditions:

@@ -15,7 +15,7 @@ from tests.kubernetes.fake.store import Store
 CREATE_SECONDS = 0.55
 REPORT_SECONDS = 0.85
 PULL_BACKOFF_SECONDS = 10.0
-PHASE_SECONDS = 1.0
+PHASE_SECONDS = 1.3
 """A container is reported as terminated about a second before the pod's phase follows."""
 GONE_SECONDS = 0.5
 RESTART_SECONDS = 10.0
@@ -247,6 +247,8 @@ class Kubelet:
             if run.containers:
                 self._status.finished(run.pod, run.containers, run.restarts)
             else:
+                self._status.waiting(run.pod, "ContainerCreating", sandbox=run.failed_pulls > 0)
+                self._status.waiting(run.pod, "ContainerCreating")
                 self._status.never_ran(run.pod)
             run.step, run.due = "gone", now + (GONE_SECONDS if run.containers else 0)
 

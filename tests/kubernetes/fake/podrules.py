@@ -53,7 +53,9 @@ def pod_rules(spec: Object, path: str) -> list[Cause]:
             causes += names.dns_subdomain(f"{path}.{name}", spec[name])
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= MOST:
-        causes.append(invalid_value(f"{path}.activeDeadlineSeconds", str(deadline), f"must be between 1 and {MOST}, inclusive"))
+        causes.append(
+            invalid_value(f"{path}.activeDeadlineSeconds", str(deadline), f"must be between 1 and {MOST}, inclusive")
+        )
     if spec.get("dnsPolicy", "ClusterFirst") not in DNS_POLICIES:
         causes.append(unsupported(f"{path}.dnsPolicy", spec["dnsPolicy"], DNS_POLICIES))
     return causes
@@ -129,13 +131,15 @@ def _toleration(toleration: Object, path: str) -> list[Cause]:
     causes = names.qualified_name(f"{path}.key", toleration["key"]) if toleration.get("key") else []
     operator, value = toleration.get("operator", ""), toleration.get("value", "")
     if not toleration.get("key") and operator != "Exists":
-        detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\""
+        detail = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
         causes.append(invalid_value(f"{path}.operator", names.quote(operator), detail))
     if toleration.get("tolerationSeconds") is not None and toleration.get("effect") != "NoExecute":
         detail = "effect must be 'NoExecute' when `tolerationSeconds` is set"
         causes.append(invalid_value(f"{path}.effect", names.quote(toleration.get("effect", "")), detail))
     if operator == "Exists" and value:
-        causes.append(invalid_value(f"{path}.operator", names.quote(value), "value must be empty when `operator` is 'Exists'"))
+        causes.append(
+            invalid_value(f"{path}.operator", names.quote(value), "value must be empty when `operator` is 'Exists'")
+        )
     if operator not in ("", "Exists", "Equal"):
         causes.append(unsupported(f"{path}.operator", operator, ["Equal", "Exists"]))
     effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"]
@@ -172,5 +176,3 @@ def _expression(expression: Object, path: str) -> list[Cause]:
     if operator not in ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"):
         causes.append(invalid_value(f"{path}.operator", names.quote(operator), "not a valid selector operator"))
     return causes + names.qualified_name(f"{path}.key", expression.get("key", ""))
-
-

@@ -146,7 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
             if time.monotonic() >= until or self._client_left():
                 self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):
+                    self.connection.shutdown(socket.SHUT_RDWR)
                 return
         self.wfile.write(b"0\r\n\r\n")
 

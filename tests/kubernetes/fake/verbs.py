@@ -7,15 +7,18 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import yaml
+
 from tests.kubernetes.fake import admission
 from tests.kubernetes.fake.answers import ApiError, Object, bad_request, expired, unsupported_media
+from tests.kubernetes.fake.applying import Managers
 from tests.kubernetes.fake.decoding import Decoded, decode
 from tests.kubernetes.fake.defaults import set_defaults
 from tests.kubernetes.fake.deletion import check_preconditions, delete_object, delete_pod, going, place, settle
 from tests.kubernetes.fake.patching import json_patch, merge, strategic
 from tests.kubernetes.fake.resources import JOBS, NAMESPACES, PODS, Resource
 from tests.kubernetes.fake.selectors import selected
-from tests.kubernetes.fake.server import JSON, Answer, Request
+from tests.kubernetes.fake.server import JSON, Answer, Request, flag
 from tests.kubernetes.fake.store import Store, new_metadata
 
 APPLY = "application/apply-patch+yaml"
@@ -25,12 +28,17 @@ ORPHAN_WARNING = (
 )
 
 
+_FIXED = ("name", "uid", "creationTimestamp", "resourceVersion", "namespace", "generation")
+"""Metadata that no update changes."""
+
+
 class Verbs:
     """Create, list, update, patch and delete."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._random = random.Random(13)
+        self._managers = Managers()
 
     def create(self, resource: Resource, namespace: str, request: Request) -> Answer:
         """POST."""
@@ -115,6 +123,8 @@ class Verbs:
     def patch(self, resource: Resource, namespace: str, name: str, sub: str, request: Request) -> Answer:
         """PATCH, of the kind that the content type names."""
         kind = request.headers.get("content-type", "").partition(";")[0]
+        if kind == APPLY:
+            return self._apply(resource, namespace, name, request)
         formats: dict[str, Callable[[Any, Any], Any]] = {
             "application/merge-patch+json": merge,
             "application/strategic-merge-patch+json": strategic,
@@ -133,6 +143,31 @@ class Verbs:
         changed = self._replace(resource, namespace, name, sub, lambda old: formats[kind](old, body), version, dry)
         return Answer(200, _typed(resource, changed))
 
+    def _apply(self, resource: Resource, namespace: str, name: str, request: Request) -> Answer:
+        manager, dry = request.query.get("fieldManager", ""), bool(request.query.get("dryRun"))
+        if not manager:
+            raise bad_request(
+                "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
+            )
+        body = json.dumps(yaml.safe_load(request.body)).encode()
+        decoded = decode(resource, body, request.query.get("fieldValidation", "Strict"))
+        config = copy.deepcopy(decoded.item)
+        config.setdefault("metadata", {})["name"] = name
+        current = self.store.find(resource, namespace, name)
+        if current is None:
+            decoded.item["metadata"]["name"] = name
+            stored, headers = self._admit(resource, namespace, decoded)
+            stored = stored if dry else self.store.create(resource, stored)
+            self._managers.remember(stored["metadata"]["uid"], manager, config)
+            return Answer(201, _typed(resource, stored), headers)
+        uid = current["metadata"]["uid"]
+        if not flag(request.query, "force"):
+            self._managers.check(uid, manager, config, current)
+        changed = self._replace(resource, namespace, name, "", lambda old: strategic(old, config), "", dry)
+        if not dry:
+            self._managers.remember(uid, manager, config)
+        return Answer(200, _typed(resource, changed), _warning_headers(decoded.warnings))
+
     def _replace(
         self,
         resource: Resource,
@@ -149,11 +184,7 @@ class Verbs:
                 stored["status"] = whole.get("status", {})
                 return
             before = copy.deepcopy(stored)
-            fixed = {
-                k: before["metadata"][k]
-                for k in ("name", "uid", "creationTimestamp", "resourceVersion", "namespace", "generation")
-                if k in before["metadata"]
-            }
+            fixed = {k: before["metadata"][k] for k in _FIXED if k in before["metadata"]}
             stored.clear()
             stored |= whole
             stored["metadata"] = {k: v for k, v in whole["metadata"].items() if k != "managedFields"} | fixed
