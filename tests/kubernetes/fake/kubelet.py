@@ -8,6 +8,7 @@ from tests.kubernetes.fake.conditions import event
 from tests.kubernetes.fake.containers import Container, default_environment
 from tests.kubernetes.fake.deletion import delete_pod, ended, going, place
 from tests.kubernetes.fake.mounts import Image, Machine, NotReadyError, expand, relocate
+from tests.kubernetes.fake.nodes import note_image
 from tests.kubernetes.fake.podstatus import PodStatus, new_container_id
 from tests.kubernetes.fake.resources import PODS
 from tests.kubernetes.fake.store import Store
@@ -64,15 +65,13 @@ class Kubelet:
                 self._step(self.runs[uid])
         for uid in set(self.runs) - set(pods):
             for container in self.runs.pop(uid).all():
-                container.kill()
-                container.ended()
+                container.finish()
 
     def stop(self) -> None:
         """Kill every process and wait for it."""
         for run in self.runs.values():
             for container in run.all():
-                container.kill()
-                container.ended()
+                container.finish()
 
     def kill_node(self, name: str) -> None:
         """The machine is gone: its processes die and nobody reports it."""
@@ -80,8 +79,7 @@ class Kubelet:
         for run in self.runs.values():
             if run.pod["spec"].get("nodeName") == name:
                 for container in run.all():
-                    container.kill()
-                    container.ended()
+                    container.finish()
 
     def _step(self, run: Run) -> None:
         now = self.store.clock.timer()
@@ -204,10 +202,10 @@ class Kubelet:
         }
 
         def local(text: str) -> str:
-            return relocate(self.machine.network.resolve(expand(text, raw), pod), mounted)
+            return relocate(self.machine.network.resolve(text, pod), mounted)
 
         words = [*(spec.get("command") or image.entrypoint), *spec.get("args", [])]
-        argv = [local(word) for word in words]
+        argv = [local(expand(word, raw)) for word in words]
         own = {key: value if key in base else local(value) for key, value in raw.items()}
         folder = Path(local(spec["workingDir"])) if spec.get("workingDir") else scratch
         for reason, message in (
@@ -217,6 +215,7 @@ class Kubelet:
             event(self.store, pod, "kubelet", reason, message, container=name)
         container = Container(new_container_id(), self.store.clock)
         container.start(argv, own, folder)
+        note_image(self.store, pod["spec"]["nodeName"], spec["image"])
         event(self.store, pod, "kubelet", "Started", f"Started container {name}", container=name)
         return container
 

@@ -31,6 +31,17 @@ def new_node(
     store.create(NODES, node)
 
 
+def note_image(store: Store, node: str, image: str) -> None:
+    """List an image among those that a node holds."""
+
+    def edit(stored: Object) -> None:
+        held = stored["status"].setdefault("images", [])
+        if not any(image in entry["names"] for entry in held):
+            held.append({"names": [image], "sizeBytes": 1})
+
+    store.change(NODES, "", node, edit)
+
+
 class NodeController:
     """Marks silent nodes, evicts their pods, and forces out the pods of nodes that were removed."""
 
