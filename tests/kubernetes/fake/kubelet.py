@@ -1,5 +1,6 @@
 """The kubelets: pods that are placed become processes, and their ends become statuses."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,14 +131,14 @@ class Kubelet:
             self._next(run, "create", now + RESTART_SECONDS)
 
     def _on_report(self, run: Run, now: float) -> None:
-        if all(container.ended() for container in run.containers.values()):
+        if _all_ended(run.containers.values()):
             self._after_end(run, now)
             return
         self._status.running(run.pod, run.containers, run.restarts, run.previous)
         run.step = "watch"
 
     def _on_watch(self, run: Run, now: float) -> None:
-        if all([container.ended() for container in run.containers.values()]):
+        if _all_ended(run.containers.values()):
             self._after_end(run, now)
 
     def _after_end(self, run: Run, now: float) -> None:
@@ -242,7 +243,7 @@ class Kubelet:
         if now >= run.stopping_until:
             for container in run.all():
                 container.kill()
-        if all([container.ended() for container in run.all()]) and not ended(run.pod):
+        if _all_ended(run.all()) and not ended(run.pod):
             if run.containers:
                 self._status.finished(run.pod, run.containers, run.restarts)
             else:
@@ -253,6 +254,11 @@ class Kubelet:
 
     def _next(self, run: Run, step: str, due: float) -> None:
         run.step, run.due = step, due
+
+
+def _all_ended(containers: Iterable[Container]) -> bool:
+    """Whether all have ended; every one is asked, because asking buries the dead."""
+    return sum(not container.ended() for container in containers) == 0
 
 
 def _every(pod: Object) -> list[Object]:

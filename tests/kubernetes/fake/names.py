@@ -47,8 +47,8 @@ def dns_subdomain(path: str, value: str) -> list[Cause]:
 def service_name(path: str, value: str) -> list[Cause]:
     """RFC 1035 label: names of services."""
     detail = (
-        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and "
-        f"end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '{_SERVICE}')"
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+        f"and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '{_SERVICE}')"
     )
     return _check(path, value, _SERVICE, 63, detail)
 
