@@ -166,15 +166,6 @@ def test_slow_server_is_slow(fake_cluster: FakeCluster, api: Client) -> None:
         api.batch.list_namespaced_job(api.namespace, _request_timeout=0.1)
 
 
-def test_quota_is_served_with_what_is_left(fake_cluster: FakeCluster, api: Client) -> None:
-    """A preflight reads it; the fake does not enforce it."""
-    body = {"metadata": {"name": "team"}, "spec": {"hard": {"requests.nvidia.com/gpu": "4"}}}
-    api.core.create_namespaced_resource_quota(api.namespace, body)
-    [quota] = api.core.list_namespaced_resource_quota(api.namespace).items
-    assert quota.status.hard == {"requests.nvidia.com/gpu": "4"}
-    assert quota.status.used == {"requests.nvidia.com/gpu": "0"}
-
-
 def test_two_creators_one_winner(api: Client) -> None:
     """The name is what two supervisors fight over."""
     api.create(job("same", "true"))

@@ -256,3 +256,64 @@ def test_sigterm_reaches_the_first_process_within_its_grace(fake_cluster: FakeCl
     api.delete("graceful", propagation_policy="Background")
     eventually(lambda: not fake_cluster.pods())
     assert (tmp_path / "saved").read_text() == "yes"
+
+
+def test_pod_past_its_own_deadline_fails_with_a_reason(fake_cluster: FakeCluster, api: Client) -> None:
+    """A deadline in the pod's spec runs from its start, not in a queue, and the pod stays to tell."""
+    api.create(job("slow", SLEEP, pod={"activeDeadlineSeconds": 600}))
+    running(api, "slow")
+    fake_cluster.advance(600)
+    assert conditions(ended(api, "slow"))[-1] == ("Failed", "True", "BackoffLimitExceeded")
+    assert [pod.status.reason for pod in api.pods("slow")] == ["DeadlineExceeded"]
+
+
+def test_node_short_of_memory_evicts(fake_cluster: FakeCluster, api: Client) -> None:
+    """A disruption as well: ignored where the policy says so, and the pod is replaced."""
+    api.create(job("pressed", SLEEP, podFailurePolicy={"rules": [IGNORE_DISRUPTION]}))
+    [pod] = running(api, "pressed")
+    fake_cluster.pressure(pod.metadata.name)
+    eventually(lambda: len(api.pods("pressed")) == 2)
+    old = next(p for p in api.pods("pressed") if p.metadata.name == pod.metadata.name)
+    assert (old.status.phase, old.status.reason) == ("Failed", "Evicted")
+    assert ("DisruptionTarget", "True", "TerminationByKubelet") in conditions(old)
+
+
+@pytest.mark.parametrize(
+    ("pod", "told"),
+    [
+        (
+            {"serviceAccountName": "nobody"},
+            'error looking up service account default/nobody: serviceaccount "nobody" not found',
+        ),
+        ({"priorityClassName": "nope"}, "no PriorityClass with name nope was found"),
+    ],
+)
+def test_job_whose_pods_are_refused_only_says_so_in_events(
+    fake_cluster: FakeCluster, api: Client, pod: dict[str, str], told: str
+) -> None:
+    """The job is accepted, stays active with no pod, and nothing but an event tells why."""
+    api.create(job("refused", "true", pod=pod))
+    seen = eventually(lambda: [event["message"] for event in fake_cluster.events() if event["reason"] == "FailedCreate"])
+    assert seen[0] == f'Error creating: pods "refused-0-" is forbidden: {told}'
+    assert api.pods("refused") == []
+    assert not api.job("refused").status.conditions
+
+
+def test_quota_holds_a_job_back_until_there_is_room(fake_cluster: FakeCluster, api: Client) -> None:
+    """As seen in shared namespaces: the second job waits without a pod."""
+    fake_cluster.set_gpus("node-0", 8)
+    body = {"metadata": {"name": "team"}, "spec": {"hard": {"requests.nvidia.com/gpu": "2"}}}
+    api.core.create_namespaced_resource_quota(api.namespace, body)
+    gpus = {"container": {"resources": {"limits": {"nvidia.com/gpu": 2}}}}
+    api.create(job("first", SLEEP, pod=gpus))
+    running(api, "first")
+    used = lambda: api.core.read_namespaced_resource_quota("team", api.namespace).status.used  # noqa: E731
+    eventually(lambda: used() == {"requests.nvidia.com/gpu": "2"})
+    api.create(job("second", "true", pod=gpus))
+    seen = eventually(lambda: [event["message"] for event in fake_cluster.events() if event["reason"] == "FailedCreate"])
+    assert seen[0].endswith(
+        "exceeded quota: team, requested: requests.nvidia.com/gpu=2, used: requests.nvidia.com/gpu=2, "
+        "limited: requests.nvidia.com/gpu=2"
+    )
+    api.delete("first", propagation_policy="Background")
+    assert ended(api, "second").status.succeeded == 1

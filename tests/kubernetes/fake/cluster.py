@@ -15,10 +15,11 @@ from tests.kubernetes.fake.clock import Clock
 from tests.kubernetes.fake.collector import Collector
 from tests.kubernetes.fake.faults import Faults
 from tests.kubernetes.fake.jobs import JobController
-from tests.kubernetes.fake.kubelet import Kubelet, kill_pod
+from tests.kubernetes.fake.kubelet import Kubelet, evict_for_pressure, kill_pod
 from tests.kubernetes.fake.mounts import Image, Machine
 from tests.kubernetes.fake.network import Network
 from tests.kubernetes.fake.nodes import NodeController, new_node
+from tests.kubernetes.fake.quota import QuotaController, add_default_account
 from tests.kubernetes.fake.resources import CLAIMS, EVENTS, JOBS, NAMESPACES, NODES, PODS
 from tests.kubernetes.fake.scheduler import Scheduler
 from tests.kubernetes.fake.server import Server
@@ -51,6 +52,7 @@ class FakeCluster:
             self._node_controller.step,
             jobs.step,
             Collector(self.store).step,
+            QuotaController(self.store).step,
         ]
         self._passes = 0
         self._server = Server(Api(self.store, self._kubelet, self.access, self.faults).handle)
@@ -96,6 +98,7 @@ class FakeCluster:
         self.store.create(
             NAMESPACES, {"kind": "Namespace", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": status}
         )
+        add_default_account(self.store, name)
 
     def add_node(
         self, name: str, gpus: int = 0, labels: dict[str, str] | None = None, taints: list[Object] | None = None
@@ -132,16 +135,24 @@ class FakeCluster:
 
     def oom(self, pod: str, namespace: str = "") -> None:
         """Kill a running pod's processes as the kernel does when memory is short: 137, OOMKilled."""
-        kill_pod(self._kubelet, namespace or self.namespace, pod, "OOMKilled")
+        with self.store.changed:
+            kill_pod(self._kubelet, namespace or self.namespace, pod, "OOMKilled")
+
+    def pressure(self, pod: str, namespace: str = "") -> None:
+        """Let the node evict a running pod because it is short of memory: Failed, reason Evicted, DisruptionTarget."""
+        with self.store.changed:
+            evict_for_pressure(self._kubelet, namespace or self.namespace, pod)
 
     def kill(self, pod: str, namespace: str = "") -> None:
         """Kill a running pod's processes from outside: 137, Error."""
-        kill_pod(self._kubelet, namespace or self.namespace, pod, "")
+        with self.store.changed:
+            kill_pod(self._kubelet, namespace or self.namespace, pod, "")
 
     def lose_node(self, name: str) -> None:
         """The machine stops: its pods' processes die, and nobody reports it."""
-        self._node_controller.silence(name)
-        self._kubelet.kill_node(name)
+        with self.store.changed:
+            self._node_controller.silence(name)
+            self._kubelet.kill_node(name)
 
     def remove_node(self, name: str) -> None:
         """Delete the Node object, as an administrator does with a lost node."""

@@ -68,6 +68,9 @@ EVENTS = Resource(
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", short=("pvc",), status=True)
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", short=("cm",))
 SECRETS = Resource("", "v1", "secrets", "Secret", fields=("type",))
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", short=("sa",))
+QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", short=("quota",), status=True)
+PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, ("pc",))
 SERVICES = Resource("", "v1", "services", "Service", short=("svc",), status=True)
 
 RESOURCES: tuple[Resource, ...] = (
@@ -80,10 +83,10 @@ RESOURCES: tuple[Resource, ...] = (
     CONFIG_MAPS,
     SECRETS,
     SERVICES,
-    Resource("", "v1", "serviceaccounts", "ServiceAccount", short=("sa",)),
-    Resource("", "v1", "resourcequotas", "ResourceQuota", short=("quota",), status=True),
+    SERVICE_ACCOUNTS,
+    QUOTAS,
     Resource("", "v1", "persistentvolumes", "PersistentVolume", False, ("pv",), True),
-    Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, ("pc",)),
+    PRIORITY_CLASSES,
 )
 
 GROUPS: dict[str, list[str]] = {

@@ -16,6 +16,7 @@ from tests.kubernetes.fake.decoding import Decoded, decode
 from tests.kubernetes.fake.defaults import set_defaults
 from tests.kubernetes.fake.deletion import check_preconditions, delete_object, delete_pod, going, place, settle
 from tests.kubernetes.fake.patching import json_patch, merge, strategic
+from tests.kubernetes.fake.quota import add_default_account, check_new
 from tests.kubernetes.fake.resources import JOBS, NAMESPACES, PODS, Resource
 from tests.kubernetes.fake.selectors import selected
 from tests.kubernetes.fake.server import JSON, Answer, Request, flag
@@ -49,7 +50,10 @@ class Verbs:
             if self.store.find(resource, *place(stored)):
                 self.store.create(resource, stored)
             return Answer(201, _typed(resource, stored), headers)
-        return Answer(201, _typed(resource, self.store.create(resource, stored)), headers)
+        created = self.store.create(resource, stored)
+        if resource is NAMESPACES:
+            add_default_account(self.store, created["metadata"]["name"])
+        return Answer(201, _typed(resource, created), headers)
 
     def _admit(self, resource: Resource, namespace: str, decoded: Decoded) -> tuple[Object, dict[str, str]]:
         item = decoded.item
@@ -65,6 +69,7 @@ class Verbs:
         warnings = admission.validate(resource, item, decoded.missing)
         item["metadata"] = new_metadata(self.store.clock, metadata)
         set_defaults(resource.kind, item)
+        check_new(self.store, resource, item)
         return item, _warning_headers([*decoded.warnings, *warnings])
 
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
