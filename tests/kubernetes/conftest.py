@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.kubernetes.fake import FakeCluster, Image
-from tests.kubernetes.workloads import Client, connect
 
 
 @pytest.fixture
@@ -17,9 +16,3 @@ def fake_cluster(tmp_path: Path) -> Iterator[FakeCluster]:
     yield cluster
     cluster.close()
     assert not cluster.errors, cluster.errors[0]
-
-
-@pytest.fixture
-def api(fake_cluster: FakeCluster) -> Client:
-    """The real client of that cluster."""
-    return connect(fake_cluster)

@@ -18,6 +18,11 @@ from tests.kubernetes.workloads import Client, connect, ended, eventually, job, 
 COUNT = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; sleep 0.02; done"
 
 
+@pytest.fixture
+def api(fake_cluster: FakeCluster) -> Client:
+    return connect(fake_cluster)
+
+
 @pytest.mark.parametrize("code", [401, 403, 409, 410, 415, 422, 429, 500, 503])
 def test_refused_as_often_as_asked(fake_cluster: FakeCluster, api: Client, code: int) -> None:
     """One request of that verb, resource and name fails, and no other."""

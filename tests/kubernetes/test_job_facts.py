@@ -7,9 +7,14 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from tests.kubernetes.fake import FakeCluster
-from tests.kubernetes.workloads import SLEEP, Client, conditions, ended, eventually, job, running
+from tests.kubernetes.workloads import SLEEP, Client, conditions, connect, ended, eventually, job, running
 
 IGNORE_DISRUPTION = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+
+
+@pytest.fixture
+def api(fake_cluster: FakeCluster) -> Client:
+    return connect(fake_cluster)
 
 
 def test_deletion_without_policy_leaves_the_pods_running(fake_cluster: FakeCluster, api: Client) -> None:

@@ -3,7 +3,12 @@
 import pytest
 
 from tests.kubernetes.fake import FakeCluster
-from tests.kubernetes.workloads import SLEEP, Client, conditions, ended, eventually, job, running
+from tests.kubernetes.workloads import SLEEP, Client, conditions, connect, ended, eventually, job, running
+
+
+@pytest.fixture
+def api(fake_cluster: FakeCluster) -> Client:
+    return connect(fake_cluster)
 
 
 def test_missing_gpus_wait_for_a_node_that_has_them(fake_cluster: FakeCluster, api: Client) -> None:

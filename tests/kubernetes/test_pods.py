@@ -8,7 +8,12 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from tests.kubernetes.fake import FakeCluster, Image
-from tests.kubernetes.workloads import Client, ended, eventually, job, running
+from tests.kubernetes.workloads import Client, connect, ended, eventually, job, running
+
+
+@pytest.fixture
+def api(fake_cluster: FakeCluster) -> Client:
+    return connect(fake_cluster)
 
 
 def output(api: Client, name: str) -> str:
