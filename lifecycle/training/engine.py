@@ -50,7 +50,7 @@ def start_engine(model: PreTrainedModel, training: CausalTraining, device_type: 
         fused=True,
     )
     model.set_attn_implementation(training_attention(training.compile, device_type, training.sequence_length))
-    module = WeightedLoss(model)
+    module = WeightedLoss(model, training.z_loss)
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     engine: Engine
     engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=engine_config(training))
