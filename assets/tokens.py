@@ -46,13 +46,14 @@ def sft_memmap(
     """Conversations rendered by the chat template, as tokens with a loss mask over the answers."""
 
     def build(workspace: Workspace) -> dict:
-        from lifecycle.tokens.build import build_sft_memmap
+        from lifecycle.tokens.build_sft import build_sft_memmap
 
         recipe = runner.recipe
         return build_sft_memmap(
             instructions.path,
             tokenizer.path,
             recipe.instructions.max_tokens,
+            recipe.sft.heldout,
             recipe.mix_seed,
             workspace.out,
             workspace.run_dir,

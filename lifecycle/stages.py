@@ -102,7 +102,8 @@ def _base_model(recipe: Recipe, _: str | None) -> Any:
 
 
 def _sft_memmap(recipe: Recipe, _: str | None) -> Any:
-    return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed}
+    heldout = identity(recipe.sft.heldout)
+    return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed, "heldout": heldout}
 
 
 def _report(recipe: Recipe, _: str | None) -> Any:
@@ -125,9 +126,9 @@ HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), _mix)
 BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _base_model)
-RAW_INSTRUCTIONS = Stage("raw_instructions", "2", ("corpus",), _section("instructions"))
-INSTRUCTIONS = Stage("instructions", "2", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
-SFT_MEMMAP = Stage("sft_memmap", "2", ("instructions", "tokenizer"), _sft_memmap)
+RAW_INSTRUCTIONS = Stage("raw_instructions", "3", ("corpus",), _section("instructions"))
+INSTRUCTIONS = Stage("instructions", "3", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
+SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), _sft_memmap)
 SFT_MODEL = Stage("sft_model", "1", ("base_model", "sft_memmap"), _section("sft"))
 RAW_PREFERENCES = Stage("raw_preferences", "2", ("corpus",), _raw_preferences)
 PREFERENCE_PAIRS = Stage(

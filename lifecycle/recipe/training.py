@@ -239,9 +239,3 @@ class BaseModelConfig(Section):
     def max_positions(self) -> int | None:
         """Positions of a new model; those of a given one are looked at when it is read."""
         return None if self.start else self.architecture.max_positions
-
-
-class SftConfig(Section):
-    """Supervised fine-tuning from the base model."""
-
-    training: CausalTraining
