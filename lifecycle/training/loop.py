@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 
 from lifecycle.recipe.training import CausalTraining
-from lifecycle.training import guards
+from lifecycle.training import coba, guards
 from lifecycle.training.checkpoints import Progress
 from lifecycle.training.distributed import rank, sum_over_ranks, world
 from lifecycle.training.engine import Engine, accumulation_steps, set_learning_rate
@@ -21,7 +21,7 @@ from lifecycle.training.run import Run
 from lifecycle.training.saving import save
 from lifecycle.training.schedule import learning_rate
 from lifecycle.training.stop import StopRequest
-from lifecycle.training.validation import bits_per_byte
+from lifecycle.training.validation import BITS_PER_BYTE, task_losses, validate
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
         NumericsError, DataError, OutOfMemoryError: a guard tripped.
     """
     training = run.training
+    progress = _measure_tasks(run, progress)
     while progress.step < training.steps and not _stalled(training, progress):
         began = time.monotonic()
         step = progress.step
@@ -68,6 +69,7 @@ def train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
         run.meter.add(result.tokens, seconds, result.data_seconds)
         last = progress.step == training.steps
         progress, measured = _validate(run, progress, last)
+        progress = _measure_tasks(run, progress)
         last = last or _stalled(training, progress)
         if run.journal:
             if last or measured or progress.step % training.log_every == 0:
@@ -104,10 +106,13 @@ def train_step(run: Run, progress: Progress, stop: StopRequest) -> StepResult:
     ]
     batches = [run.data.batch(part) for part in parts]
     valid = sum(int(torch.count_nonzero(batch.weights)) for batch in batches)
-    weight = sum(float(batch.weights.sum()) for batch in batches)
+    weights = run.balance.totals(batches)
     data_seconds = time.monotonic() - began
     run.heartbeat.beat(step + 1, "compute")
-    total_weight, tokens, valid = sum_over_ranks(run.device, weight, sum(batch.tokens for batch in batches), valid)
+    tokens = sum(batch.tokens for batch in batches)
+    tokens, valid, *totals = sum_over_ranks(run.device, tokens, valid, *weights)
+    factors = run.balance.factors(totals, progress.coba)
+    total_weight = float(factors @ totals)
     number = step + 1
     everyone = partial(_documents, run, parts, True)
     guards.check_weight(number, total_weight, everyone)
@@ -120,7 +125,7 @@ def train_step(run: Run, progress: Progress, stop: StopRequest) -> StepResult:
     stop_asked = disk_full = False
     spike: str | None = None
     for index, batch in enumerate(batches):
-        moved = batch.to(run.device)
+        moved = run.balance.weigh(batch, factors).to(run.device)
         value = engine(moved.ids, moved.positions, moved.segments, moved.labels, moved.weights)
         engine.backward(value * scale)
         local += value.detach()
@@ -168,11 +173,12 @@ def _validate(run: Run, progress: Progress, last: bool) -> tuple[Progress, dict[
     wanted, held_out = run.training.validation, run.validation
     if wanted is None or held_out is None or not (last or progress.step % wanted.every == 0):
         return progress, {}
-    measured = bits_per_byte(run.engine, held_out, run.training.micro_batch)
-    if not math.isfinite(measured):
-        raise NumericsError(f"step {progress.step}: the validation gives {measured} bits per byte")
-    if progress.best_bits_per_byte is None or measured < progress.best_bits_per_byte:
-        update = {"best_step": progress.step, "best_bits_per_byte": measured, "stalled": 0}
+    measured = validate(run.engine, held_out, run.training.micro_batch)
+    bits = measured[BITS_PER_BYTE]
+    if not math.isfinite(bits):
+        raise NumericsError(f"step {progress.step}: the validation gives {bits} bits per byte")
+    if progress.best_bits_per_byte is None or bits < progress.best_bits_per_byte:
+        update = {"best_step": progress.step, "best_bits_per_byte": bits, "stalled": 0}
     else:
         update = {"stalled": progress.stalled + 1}
     progress = progress.model_copy(update=update)
@@ -181,7 +187,18 @@ def _validate(run: Run, progress: Progress, last: bool) -> tuple[Progress, dict[
             f"early stopping after step {progress.step}: no better than {progress.best_bits_per_byte:.4f} bits per byte, "
             f"those of step {progress.best_step}, in {progress.stalled} validations"
         )
-    return progress, {"validation_bits_per_byte": measured}
+    return progress, measured
+
+
+def _measure_tasks(run: Run, progress: Progress) -> Progress:
+    """Measure the tasks where it is time to, before the first step too; the progress with the weights that follow."""
+    tasks, state = run.tasks, progress.coba
+    if tasks is None or progress.step % tasks.config.every or (state and state.step == progress.step):
+        return progress
+    losses = task_losses(run.engine, tasks, run.training.micro_batch)
+    if not all(map(math.isfinite, losses)):
+        raise NumericsError(f"step {progress.step}: the tasks {tasks.tasks} have validation losses {losses}")
+    return progress.model_copy(update={"coba": coba.advance(state, tasks.config, progress.step, losses)})
 
 
 def _warn_of_disk(run: Run, journal: Journal) -> None:
@@ -202,8 +219,17 @@ def _report(run: Run, journal: Journal, progress: Progress, result: StepResult, 
         tokens=progress.tokens,
         valid_token_share=result.valid_share,
         **measured,
+        **_task_figures(run, progress),
         **run.meter.read(run.training.steps - progress.step),
     )
+
+
+def _task_figures(run: Run, progress: Progress) -> dict[str, float]:
+    """The last measurement of each task, and the weight that follows from it."""
+    if run.tasks is None or progress.coba is None:
+        return {}
+    losses = {f"task_loss/{name}": loss for name, loss in zip(run.tasks.tasks, progress.coba.losses[-1], strict=True)}
+    return losses | {f"task_weight/{name}": w for name, w in zip(run.tasks.tasks, progress.coba.weights, strict=True)}
 
 
 def _documents(run: Run, parts: list[Any], suspect: bool) -> list[int]:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from lifecycle.recipe.training import CausalTraining
-from lifecycle.training.batches import PackedDocuments, SampleOrder
+from lifecycle.training.balance import PLAIN, Balance
+from lifecycle.training.batches import Order, Sequences
 from lifecycle.training.checkpoints import Checkpoints, Layout
 from lifecycle.training.distributed import world
 from lifecycle.training.engine import Engine
@@ -14,7 +15,7 @@ from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal
 from lifecycle.training.meter import Meter
 from lifecycle.training.skipping import SkippedBatches
-from lifecycle.training.validation import ValidationSet
+from lifecycle.training.validation import TaskSet, ValidationSet
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Run:
 
     training: CausalTraining
     engine: Engine
-    data: PackedDocuments
-    order: SampleOrder
+    data: Sequences
+    order: Order
     device: torch.device
     checkpoints: Checkpoints
     identity: dict[str, Any]
@@ -33,6 +34,8 @@ class Run:
     heartbeat: Heartbeat
     skipped: SkippedBatches
     validation: ValidationSet | None = None
+    balance: Balance = PLAIN
+    tasks: TaskSet | None = None
 
     @property
     def layout(self) -> Layout:
