@@ -125,7 +125,7 @@ CORPUS = Stage("corpus", "4", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), _mix)
-BASE_MODEL = Stage("base_model", "1", ("pretrain_memmap", "tokenizer"), _base_model)
+BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), _base_model)
 RAW_INSTRUCTIONS = Stage("raw_instructions", "3", ("corpus",), _section("instructions"))
 INSTRUCTIONS = Stage("instructions", "3", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
 SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), _sft_memmap)
@@ -165,13 +165,18 @@ STAGES: tuple[Stage, ...] = (
 SCORED_CORPORA = replace(CLEANED_CORPORA, inputs=("raw_corpora", "quality_model"))
 """The stage `cleaned_corpora` of a recipe with a quality model."""
 
+MIXED_SFT_MODEL = replace(SFT_MODEL, inputs=("base_model", "sft_memmap", "pretrain_memmap"))
+"""The stage `sft_model` of a recipe that mixes pretraining text into its batches."""
+
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages of one recipe's life: `STAGES`, with the optional ones that it asks for."""
-    if recipe.quality_model is None:
-        return STAGES
-    with_model = [(QUALITY_MODEL, SCORED_CORPORA) if stage is CLEANED_CORPORA else (stage,) for stage in STAGES]
-    return tuple(stage for some in with_model for stage in some)
+    """The stages of one recipe's life: `STAGES`, with the optional ones and the inputs that it asks for."""
+    other: dict[Stage, tuple[Stage, ...]] = {}
+    if recipe.quality_model:
+        other[CLEANED_CORPORA] = (QUALITY_MODEL, SCORED_CORPORA)
+    if recipe.sft.pretraining:
+        other[SFT_MODEL] = (MIXED_SFT_MODEL,)
+    return tuple(stage for each in STAGES for stage in other.get(each, (each,)))
 
 
 CHAMPION = "champion"

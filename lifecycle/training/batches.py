@@ -43,10 +43,8 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on `device`."""
-        tensors = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return replace(
-            self, **{name: each.to(device, non_blocking=True) for name, each in tensors.items() if each is not None}
-        )
+        there = {name: each for name in self.__dataclass_fields__ if (each := getattr(self, name)) is not None}
+        return replace(self, **{name: each.to(device, non_blocking=True) for name, each in there.items()})
 
 
 class Sequences(Protocol):

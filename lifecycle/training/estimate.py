@@ -25,6 +25,7 @@ class Estimate:
         checkpoints: on disk: those that are kept, and the one being written.
         host: of one machine while its processes load the model in float32.
         seconds: of training at the stated MFU; None where the device's peak is not known.
+        data: what the steps will see, as names and values in words; empty where there is no memmap yet.
     """
 
     shape: Shape
@@ -36,6 +37,7 @@ class Estimate:
     host: int
     seconds: float | None
     gpu_hours: float | None
+    data: tuple[tuple[str, str], ...] = ()
 
 
 def estimate(
@@ -116,6 +118,7 @@ def rows(found: Estimate, device: str | None, mfu: float) -> list[tuple[str, str
         ("host memory to load", _size(found.host)),
         ("steps", f"{found.steps:,}"),
         ("tokens", f"{found.tokens:,}" + (f", {found.epochs:.2f} epochs" if found.epochs else "; epochs: no memmap yet")),
+        *found.data,
         ("disk for checkpoints", _size(found.checkpoints)),
         ("time", timed),
         ("formula", FORMULA),

@@ -2,14 +2,18 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from lifecycle.pretrained import start_directory
 from lifecycle.recipe import Recipe
-from lifecycle.stages import BASE_MODEL, PRETRAIN_MEMMAP, SFT_MEMMAP, SFT_MODEL, TOKENIZER
+from lifecycle.recipe.fine_tuning import FineTuning
+from lifecycle.stages import BASE_MODEL, PRETRAIN_MEMMAP, SFT_MEMMAP, SFT_MODEL, TOKENIZER, Stage
 from lifecycle.tokens.memmap import TokenMemmap
+from lifecycle.training.config import CausalJobConfig
+from lifecycle.training.data import arrange
 from lifecycle.training.estimate import Estimate, estimate, given_shape, new_shape
 from lifecycle.training.preflight import check_pieces, check_tokenizer
 
@@ -26,7 +30,8 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
     """The estimate of each training of the causal program, by stage. Nothing is loaded but configurations.
 
     Raises:
-        ConfigurationError: memmap, tokenizer and given model, as far as they are there, do not belong together.
+        ConfigurationError: memmap, tokenizer and given model, as far as they are there, do not belong together, or tasks,
+            phases or passes are not as the recipe says.
         DataError: the model to start from is not there.
     """
     base, found = recipe.base_model, {}
@@ -41,17 +46,32 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
         if training is None:
             continue
         data = made(memmap.name)
-        tokens = None
+        tokens, outline = None, ()
         if data:
             opened = TokenMemmap(data)
             tokens = opened.describe.tokens
             if tokenizer:
                 check_tokenizer(opened, tokenizer)
+            outline = _outline(recipe, stage, opened, made)
         shape = (
             given_shape(start, training) if start else new_shape(base.architecture, recipe.tokenizer.vocab_size, training)
         )
-        found[stage.name] = estimate(shape, training, device, mfu, tokens)
+        found[stage.name] = replace(estimate(shape, training, device, mfu, tokens), data=outline)
     return found
+
+
+def _outline(recipe: Recipe, stage: Stage, memmap: TokenMemmap, made: Made) -> tuple[tuple[str, str], ...]:
+    """What the steps of a training will see, as its job would say it; nothing while the text to mix in is not made."""
+    if stage is BASE_MODEL:
+        assert recipe.base_model.training is not None
+        return arrange(CausalJobConfig(kind="pretrain", training=recipe.base_model.training), memmap, None).outline
+    sft = recipe.sft
+    text = made(PRETRAIN_MEMMAP.name) if sft.pretraining else None
+    if sft.pretraining and text is None:
+        return ()
+    tuning = FineTuning.model_validate(sft.model_dump(include=set(FineTuning.model_fields)))
+    config = CausalJobConfig(kind="sft", training=sft.training, fine_tuning=tuning)
+    return arrange(config, memmap, TokenMemmap(text) if text else None).outline
 
 
 def disk(found: dict[str, Estimate], home: Path) -> str:
