@@ -44,7 +44,8 @@ class Balance:
         return not self.by_task and set(self.weights) == {1.0}
 
     def totals(self, batches: Sequence[Batch]) -> list[float]:
-        """The sum of base weights of each task over these batches; to be added up over ranks."""
+        """The sum of base weights of each task over these batches, or of all where that is enough; to be added up over
+        ranks."""
         if self.plain:
             return [sum(float(batch.weights.sum()) for batch in batches)]
         found = np.zeros(len(self.tasks))
@@ -54,10 +55,12 @@ class Balance:
         return found.tolist()
 
     def factors(self, totals: Sequence[float], coba: CobaState | None = None) -> np.ndarray:
-        """What each task's base weights are multiplied by, float64 [tasks]; 0 for tasks that the batch does not hold.
+        """What the base weights behind each of `totals` are multiplied by, float64; 0 for tasks that the batch lacks.
 
         CoBa's weights, whose sum is 1, are taken times their number, so that equal ones are those of no CoBa at all.
         """
+        if self.plain:
+            return np.ones(1)
         weights = np.array(self.weights)
         if coba:
             weights[list(self.followed)] = len(self.followed) * np.array(coba.weights)
