@@ -23,6 +23,7 @@ from lifecycle.training.export import copy_tokenizer
 from lifecycle.training.loss import hidden_states
 from lifecycle.training.memory import activation_bytes, states
 from lifecycle.training.model import build_model, parameter_groups
+from lifecycle.training.needs import needs
 from lifecycle.training.preflight import check_batch
 from lifecycle.training.throughput import shape_of
 from tests.tracking.chain import small_recipe
@@ -162,6 +163,22 @@ def test_the_plan_tells_what_the_trainings_need(tmp_path: Path) -> None:
     assert base["tokens"] == 1200 * 8 * 64
     assert base["shape"]["parameters"] == 4096 * 128 + 4 * (4 * 128**2 + 3 * 128 * 384 + 2 * 128) + 128
     assert base["memory_total"] == sum(base["memory"].values())
+
+
+def test_preflight_says_tasks_phases_and_passes(tmp_path: Path, tokenizer: Path, memmap: Path) -> None:
+    """What a run of days will see is read before it, in the words of its own log."""
+    tuning = ("balance: {per: task, weights: {b: 2}}", "phases: {into: 2}", "pretraining: {share: 0.25}")
+    recipe = small_recipe(tmp_path, lambda text: text.replace("sft:", "\n  ".join(["sft:", *tuning])))
+    conversations = tiny.make_memmap(tmp_path / "sft", tokenizer, masked=True, tasks=("a", "b"))
+    made = {"sft_memmap": conversations, "pretrain_memmap": memmap}
+    found = needs(recipe, made.get, None, 0.4)
+    said = dict(rows(found["sft_model"], None, 0.4))
+    assert said["tasks"] == "a 60, b 60 (weight 2); each task a mean of its own"
+    assert said["phases"].startswith("1: 60 conversations, ")
+    assert said["pretraining text"].startswith("2 of 8 sequences in each batch, weight 1 per task, ")
+    assert "efficiency" in said["packing"]
+    assert "tasks" not in dict(rows(found["base_model"], None, 0.4))
+    assert needs(recipe, {"sft_memmap": conversations}.get, None, 0.4)["sft_model"].data == ()
 
 
 def test_a_given_model_of_another_family_is_counted(tmp_path: Path, tokenizer: Path) -> None:

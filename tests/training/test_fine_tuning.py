@@ -10,13 +10,16 @@ import torch
 from torch.nn import functional
 
 from lifecycle.jobs import TrainingJob
+from lifecycle.stages import stages_of
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.checkpoints import Checkpoints, read_manifest
 from lifecycle.training.config import read_config
 from lifecycle.training.data import arrange
-from lifecycle.training.exits import ExitClass
+from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.journal import FILE, follow, read_metrics
 from lifecycle.training.model import build_model
+from lifecycle.training.validation import open_tasks
+from tests.tracking.chain import small_recipe
 from tests.training import tiny
 
 TASKS = ("by one", "by two", "三")
@@ -139,7 +142,23 @@ def test_two_processes_with_accumulation_train_alike(
 
 def test_a_task_of_which_nothing_is_held_out_is_named(inputs: dict[str, Path], tokenizer: Path, tmp_path: Path) -> None:
     few = tiny.make_memmap(tmp_path / "few", tokenizer, documents=2, masked=True, tasks=TASKS)
-    process = tiny.launch(make_job(tmp_path, {**inputs, "validation": few}))
-    output, _ = process.communicate(timeout=280)
-    assert process.returncode == ExitClass.CONFIGURATION.code
-    assert "balance.coba: no conversation of 三 is held out" in output
+    job = make_job(tmp_path, {**inputs, "validation": few})
+    with pytest.raises(ConfigurationError, match=r"balance\.coba: no conversation of 三 is held out"):
+        open_tasks(job, read_config(job), tokenizer, (0, 1, 2))
+
+
+def test_pretraining_knows_no_tasks(inputs: dict[str, Path], tmp_path: Path) -> None:
+    job = make_job(tmp_path, inputs)
+    with pytest.raises(ConfigurationError, match="this job pretrains"):
+        read_config(job.model_copy(update={"config": job.config | {"kind": "pretrain"}}))
+
+
+def test_the_graph_gives_the_asset_what_its_stage_is_made_from(tmp_path: Path) -> None:
+    """A stage whose asset has other inputs fails only when it is run, hours later."""
+    from assets.models import sft_model_asset
+
+    mixed = small_recipe(tmp_path, lambda text: text.replace("sft:", "sft:\n  pretraining: {share: 0.25}"))
+    for recipe, is_mixed in ((small_recipe(tmp_path), False), (mixed, True)):
+        (stage,) = [stage for stage in stages_of(recipe) if stage.name == "sft_model"]
+        asset = sft_model_asset(is_mixed)
+        assert {key.path[-1] for key in asset.dependency_keys} == set(stage.inputs)
