@@ -107,12 +107,13 @@ DECIDED_BY_THE_RECIPE = {
 
 
 class Validation(Section):
-    """Measuring bits per byte on text that is not trained on. All of it is identity, because it may decide the result."""
+    """Bits per byte on text that is not trained on, and of conversations the loss of each task and language. All of it is
+    identity, because it may decide the result."""
 
     every: int = Field(gt=0)
     """Steps between two validations; the last step is always followed by one."""
     sequences: int = Field(default=256, gt=0)
-    """Most packed sequences that are measured, from the front of the memmap's `validation`."""
+    """Most packed sequences that are measured, spread evenly over the memmap's `validation`."""
     patience: int | None = Field(default=None, gt=0)
     """Early stopping: end the run after so many validations in a row without a new best; null never does."""
     choose: Literal["last", "best"] = "last"
