@@ -73,7 +73,7 @@ class Balance:
         if self.plain:
             return batch
         assert batch.tasks is not None
-        each = torch.from_numpy(factors)[batch.tasks.long()]
+        each = torch.from_numpy(factors).to(batch.weights.device)[batch.tasks.long()]
         return replace(batch, weights=(batch.weights * each).float(), tasks=None)
 
 
