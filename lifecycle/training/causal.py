@@ -115,8 +115,8 @@ def _announce(run: Run, parameters: int, outline: Sequence[tuple[str, str]]) -> 
         run.journal.message(
             f"{parameters:,} parameters on {world()} x {run.device.type}, ZeRO-{training.zero_stage}, {training.precision}"
             f"{', compiled' if training.compile else ''}; {training.steps} steps of {training.global_batch} x "
-            f"{training.sequence_length} = {tokens:,} places; {data.sequences:,} packed sequences "
-            f"({tokens / data.sequences / training.sequence_length:.2f} epochs), {data.tokens_left_out} tokens left out"
+            f"{training.sequence_length} = {tokens:,} places; {data.sequences:,} packed sequences, "
+            f"{data.tokens_left_out} tokens left out"
         )
         for name, words in outline:
             run.journal.message(f"{name}: {words}")

@@ -58,7 +58,8 @@ def arrange(config: CausalJobConfig, memmap: TokenMemmap, text: TokenMemmap | No
     mixed_in = pretraining_sequences(tuning.pretraining.share, training.global_batch) if tuning.pretraining else 0
     batch = training.global_batch - mixed_in
     check_data(training, data.sequences, batch)
-    outline = [("packing", f"{data.sequences:,} sequences, efficiency {data.efficiency:.2%}")]
+    passes = training.steps * batch / data.sequences
+    outline = [("packing", f"{data.sequences:,} sequences, efficiency {data.efficiency:.2%}, {passes:.2f} passes")]
     if memmap.describe.tasks:
         outline.append(("tasks", _tasks_in_words(memmap, balance)))
     order: Order = SampleOrder(data.sequences, batch, training.seed, BLOCK)
@@ -73,10 +74,9 @@ def arrange(config: CausalJobConfig, memmap: TokenMemmap, text: TokenMemmap | No
     behind = PackedDocuments(text, training.sequence_length, "pretrain", by_sample=tuning.balance.by_sample, tasks=tasks)
     check_data(training, behind.sequences, mixed_in)
     passes = training.steps * mixed_in / behind.sequences
-    weight = f"weight {balance.weights[-1]:g} per {tuning.balance.per}"
-    outline.append(
-        ("pretraining text", f"{mixed_in} of {training.global_batch} sequences in each batch, {weight}, {passes:.2f} passes")
-    )
+    words = f"{mixed_in} of {training.global_batch} sequences in each batch, weight {balance.weights[-1]:g} per "
+    words += f"{tuning.balance.per}, {passes:.2f} passes; messages number its documents from {len(memmap)} on"
+    outline.append(("pretraining text", words))
     mixed = MixedOrder(
         order, SampleOrder(behind.sequences, mixed_in, training.seed, BLOCK), training.global_batch, data.sequences
     )

@@ -53,6 +53,8 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
             if tokenizer:
                 check_tokenizer(opened, tokenizer)
             outline = _outline(recipe, stage, opened, made)
+            if stage is SFT_MODEL and recipe.sft.pretraining:  # only the rest of each batch passes over this memmap
+                tokens = round(tokens / (1 - recipe.sft.pretraining.share))
         shape = (
             given_shape(start, training) if start else new_shape(base.architecture, recipe.tokenizer.vocab_size, training)
         )

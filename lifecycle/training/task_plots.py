@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lifecycle.plots import plot
+from lifecycle.plots import COLOURS, plot
 
 PICTURES = (
     ("validation_loss/task/", "validation_loss_per_task", "Validation loss per task", "nats per trained token"),
@@ -13,6 +13,8 @@ PICTURES = (
     ("task_weight/", "task_weights", "Weight of each task (CoBa)", "weight"),
 )
 """Beginning of the metrics' names, name of the picture, title, and unit."""
+LINES = ("-", "--", ":")
+"""One after the other where there are more tasks than colours."""
 
 
 def draw_tasks(run_dir: Path, metrics: Sequence[dict[str, Any]]) -> None:
@@ -22,9 +24,11 @@ def draw_tasks(run_dir: Path, metrics: Sequence[dict[str, Any]]) -> None:
         if not names:
             continue
         with plot(run_dir, name, title) as axes:
-            for key in names:
+            for number, key in enumerate(names):
                 points = [(entry["step"], entry[key]) for entry in metrics if key in entry]
-                axes.plot(*zip(*points, strict=True), linewidth=1, marker=".", label=key.removeprefix(prefix))
+                line = LINES[number // len(COLOURS) % len(LINES)]
+                axes.plot(*zip(*points, strict=True), line, linewidth=1, marker=".", label=key.removeprefix(prefix))
             axes.set_xlabel("step")
             axes.set_ylabel(unit)
-            axes.legend(frameon=False, fontsize=7, ncols=2)
+            axes.locator_params(axis="x", integer=True)
+            axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

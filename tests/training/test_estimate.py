@@ -177,6 +177,8 @@ def test_preflight_says_tasks_phases_and_passes(tmp_path: Path, tokenizer: Path,
     assert said["phases"].startswith("1: 60 conversations, ")
     assert said["pretraining text"].startswith("2 of 8 sequences in each batch, weight 1 per task, ")
     assert "efficiency" in said["packing"]
+    epochs = 300 * 6 * 64 / TokenMemmap(conversations).describe.tokens
+    assert said["tokens"].endswith(f"{epochs:.2f} epochs"), "of the conversations, not of the text beside them"
     assert "tasks" not in dict(rows(found["base_model"], None, 0.4))
     assert needs(recipe, {"sft_memmap": conversations}.get, None, 0.4)["sft_model"].data == ()
 

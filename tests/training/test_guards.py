@@ -84,6 +84,7 @@ def test_a_batch_without_labels_names_its_documents(run: Run, sft_memmap: Path) 
     """An all-zero mask (a template without generation marks) trains on nothing and logs a loss of 0 or NaN."""
     memmap = TokenMemmap(sft_memmap)
     assert memmap.loss_mask is not None
+    assert isinstance(run.data, PackedDocuments)
     run.data.memmap.loss_mask = memmap.loss_mask * 0
     first = min(run.data.documents(run.order.global_step(4)))
     with pytest.raises(DataError, match=rf"step 5: no label .* documents {first}, "):
