@@ -2,11 +2,16 @@
 
     python benchmarks/train_gpu.py [--quick] [--tiny] [--json FILE]
 
-One command, no network: the weights are random and so is the data. Both train on the same packed batches, one after the
-other, in processes of their own; the Trainer with sdpa, fused AdamW and, where liger-kernel is installed, its kernels. It
-lets documents see each other, so that its attention is the cheaper kind. MFU is FLOPs per token (the formula is printed)
-times tokens per second over the dense bf16 peak; of a device whose peak is unknown none is given. `--tiny` runs the same
-code with a tiny model, on the CPU where there is no GPU: it shows that the script works and measures nothing.
+One command, no network: the weights are random and so is the data. All train on the same packed batches of documents of
+1,000 tokens, one after the other, in processes of their own, and are timed between the end of the warm-up and the last step,
+with the device waited for at both. Ours is the whole causal program with what it chooses for this machine; the Trainer runs
+with sdpa and fused AdamW, once compiled and, where liger-kernel is installed, once with its kernels: the better one is the
+peer. It lets documents see each other, so that its mask is the cheaper kind. MFU is FLOPs per token (the formula is printed)
+times tokens per second over the dense bf16 peak; of a device whose peak is unknown none is given. `estimated_gigabytes` is
+what the preflight foretells of ours, `ours_gigabytes` what was allocated at most.
+
+`--tiny` runs the same code with a tiny model, on the CPU where there is no GPU: it shows that the script works and measures
+nothing. This benchmark has not been run on a GPU yet.
 """
 
 import argparse
@@ -17,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,7 @@ DATA_TOKENS = 20_000_000
 
 
 def settings(sequence: int, tiny: bool, steps: int) -> dict[str, Any]:
-    """Architecture and training of both programs."""
+    """Architecture and training of all programs."""
     batch = 2 if tiny else TOKENS_PER_PASS // sequence
     training = {
         "steps": steps,
@@ -43,35 +47,86 @@ def settings(sequence: int, tiny: bool, steps: int) -> dict[str, Any]:
         "precision": "bf16",
         "zero_stage": 1,
         "processes": 1,
-        "log_every": 1,
+        "log_every": 10,
         "checkpoint_every": 1_000_000,
-        "compile": not tiny,
     }
     architecture = (TINY if tiny else BILLION) | {"tie_embeddings": False}
     return {"kind": "pretrain", "training": training, "architecture": architecture}
 
 
-def ours(home: Path, config: dict[str, Any]) -> list[float]:
-    """Tokens per second of each step of the causal program, from its own journal."""
+class Stopwatch:
+    """Tokens per second between the end of the warm-up and the last step, and the most memory that was allocated."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        training = config["training"]
+        self._steps, self._done = training["steps"], 0
+        self._tokens = training["global_batch"] * training["sequence_length"]
+        self._began = self._ended = 0.0
+
+    def step_ends(self) -> None:
+        """A step has been handed to the device. Only two of them wait for it."""
+        self._done += 1
+        if self._done == WARM:
+            self._began = self._now()
+        if self._done == self._steps:
+            self._ended = self._now()
+
+    def result(self) -> dict[str, float]:
+        """What was measured."""
+        import torch
+
+        rate = self._tokens * (self._steps - WARM) / (self._ended - self._began)
+        return {"rate": rate} | ({"bytes": torch.cuda.max_memory_allocated()} if torch.cuda.is_available() else {})
+
+    def _now(self) -> float:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def ours(home: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The causal program, and what it said of itself at the start."""
     from lifecycle.jobs import TrainingJob
-    from lifecycle.training.causal import main
-    from lifecycle.training.journal import read_metrics
+    from lifecycle.training import causal, loop
+    from lifecycle.training.journal import FILE, follow
 
-    job = TrainingJob(
-        stage="base_model",
-        fingerprint="0" * 32,
-        program="lifecycle.training.causal",
-        config=config,
-        inputs={"memmap": str(home / "memmap"), "tokenizer": str(home / "tokenizer")},
-        output=str(home / "out"),
-        run_dir=str(home / "run"),
+    watch = Stopwatch(config)
+    step = loop.train_step
+
+    def timed(*arguments: Any) -> Any:
+        result = step(*arguments)
+        watch.step_ends()
+        return result
+
+    loop.train_step = timed  # pyright: ignore[reportPrivateImportUsage]
+    causal.main(
+        TrainingJob(
+            stage="base_model",
+            fingerprint="0" * 32,
+            program="lifecycle.training.causal",
+            config=config,
+            inputs={"memmap": str(home / "memmap"), "tokenizer": str(home / "tokenizer")},
+            output=str(home / "out"),
+            run_dir=str(home / "run"),
+        )
     )
-    main(job)
-    return [entry["tokens_per_second"] for entry in read_metrics(home / "run") if "tokens_per_second" in entry]
+    said = [entry["text"] for entry in follow(home / "run" / FILE, 0)[0] if entry["kind"] == "message"]
+    return watch.result() | {"said": said[0]}
 
 
-def trainer(home: Path, config: dict[str, Any]) -> list[float]:
-    """The same of transformers' Trainer."""
+def trainer_compiled(home: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """transformers' Trainer with torch.compile."""
+    return _trainer(home, config, torch_compile=bool(_gpu()))
+
+
+def trainer_liger(home: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """transformers' Trainer with Liger's kernels, its fused loss among them."""
+    return _trainer(home, config, use_liger_kernel=True)
+
+
+def _trainer(home: Path, config: dict[str, Any], **options: Any) -> dict[str, Any]:
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -87,13 +142,11 @@ def trainer(home: Path, config: dict[str, Any]) -> list[float]:
     order = SampleOrder(data.sequences, training["global_batch"], 0, BLOCK)
     batches = [data.batch(order.global_step(step)) for step in range(training["steps"])]
     rows = [{"input_ids": ids, "labels": ids} for batch in batches for ids in batch.ids]
-    marks: list[float] = []
+    watch = Stopwatch(config)
 
     class Clock(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            marks.append(time.perf_counter())
+            watch.step_ends()
 
     arguments = TrainingArguments(
         output_dir=str(home / "trainer"),
@@ -103,30 +156,27 @@ def trainer(home: Path, config: dict[str, Any]) -> list[float]:
         optim="adamw_torch_fused",
         bf16=True,
         use_cpu=not torch.cuda.is_available(),
-        use_liger_kernel=with_liger(),
-        torch_compile=training["compile"],
         logging_steps=10,
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        **options,
     )
     Trainer(model=model, args=arguments, train_dataset=rows, callbacks=[Clock()]).train()  # pyright: ignore[reportArgumentType]
-    tokens = training["global_batch"] * training["sequence_length"]
-    return [tokens / (after - before) for before, after in pairwise(marks)]
+    return watch.result()
 
 
-def with_liger() -> bool:
-    """Whether Liger's kernels can be used."""
+PARTS = {part.__name__: part for part in (ours, trainer_compiled, trainer_liger)}
+
+
+def _gpu() -> str | None:
     import torch
 
-    return torch.cuda.is_available() and importlib.util.find_spec("liger_kernel") is not None
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
-PARTS = {part.__name__: part for part in (ours, trainer)}
-
-
-def run(part: str, home: Path, config: dict[str, Any]) -> float:
-    """One program in a process of its own; its mean tokens per second after the first steps."""
+def run(part: str, home: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """One program in a process of its own."""
     work = home / f"{part}-{config['training']['sequence_length']}"
     work.mkdir()
     for name in ("memmap", "tokenizer"):
@@ -137,37 +187,49 @@ def run(part: str, home: Path, config: dict[str, Any]) -> float:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **alone})
     if done.returncode:
         sys.exit(f"{part} failed:\n{done.stderr[-3000:]}")
-    rates = json.loads(done.stdout.splitlines()[-1])[WARM:]
-    return len(rates) / sum(1 / rate for rate in rates)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(tiny: bool, steps: int) -> list[dict[str, Any]]:
-    """The rows of the table."""
-    import torch
-
-    from lifecycle.recipe.training import Architecture, CausalTraining
-    from lifecycle.training.estimate import new_shape
-    from lifecycle.training.throughput import flops_per_token, peak_flops
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    """One row for each program and sequence length."""
+    device = _gpu()
+    names = [name for name in PARTS if name != "trainer_liger" or (device and importlib.util.find_spec("liger_kernel"))]
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="train-benchmark-") as place:
         make_inputs(Path(place), 1_000_000 if tiny else DATA_TOKENS, VOCABULARY)
         for sequence in (64,) if tiny else (2048, 4096):
             config = settings(sequence, tiny, steps)
-            us, them = (run(part, Path(place), config) for part in PARTS)
-            training = CausalTraining.model_validate(config["training"])
-            shape = new_shape(Architecture.model_validate(config["architecture"]), VOCABULARY, training)
-            peak, work = peak_flops(device), flops_per_token(shape, sequence)
-            row = {
-                "work": f"sequence {sequence}",
-                "ours": round(us, 1),
-                "peer": round(them, 1),
-                "ratio": round(us / them, 3),
-            }
-            row |= {"ours_mfu": us * work / peak, "peer_mfu": them * work / peak} if peak else {}
-            rows.append(row | {"parameters": shape.parameters, "device": device or "cpu", "liger": with_liger()})
+            found = {name: run(name, Path(place), config) for name in names}
+            rows.append({"work": f"sequence {sequence}", "device": device or "cpu"} | compare(found, config, device))
     return rows
+
+
+def compare(found: dict[str, dict[str, Any]], config: dict[str, Any], device: str | None) -> dict[str, Any]:
+    """Ours beside the faster of the Trainer's ways, with what is known of both."""
+    from lifecycle.recipe.training import Architecture, CausalTraining
+    from lifecycle.training.estimate import estimate, new_shape
+    from lifecycle.training.throughput import flops_per_token, peak_flops
+
+    training = CausalTraining.model_validate(config["training"])
+    shape = new_shape(Architecture.model_validate(config["architecture"]), VOCABULARY, training)
+    peer = max((name for name in found if name != "ours"), key=lambda name: found[name]["rate"])
+    us, them = found["ours"], found[peer]
+    row: dict[str, Any] = {
+        "ours": round(us["rate"], 1),
+        "peer": round(them["rate"], 1),
+        "ratio": round(us["rate"] / them["rate"], 3),
+        "peer_is": peer,
+        "rates": {name: round(result["rate"], 1) for name, result in found.items()},
+        "parameters": shape.parameters,
+        "said": us["said"],
+        "estimated_gigabytes": round(estimate(shape, training).memory.total / 1e9, 2),
+    }
+    peak, work = peak_flops(device), flops_per_token(shape, training.sequence_length)
+    if peak:
+        row |= {f"{name}_mfu": round(result["rate"] * work / peak, 4) for name, result in (("ours", us), ("peer", them))}
+    if device:
+        row |= {f"{name}_gigabytes": round(each["bytes"] / 1e9, 2) for name, each in (("ours", us), ("peer", them))}
+    return row
 
 
 def main() -> None:
@@ -182,18 +244,20 @@ def main() -> None:
         config = json.loads((arguments.home / "config.json").read_text(encoding="utf-8"))
         print(json.dumps(PARTS[arguments.part](arguments.home, config)))
         return
-    import torch
-
+    if not arguments.tiny and not _gpu():
+        sys.exit("this benchmark needs a GPU, and torch sees none; --tiny tries the script on the CPU")
     from lifecycle.training.throughput import FORMULA
 
-    if not arguments.tiny and not torch.cuda.is_available():
-        sys.exit("this benchmark needs a GPU, and torch sees none; --tiny tries the script on the CPU")
     rows = measure(arguments.tiny, WARM + (5 if arguments.quick else 40))
-    print("| work | ours, tokens/s | MFU | Trainer, tokens/s | MFU | ratio |\n|---|---|---|---|---|---|")
+    print("| work | ours, tokens/s | MFU | Trainer, tokens/s | MFU | which | ratio |\n|---|---|---|---|---|---|---|")
     for row in rows:
         shares = [f"{row[name]:.1%}" if name in row else "unknown peak" for name in ("ours_mfu", "peer_mfu")]
-        print(f"| {row['work']} | {row['ours']:,.0f} | {shares[0]} | {row['peer']:,.0f} | {shares[1]} | {row['ratio']}× |")
-    print(f"{rows[0]['parameters']:,} parameters on {rows[0]['device']}, Liger {rows[0]['liger']}; {FORMULA}")
+        rates = f"{row['ours']:,.0f} | {shares[0]} | {row['peer']:,.0f} | {shares[1]}"
+        print(f"| {row['work']} | {rates} | {row['peer_is']} | {row['ratio']}× |")
+    for row in rows:
+        print(f"{row['work']}: {row['said']}; estimated {row['estimated_gigabytes']} GB", end="")
+        print(f", allocated {row['ours_gigabytes']} GB" if "ours_gigabytes" in row else "")
+    print(f"{rows[0]['parameters']:,} parameters on {rows[0]['device']}; {FORMULA}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

@@ -129,7 +129,7 @@ BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), _base_mo
 RAW_INSTRUCTIONS = Stage("raw_instructions", "3", ("corpus",), _section("instructions"))
 INSTRUCTIONS = Stage("instructions", "3", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
 SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), _sft_memmap)
-SFT_MODEL = Stage("sft_model", "1", ("base_model", "sft_memmap"), _section("sft"))
+SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), _section("sft"))
 RAW_PREFERENCES = Stage("raw_preferences", "2", ("corpus",), _raw_preferences)
 PREFERENCE_PAIRS = Stage(
     "preference_pairs", "2", ("raw_preferences", "instructions", "sft_model", "heldout_text"), _preference_pairs

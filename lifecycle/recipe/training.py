@@ -166,7 +166,12 @@ class CausalTraining(Section):
     zero_stage: Annotated[int, RUNTIME] = Field(default=1, ge=0, le=3)
     deepspeed: Annotated[dict[str, Any], RUNTIME] = Field(default_factory=dict)
     """Further engine settings, or the path of a JSON file with them (`deploy/deepspeed`)."""
-    compile: Annotated[bool, RUNTIME] = False
+    compile: Annotated[bool | None, RUNTIME] = None
+    """torch.compile: the blocks on a GPU, the whole forward pass on the CPU; null does it on a GPU alone."""
+    liger: Annotated[bool | None, RUNTIME] = None
+    """Liger's kernels on a GPU; null uses them where liger-kernel is installed."""
+    checkpoint_activations: Annotated[int, RUNTIME] = Field(default=0, ge=0)
+    """Every so many blocks one keeps only its input and computes the rest again in the backward pass: 0 none, 1 all."""
     checkpoint_every: Annotated[int, RUNTIME] = Field(default=100, gt=0)
     keep_checkpoints: Annotated[int, RUNTIME] = Field(default=2, gt=0)
     log_every: Annotated[int, RUNTIME] = Field(default=10, gt=0)

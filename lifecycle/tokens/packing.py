@@ -1,8 +1,6 @@
 """Packing: which pieces of which documents make up each training sequence.
 
-Both functions return int64 rows `[sequence, start, end]`: tokens `start:end` of the memmap belong to that sequence.
-Rows are sorted by sequence; pieces of one sequence come from different documents, so that the trainer keeps attention
-and positions inside a piece.
+Pieces of one sequence come from different documents, so that the trainer keeps attention and positions inside a piece.
 """
 
 import numpy as np
@@ -10,23 +8,43 @@ from numba import njit
 
 from lifecycle.errors import DataError
 
+CHECKED_AT_ONCE = 1_000_000
 
-def pack_fill(offsets: np.ndarray, sequence_length: int) -> np.ndarray:
-    """Cut the stream of documents every `sequence_length` tokens (pretraining).
 
-    Every token is used but those of the last, partial sequence: `offsets[-1] % sequence_length` of them.
+class FilledSequences:
+    """The stream of documents cut every `sequence_length` tokens (pretraining), worked out where it is asked for.
 
-    Args:
-        offsets: int64 [documents + 1], rising from 0.
-
-    Returns:
-        int64 [pieces, 3].
+    Nothing is held: a memmap of any size costs no memory. Every token is used but those of the last, partial sequence.
     """
-    _check(offsets, sequence_length)
-    used = int(offsets[-1]) // sequence_length * sequence_length
-    cuts = np.union1d(np.minimum(offsets, used), np.arange(0, used + 1, sequence_length, dtype=np.int64))
-    starts, ends = cuts[:-1], cuts[1:]
-    return np.stack([starts // sequence_length, starts, ends], axis=1).astype(np.int64).reshape(-1, 3)
+
+    def __init__(self, offsets: np.ndarray, sequence_length: int) -> None:
+        """`offsets`: int64 [documents + 1], rising from 0; it may be a mapped file."""
+        _check(offsets, sequence_length)
+        self._offsets, self._length = np.asarray(offsets), sequence_length
+        self.sequences = int(offsets[-1]) // sequence_length
+        self.tokens = self.sequences * sequence_length
+
+    def pieces(self, sequence: int) -> np.ndarray:
+        """int64 [pieces, 2]: start and end of each piece in the memmap, in order."""
+        start = int(sequence) * self._length
+        inner = np.searchsorted(self._offsets, [start + 1, start + self._length])
+        cuts = np.unique(np.concatenate([[start], self._offsets[slice(*inner)], [start + self._length]]))
+        return np.stack([cuts[:-1], cuts[1:]], axis=1)
+
+
+class PackedSequences:
+    """Whole documents put together by `pack_best_fit` (SFT); the bounds of all of them are held."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        """`rows`: as `pack_best_fit` gives them."""
+        self._bounds = rows[:, 1:]
+        self.sequences = int(rows[-1, 0]) + 1 if len(rows) else 0
+        self.tokens = int((rows[:, 2] - rows[:, 1]).sum())
+        self._first = np.searchsorted(rows[:, 0], np.arange(self.sequences + 1))
+
+    def pieces(self, sequence: int) -> np.ndarray:
+        """int64 [pieces, 2]: start and end of each piece in the memmap, in order."""
+        return self._bounds[self._first[sequence] : self._first[sequence + 1]]
 
 
 def pack_best_fit(offsets: np.ndarray, sequence_length: int, groups: np.ndarray | None = None) -> np.ndarray:
@@ -41,7 +59,8 @@ def pack_best_fit(offsets: np.ndarray, sequence_length: int, groups: np.ndarray 
             those of negative groups are left out.
 
     Returns:
-        int64 [non-empty documents, 3].
+        int64 [non-empty documents, 3], rows `[sequence, start, end]` sorted by sequence: tokens `start:end` of the memmap
+        belong to that sequence.
 
     Raises:
         DataError: a document is longer than `sequence_length`.
@@ -84,8 +103,14 @@ def packing_table(offsets: np.ndarray, longest: int) -> list[dict[str, float]]:
 def _check(offsets: np.ndarray, sequence_length: int) -> None:
     if sequence_length < 1:
         raise ValueError(f"sequence_length must be positive, got {sequence_length}")
-    if offsets.ndim != 1 or not len(offsets) or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+    if offsets.ndim != 1 or not len(offsets) or offsets[0] != 0 or not _rises(offsets):
         raise ValueError("offsets must be one-dimensional and rise from 0")
+
+
+def _rises(offsets: np.ndarray) -> bool:
+    """Looked at in parts, so that a mapped file is not held at once."""
+    parts = (offsets[start : start + CHECKED_AT_ONCE + 1] for start in range(0, len(offsets), CHECKED_AT_ONCE))
+    return all((np.diff(part) >= 0).all() for part in parts)
 
 
 @njit

@@ -10,7 +10,7 @@ import torch
 
 from lifecycle.errors import DataError
 from lifecycle.tokens.memmap import TokenMemmap
-from lifecycle.tokens.packing import pack_best_fit, pack_fill
+from lifecycle.tokens.packing import FilledSequences, PackedSequences, pack_best_fit
 
 BLOCK = 8192
 """Sequences that are read in mixed order: 64 MB of tokens at 4,096 positions."""
@@ -65,7 +65,7 @@ class Sequences(Protocol):
 
 
 class PackedDocuments:
-    """The packed sequences of a memmap, read row by row; nothing but the pieces' bounds is held in memory.
+    """The packed sequences of a memmap, read row by row; of pretraining's nothing is held in memory.
 
     Args:
         groups: of documents, as in `pack_best_fit`; for conversations only.
@@ -86,21 +86,20 @@ class PackedDocuments:
         self.memmap = memmap
         self.sequence_length = sequence_length
         self._by_sample, self._tasks = by_sample, tasks
-        offsets = np.asarray(memmap.offsets)
-        pieces = (
-            pack_fill(offsets, sequence_length) if kind == "pretrain" else pack_best_fit(offsets, sequence_length, groups)
+        offsets = memmap.offsets
+        self._packed = (
+            FilledSequences(offsets, sequence_length)
+            if kind == "pretrain"
+            else PackedSequences(pack_best_fit(np.asarray(offsets), sequence_length, groups))
         )
-        if not len(pieces):
+        self.sequences = self._packed.sequences
+        if not self.sequences:
             raise DataError(
                 f"{memmap.path}: {memmap.describe.tokens} tokens do not fill one sequence of {sequence_length}; "
                 "give more text or lower training.sequence_length"
             )
-        self._starts, self._ends = pieces[:, 1], pieces[:, 2]
-        self.sequences = int(pieces[-1, 0]) + 1
-        self._first = np.searchsorted(pieces[:, 0], np.arange(self.sequences + 1))
-        packed = int((self._ends - self._starts).sum())
-        self.tokens_left_out = memmap.describe.tokens - packed
-        self.efficiency = packed / (self.sequences * sequence_length)
+        self.tokens_left_out = memmap.describe.tokens - self._packed.tokens
+        self.efficiency = self._packed.tokens / (self.sequences * sequence_length)
         """Share of the places that is not padding."""
 
     def batch(self, sequences: np.ndarray) -> Batch:
@@ -115,8 +114,7 @@ class PackedDocuments:
         mask = self.memmap.loss_mask
         for row, sequence in enumerate(sequences):
             at = 0
-            for number, piece in enumerate(range(self._first[sequence], self._first[sequence + 1])):
-                start, end = int(self._starts[piece]), int(self._ends[piece])
+            for number, (start, end) in enumerate(self._packed.pieces(sequence).tolist()):
                 stop = at + end - start
                 ids[row, at:stop] = self.memmap.tokens[start:end]
                 positions[row, at:stop] = np.arange(end - start)
@@ -133,21 +131,21 @@ class PackedDocuments:
 
     def documents(self, sequences: np.ndarray) -> list[int]:
         """The numbers of the documents that these sequences hold."""
-        starts = np.concatenate([self._starts[self._first[s] : self._first[s + 1]] for s in sequences])
+        starts = np.concatenate([self._packed.pieces(sequence)[:, 0] for sequence in sequences])
         return sorted(set(self._document(starts).tolist()))
 
     def document_of_places(self, sequences: np.ndarray) -> np.ndarray:
         """The number of the document at each place of these sequences, -1 in padding: int64 [sequences, sequence_length]."""
         found = np.full((len(sequences), self.sequence_length), -1, dtype=np.int64)
         for row, sequence in enumerate(sequences):
-            pieces = slice(self._first[sequence], self._first[sequence + 1])
-            lengths = self._ends[pieces] - self._starts[pieces]
-            found[row, : lengths.sum()] = np.repeat(self._document(self._starts[pieces]), lengths)
+            starts, ends = self._packed.pieces(sequence).T
+            found[row, : (ends - starts).sum()] = np.repeat(self._document(starts), ends - starts)
         return found
 
     def per_group(self, groups: np.ndarray) -> list[int]:
         """How many sequences each group has that the documents were packed by."""
-        return np.bincount(groups[self._document(self._starts[self._first[:-1]])]).tolist()
+        starts = np.array([self._packed.pieces(sequence)[0, 0] for sequence in range(self.sequences)])
+        return np.bincount(groups[self._document(starts)]).tolist()
 
     def _document(self, starts: np.ndarray | int) -> np.ndarray:
         """The document that holds the token at each of these places of the memmap."""

@@ -17,17 +17,21 @@ from transformers import PreTrainedModel
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
+from lifecycle.recipe.training import CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.adapters import export_adapted
+from lifecycle.training.attention import reads_lengths
 from lifecycle.training.checkpoints import Checkpoints, Progress
 from lifecycle.training.config import CausalJobConfig, checkpoint_identity, read_config
 from lifecycle.training.data import TrainingData, open_data
-from lifecycle.training.distributed import rank, start, world
-from lifecycle.training.engine import start_engine
+from lifecycle.training.distributed import hosts, rank, start, world
+from lifecycle.training.engine import chosen_attention, start_engine
 from lifecycle.training.estimate import Estimate, estimate
 from lifecycle.training.export import export
+from lifecycle.training.feed import Feed
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal, read_metrics
+from lifecycle.training.kernels import is_compiled, uses_liger
 from lifecycle.training.loop import train
 from lifecycle.training.meter import Meter
 from lifecycle.training.preflight import check_batch, check_disk
@@ -92,7 +96,7 @@ def _run(
     flops = flops_per_token(shape_of(model), training.sequence_length)
     return Run(
         training=training,
-        engine=start_engine(model, training, device.type),
+        engine=start_engine(model, training, device),
         data=data.sequences,
         order=data.order,
         device=device,
@@ -102,9 +106,12 @@ def _run(
         meter=Meter(world(), flops, peak_flops(name)),
         heartbeat=Heartbeat(run_dir, rank(), training.guards.stall_seconds),
         skipped=SkippedBatches(run_dir),
+        feed=Feed(device, reads_lengths(chosen_attention(training, device).implementation)),
         validation=held_out,
         balance=data.balance,
         tasks=tasks,
+        host_group=hosts(device),
+        reading_delay=1 if device.type == "cuda" else 0,
     )
 
 
@@ -114,12 +121,22 @@ def _announce(run: Run, parameters: int, outline: Sequence[tuple[str, str]]) -> 
         tokens = training.steps * training.global_batch * training.sequence_length
         run.journal.message(
             f"{parameters:,} parameters on {world()} x {run.device.type}, ZeRO-{training.zero_stage}, {training.precision}"
-            f"{', compiled' if training.compile else ''}; {training.steps} steps of {training.global_batch} x "
+            f"{_speedups(training, run.device.type)}; {training.steps} steps of {training.global_batch} x "
             f"{training.sequence_length} = {tokens:,} places; {data.sequences:,} packed sequences, "
-            f"{data.tokens_left_out} tokens left out"
+            f"{data.tokens_left_out} tokens left out; {chosen_attention(training, run.device)}"
         )
         for name, words in outline:
             run.journal.message(f"{name}: {words}")
+
+
+def _speedups(training: CausalTraining, device_type: str) -> str:
+    every = training.checkpoint_activations
+    said = {
+        ", compiled": is_compiled(training, device_type),
+        ", Liger": uses_liger(training, device_type),
+        f", one block in {every} computed again in the backward pass": bool(every),
+    }
+    return "".join(text for text, holds in said.items() if holds)
 
 
 def _announce_needs(journal: Journal, needs: Estimate, first_loss: float | None) -> None:
@@ -176,11 +193,19 @@ def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
         axes.set_ylim(0, 1)
         axes.legend(frameon=False)
     timed = [entry for entry in metrics if "tokens_per_second" in entry]
-    with plot(run_dir, "throughput", "Throughput") as axes:
-        axes.plot([entry["step"] for entry in timed], [entry["tokens_per_second"] for entry in timed], linewidth=1)
-        axes.set_xlabel("step")
-        axes.set_ylabel("tokens per second")
-        axes.set_ylim(bottom=0)
+    for name, title, figures, unit in (
+        ("throughput", "Throughput", ("tokens_per_second", "tokens_per_second_per_device"), "tokens per second"),
+        ("tflops", f"Useful work. {FORMULA}", ("tflops_per_device",), "TFLOPS per device"),
+    ):
+        with plot(run_dir, name, title) as axes:
+            for figure in figures:
+                axes.plot(
+                    [e["step"] for e in timed], [e[figure] for e in timed], linewidth=1, label=figure.replace("_", " ")
+                )
+            axes.set_xlabel("step")
+            axes.set_ylabel(unit)
+            axes.set_ylim(bottom=0)
+            axes.legend(frameon=False)
 
 
 if __name__ == "__main__":

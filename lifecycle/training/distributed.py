@@ -49,6 +49,20 @@ def world() -> int:
     return distributed.get_world_size()
 
 
+def hosts(device: torch.device) -> Any:
+    """The group over which the ranks' hosts agree: None, the default one, where that is on the CPU anyway."""
+    return distributed.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT) if device.type == "cuda" else None
+
+
+def agree(group: distributed.ProcessGroup | None, *values: float) -> list[float]:
+    """The sums of host numbers over all ranks, which wait for no device; every rank must call it."""
+    if world() == 1:
+        return list(values)
+    tensor = torch.tensor(values, dtype=torch.float64)
+    distributed.all_reduce(tensor, group=group)
+    return tensor.tolist()
+
+
 def sum_over_ranks(device: torch.device, *values: float) -> list[float]:
     """The sums of `values` over all ranks, in double precision; every rank must call it."""
     tensor = torch.tensor(values, dtype=torch.float64, device=device)

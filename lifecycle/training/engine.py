@@ -8,8 +8,11 @@ import torch
 from transformers import PreTrainedModel
 
 from lifecycle.recipe.training import CausalTraining
+from lifecycle.training.attention import Attention, choose, machine
+from lifecycle.training.collection import frozen
+from lifecycle.training.kernels import checkpoint_activations, compile_blocks, is_compiled, put_liger, uses_liger
 from lifecycle.training.loss import WeightedLoss
-from lifecycle.training.model import parameter_groups, training_attention
+from lifecycle.training.model import parameter_groups
 
 Engine: TypeAlias = Any
 """A `deepspeed.DeepSpeedEngine`; its attributes carry no usable types."""
@@ -27,19 +30,23 @@ def engine_config(training: CausalTraining) -> dict[str, Any]:
         "train_batch_size": training.global_batch,
         "train_micro_batch_size_per_gpu": training.micro_batch,
         "gradient_accumulation_steps": accumulation_steps(training),
-        "gradient_clipping": training.optimization.gradient_clip,
+        # Without ZeRO the loop clips: the engine would, and throw the norm away that the guards need.
+        "gradient_clipping": training.optimization.gradient_clip if training.zero_stage else 0.0,
         "zero_optimization": {**training.deepspeed.get("zero_optimization", {}), "stage": training.zero_stage},
         "bf16": {"enabled": training.precision == "bf16"},
         "steps_per_print": None,
     }
     if training.precision == "bf16" and training.zero_stage > 0:
-        # Gradients are added up in fp32: in bf16 the result would depend on how the global batch is split.
+        # Gradients are added up in fp32, in a rank and over ranks: in bf16 the result would depend on how the global batch
+        # is split. A preset may say otherwise for the ranks, where the network is what a run waits for.
         config["data_types"] = {"grad_accum_dtype": "fp32"}
+        config.setdefault("communication_data_type", "fp32")
     return config
 
 
-def start_engine(model: PreTrainedModel, training: CausalTraining, device_type: str) -> Engine:
+def start_engine(model: PreTrainedModel, training: CausalTraining, device: torch.device) -> Engine:
     """Hand the model to DeepSpeed; every rank must call it with the same weights."""
+    attention = chosen_attention(training, device)
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     optimization = training.optimization
     optimizer = torch.optim.AdamW(
@@ -49,15 +56,30 @@ def start_engine(model: PreTrainedModel, training: CausalTraining, device_type: 
         eps=1e-8,
         fused=True,
     )
-    model.set_attn_implementation(training_attention(training.compile, device_type, training.sequence_length))
+    model.set_attn_implementation(attention.implementation)
+    if uses_liger(training, device.type):
+        put_liger(model)
+    checkpoint_activations(model, training.checkpoint_activations)
     module = WeightedLoss(model, training.z_loss)
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     engine: Engine
-    engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=engine_config(training))
+    with frozen():  # it collects garbage at each of six reports of memory: 2 s, in which nothing is found
+        engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=engine_config(training))
     _restore_buffers(engine.module, buffers)
-    if training.compile:
-        engine.module.compile(dynamic=False)
+    if training.processes == 1 and training.zero_stage < 2 and not hasattr(engine.optimizer, "reduce_gradients"):
+        engine.enable_backward_allreduce = False  # it would copy all gradients to add them to nothing
+    if is_compiled(training, device.type):
+        if device.type == "cuda":
+            compile_blocks(model)
+        else:
+            engine.module.compile(dynamic=False)
     return engine
+
+
+def chosen_attention(training: CausalTraining, device: torch.device) -> Attention:
+    """What this run attends with, and why."""
+    compiled = is_compiled(training, device.type)
+    return choose(machine(device), training.precision, compiled, training.sequence_length)
 
 
 def set_learning_rate(engine: Engine, rate: float) -> None:

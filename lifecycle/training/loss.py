@@ -8,8 +8,11 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from lifecycle.training.attention import inside_segments, reads_lengths
+from lifecycle.training.cross_entropy import can_fuse, fused_linear_cross_entropy
+
 CHUNK_LOGITS = 2**27
-"""Most logits held at once: above this the output layer runs in chunks that the backward pass computes again."""
+"""Most logits held at once: above this the output layer runs in chunks."""
 
 
 class WeightedLoss(nn.Module):
@@ -41,8 +44,10 @@ class WeightedLoss(nn.Module):
         chunks = hidden.split(rows), labels.flatten().split(rows)
         if weights is None:
             return torch.cat([cross_entropies(head, *chunk) for chunk in zip(*chunks, strict=True)]).view_as(labels)
-        if len(hidden) <= rows:
+        if len(hidden) <= rows and hidden.device.type == "cpu":
             return weighted_cross_entropy(head, hidden, labels.flatten(), weights.flatten(), self._z_loss)
+        if can_fuse(head):
+            return fused_linear_cross_entropy(head, hidden, labels.flatten(), weights.flatten(), rows, self._z_loss)
         total = hidden.new_zeros((), dtype=torch.float32)
         for chunk in zip(*chunks, weights.flatten().split(rows), strict=True):
             total = total + checkpoint(weighted_cross_entropy, head, *chunk, self._z_loss, use_reentrant=False)
@@ -52,16 +57,13 @@ class WeightedLoss(nn.Module):
 def hidden_states(
     model: PreTrainedModel, ids: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor
 ) -> torch.Tensor:
-    """The last hidden states [sequences, sequence_length, hidden], no segment seeing another.
-
-    The mask is given outright. transformers would infer it from the positions, but only without a cache, and slower.
-    """
-    length = ids.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-    mask = (segments[:, None, :, None] == segments[:, None, None, :]) & causal
-    if model.config._attn_implementation == "eager":
-        mask = torch.where(mask, 0.0, torch.finfo(model.dtype).min).to(model.dtype)
-    return model.base_model(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False).last_hidden_state
+    """The last hidden states [sequences, sequence_length, hidden], no segment seeing another."""
+    implementation, shape = str(model.config._attn_implementation), ids.shape
+    if reads_lengths(implementation):
+        ids, positions = ids.view(1, -1), positions.view(1, -1)
+    isolated = inside_segments(implementation, segments, ids.device, model.dtype)
+    found = model.base_model(input_ids=ids, position_ids=positions, use_cache=False, **isolated)
+    return found.last_hidden_state.view(*shape, -1)
 
 
 def weighted_cross_entropy(

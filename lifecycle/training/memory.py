@@ -33,7 +33,7 @@ def memory(shape: Shape, training: CausalTraining) -> Memory:
         weights,
         gradients,
         optimizer,
-        activations=tokens * shape.layers * activation_bytes(shape, width),
+        activations=tokens * kept_bytes(shape, training),
         logits=rows * shape.vocabulary * (width + 4 + 4),  # as computed, in float32, and their gradient
     )
 
@@ -66,6 +66,19 @@ def states(shape: Shape, training: CausalTraining) -> tuple[int, int, int]:
 def checkpoint_bytes(shape: Shape, training: CausalTraining) -> int:
     """One checkpoint: all weights, and of the trained ones master weight and AdamW's moments in float32."""
     return shape.parameters * value_bytes(training) + shape.trainable * 12
+
+
+def kept_bytes(shape: Shape, training: CausalTraining) -> int:
+    """What all layers keep of one token for the backward pass.
+
+    A checkpointed layer keeps its input; what it computes again is there for one layer at a time.
+    """
+    width, every = value_bytes(training), training.checkpoint_activations
+    layer = activation_bytes(shape, width)
+    if not every:
+        return shape.layers * layer
+    checkpointed = -(-shape.layers // every)
+    return (shape.layers - checkpointed + 1) * layer + checkpointed * width * shape.hidden
 
 
 def activation_bytes(shape: Shape, width: int) -> int:

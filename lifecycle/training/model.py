@@ -15,9 +15,6 @@ from transformers import (
 from lifecycle.pretrained import ATTENTION
 from lifecycle.recipe.training import Architecture
 
-EAGER_LENGTH = 512
-"""Longest sequence for which compiled plain attention is used on the CPU; its scores take memory with the square of it."""
-
 
 def llama_config(architecture: Architecture, vocab_size: int, **special: Any) -> LlamaConfig:
     """The transformers configuration of an architecture; `special` holds the ids of special tokens."""
@@ -60,14 +57,6 @@ def build_model(
         bos_token_id=ids.bos_token_id, eos_token_id=ends, pad_token_id=ids.pad_token_id, do_sample=False
     )
     return model
-
-
-def training_attention(compiled: bool, device_type: str, sequence_length: int) -> str:
-    """The attention to train with: on the CPU, plain attention that `torch.compile` fuses beats the sdpa kernel.
-
-    Measured at sequence 256, hidden 128, one thread, bf16: 53 ms against 62 ms for a forward and backward pass.
-    """
-    return "eager" if compiled and device_type == "cpu" and sequence_length <= EAGER_LENGTH else ATTENTION
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

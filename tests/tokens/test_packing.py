@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.errors import DataError
-from lifecycle.tokens.packing import pack_best_fit, pack_fill
+from lifecycle.tokens.packing import FilledSequences, PackedSequences, pack_best_fit
 
 LENGTHS = st.lists(st.integers(0, 20), max_size=60)
 
@@ -33,16 +33,32 @@ def _first_fit(lengths: list[int], capacity: int) -> int:
 @given(lengths=LENGTHS, sequence=st.integers(1, 30))
 def test_fill_uses_every_token_but_the_last_partial_sequence(lengths: list[int], sequence: int):
     offsets = _offsets(lengths)
-    rows = pack_fill(offsets, sequence)
-    assert rows.dtype == np.int64
-    count = int(offsets[-1]) // sequence
-    covered = np.concatenate([np.arange(start, end) for _, start, end in rows]) if len(rows) else np.empty(0)
-    assert covered.tolist() == list(range(count * sequence))
-    used = np.bincount(rows[:, 0], weights=rows[:, 2] - rows[:, 1], minlength=count)
-    assert (used == sequence).all()
-    for _, start, end in rows:
-        document = np.searchsorted(offsets, start, side="right") - 1
-        assert end <= offsets[document + 1]
+    filled = FilledSequences(offsets, sequence)
+    assert filled.sequences == int(offsets[-1]) // sequence
+    assert filled.tokens == filled.sequences * sequence
+    pieces = [piece for number in range(filled.sequences) for piece in filled.pieces(number).tolist()]
+    covered = [token for start, end in pieces for token in range(start, end)]
+    assert covered == list(range(filled.tokens))
+    for number in range(filled.sequences):
+        rows = filled.pieces(number)
+        assert rows.dtype == np.int64
+        assert (rows[:, 1] - rows[:, 0]).sum() == sequence
+    documents = {(int(a), int(b)) for a, b in pairwise(offsets)}
+    for start, end in pieces:
+        assert end > start
+        assert any(a <= start and end <= b for a, b in documents), "a piece lies in one document"
+    cuts = {end for _, end in pieces} - {(number + 1) * sequence for number in range(filled.sequences)}
+    assert cuts == {int(end) for end in offsets if 0 < end < filled.tokens and end % sequence}, "cut no more than needed"
+
+
+@settings(deadline=None)
+@given(lengths=LENGTHS, sequence=st.integers(20, 40))
+def test_sequences_give_back_the_rows_they_were_packed_in(lengths: list[int], sequence: int):
+    rows = pack_best_fit(_offsets(lengths), sequence)
+    packed = PackedSequences(rows)
+    found = [[number, *piece] for number in range(packed.sequences) for piece in packed.pieces(number).tolist()]
+    assert found == rows.tolist()
+    assert packed.tokens == sum(lengths)
 
 
 @settings(max_examples=200, deadline=None)
@@ -82,4 +98,4 @@ def test_a_conversation_longer_than_a_sequence_is_counted_in_the_error():
 
 def test_offsets_that_fall_are_refused():
     with pytest.raises(ValueError, match="rise from 0"):
-        pack_fill(np.array([0, 5, 3]), 4)
+        FilledSequences(np.array([0, 5, 3]), 4)

@@ -19,4 +19,5 @@ def test_the_gpu_benchmark_runs_with_a_tiny_model(tmp_path: Path) -> None:
     assert [row["work"] for row in rows] == ["sequence 64"]
     assert all(row["ours"] > 0 and row["peer"] > 0 and row["ratio"] > 0 for row in rows)
     assert all("ours_mfu" not in row for row in rows), "the peak of this CPU is not known"
+    assert "attention: sdpa" in rows[0]["said"]
     assert "6·N" in done.stdout

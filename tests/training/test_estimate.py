@@ -20,8 +20,9 @@ from lifecycle.training.batches import Batch, PackedDocuments
 from lifecycle.training.estimate import estimate, given_shape, new_shape, rows
 from lifecycle.training.exits import ConfigurationError, NumericsError
 from lifecycle.training.export import copy_tokenizer
+from lifecycle.training.kernels import checkpoint_activations
 from lifecycle.training.loss import hidden_states
-from lifecycle.training.memory import activation_bytes, states
+from lifecycle.training.memory import activation_bytes, kept_bytes, states
 from lifecycle.training.model import build_model, parameter_groups
 from lifecycle.training.needs import needs
 from lifecycle.training.preflight import check_batch
@@ -115,6 +116,28 @@ def test_activations_of_a_layer_are_what_autograd_keeps(tokenizer: Path, precisi
         del hidden
     shape = shape_of(built)
     assert (kept[1] - kept[0]) / length == pytest.approx(activation_bytes(shape, width), rel=0.15)
+
+
+def test_checkpointed_blocks_keep_their_input_and_one_of_them_all(tokenizer: Path) -> None:
+    """Measured as what the backward pass of four layers holds, less what one of them computes again."""
+    length, architecture = 128, Architecture(hidden_size=128, layers=4, heads=4, kv_heads=2, intermediate_size=384)
+    built = build_model(architecture, tiny.VOCAB, torch.float32, 0, tokenizer).train()
+    assert checkpoint_activations(built, 2) == 2
+    own = {parameter.data_ptr() for parameter in built.parameters()}
+    storages: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in own:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    ids = torch.arange(length)[None] % tiny.VOCAB
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        hidden = hidden_states(built, ids, torch.arange(length)[None], torch.zeros(1, length, dtype=torch.long))
+    del hidden
+    settings = training(precision="fp32", zero_stage=0, checkpoint_activations=2)
+    foretold = kept_bytes(shape_of(built), settings) - activation_bytes(shape_of(built), 4)
+    assert sum(storages.values()) / length == pytest.approx(foretold, rel=0.2)
 
 
 def test_time_is_stated_only_where_the_peak_is_known() -> None:

@@ -21,14 +21,16 @@ from lifecycle.training.distributed import start
 from lifecycle.training.engine import start_engine
 from lifecycle.training.estimate import new_shape
 from lifecycle.training.exits import ConfigurationError, ExitClass, NumericsError, OutOfMemoryError
+from lifecycle.training.feed import Feed
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import FILE, Journal, follow, read_metrics
-from lifecycle.training.loop import train, train_step
+from lifecycle.training.loop import train
 from lifecycle.training.meter import Meter
 from lifecycle.training.model import build_model
 from lifecycle.training.preflight import check_disk, check_tokenizer, check_vocabulary
 from lifecycle.training.run import Run
 from lifecycle.training.skipping import SkippedBatches
+from lifecycle.training.step import judge, train_step
 from lifecycle.training.stop import StopRequest
 from tests.training import tiny
 
@@ -54,7 +56,7 @@ def run(tmp_path: Path, device: torch.device, sft_memmap: Path, tokenizer: Path)
     model = build_model(tiny.ARCHITECTURE, tiny.VOCAB, torch.float32, 0, tokenizer)
     return Run(
         training=training,
-        engine=start_engine(model, training, device.type),
+        engine=start_engine(model, training, device),
         data=data,
         order=SampleOrder(data.sequences, training.global_batch, training.seed, BLOCK),
         device=device,
@@ -64,12 +66,13 @@ def run(tmp_path: Path, device: torch.device, sft_memmap: Path, tokenizer: Path)
         meter=Meter(1, 1.0, None),
         heartbeat=Heartbeat(tmp_path / "run", 0, 900.0),
         skipped=SkippedBatches(tmp_path / "run"),
+        feed=Feed(device),
     )
 
 
 def test_someone_else_moves_the_learning_rate(run: Run) -> None:
     """Two schedulers slid the rate to 0 within hours while the loss curve looked plausible."""
-    train_step(run, Progress(), StopRequest())
+    train_step(run, 0, StopRequest())
 
     def second_scheduler(*_: object) -> None:
         for group in run.engine.optimizer.param_groups:
@@ -77,7 +80,7 @@ def test_someone_else_moves_the_learning_rate(run: Run) -> None:
 
     run.engine.module.register_forward_pre_hook(second_scheduler)
     with pytest.raises(NumericsError, match=r"step 2: the engine's learning rate .* second scheduler"):
-        train_step(run, Progress(step=1), StopRequest())
+        train_step(run, 1, StopRequest())
 
 
 def test_a_batch_without_labels_names_its_documents(run: Run, sft_memmap: Path) -> None:
@@ -88,7 +91,7 @@ def test_a_batch_without_labels_names_its_documents(run: Run, sft_memmap: Path) 
     run.data.memmap.loss_mask = memmap.loss_mask * 0
     first = min(run.data.documents(run.order.global_step(4)))
     with pytest.raises(DataError, match=rf"step 5: no label .* documents {first}, "):
-        train_step(run, Progress(step=4), StopRequest())
+        train_step(run, 4, StopRequest())
 
 
 def test_a_nan_weight_ends_the_launched_run_as_numerics(tmp_path: Path, sft_memmap: Path, tokenizer: Path) -> None:
@@ -123,13 +126,39 @@ def test_an_exploding_gradient_ends_the_run(run: Run) -> None:
     run = replace(run, training=run.training.model_copy(update={"steps": 50}))
     progress = Progress()
     for step in range(guards.ENOUGH_HISTORY):
-        result = train_step(run, progress, StopRequest())
-        norms = (*progress.gradient_norms, result.gradient_norm)
-        progress = progress.model_copy(update={"step": step + 1, "gradient_norms": norms})
+        progress, _ = judge(run, progress, train_step(run, step, StopRequest()))
     for parameter in run.engine.module.parameters():
         parameter.register_hook(lambda gradient: gradient * 1e7)
     with pytest.raises(NumericsError, match=rf"step {guards.ENOUGH_HISTORY + 1}: the gradient norm .* documents \d+"):
-        train_step(run, progress, StopRequest())
+        judge(run, progress, train_step(run, guards.ENOUGH_HISTORY, StopRequest()))
+
+
+@pytest.mark.parametrize(("fault", "steps_done"), [(4, 5), (6, 6)])
+def test_a_fault_that_is_read_one_step_late_is_never_saved(run: Run, fault: int, steps_done: int) -> None:
+    """On a GPU a step's figures stay on the device for a step; what they say must still come before its checkpoint."""
+    done: list[int] = []
+    late = replace(run, reading_delay=1, training=run.training.model_copy(update={"checkpoint_every": 3}))
+
+    def poison(*_: object) -> None:
+        done.append(len(done) + 1)
+        if len(done) == 2 * fault - 1:  # two micro-batches a step
+            with torch.no_grad():
+                next(run.engine.module.parameters()).fill_(float("nan"))
+
+    run.engine.module.register_forward_pre_hook(poison)
+    with pytest.raises(NumericsError, match=rf"step {fault}: the loss is nan; the batch holds the memmap's documents \d"):
+        train(late, Progress(), StopRequest())
+    assert len(done) == 2 * steps_done
+    assert late.checkpoints.steps() == [3]
+
+
+def test_reading_late_changes_no_figure(run: Run, tmp_path: Path) -> None:
+    """Each step is reported once, under its own number, with what it would report if it were read at once."""
+    late = replace(run, reading_delay=1, journal=Journal(tmp_path / "run"))
+    progress = train(late, Progress(), StopRequest())
+    metrics = read_metrics(tmp_path / "run")
+    assert [entry["step"] for entry in metrics] == list(range(1, 9))
+    assert progress.losses == tuple(entry["loss"] for entry in metrics)
 
 
 def test_out_of_memory_says_what_to_try_next(run: Run) -> None:

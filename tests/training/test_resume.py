@@ -131,7 +131,7 @@ def test_it_learns_and_says_so(reference: TrainingJob) -> None:
     assert result["steps"] == 160
     assert result["tokens"] == metrics[-1]["tokens"] == 160 * 4 * 64
     drawn = {path.name for path in (Path(reference.run_dir) / "plots").iterdir()}
-    assert drawn == {"loss.png", "throughput.png", "utilization.png"}
+    assert drawn == {"loss.png", "throughput.png", "tflops.png", "utilization.png"}
     assert "mfu" not in metrics[-1], "the peak of a CPU is not known and must not be guessed"
 
 
