@@ -12,11 +12,14 @@ from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.jobs import TrainingJob
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import FEW_PAIRS, few_pairs
+from lifecycle.recipe.fine_tuning import FineTuning
 from lifecycle.stages import Stage
 from resources.launchers.local import LocalLauncher
 from resources.stages import StageRunner
 
 ENOUGH_PAIRS = "enough_pairs"
+SFT_INPUTS = {"base_model": "model", "sft_memmap": "memmap", "pretrain_memmap": "text"}
+"""Names that the causal program has for the artifacts that fine-tuning is made from."""
 
 
 def base_model_asset(trained: bool) -> dg.AssetsDefinition:
@@ -94,25 +97,62 @@ def _snapshot_of(start: StartingModel) -> Callable[[], dict[str, str]]:
 base_model = base_model_asset(trained=RECIPE.base_model.training is not None)
 
 
-@stage_asset(stages.SFT_MODEL, INSTRUCTIONS, {"pytorch", "deepspeed"}, accelerator=True)
-def sft_model(
-    context: dg.AssetExecutionContext,
-    runner: StageRunner,
-    launcher: LocalLauncher,
-    base_model: Artifact,
-    sft_memmap: Artifact,
+def sft_model_asset(mixed: bool) -> dg.AssetsDefinition:
+    """The asset `sft_model`; where batches are `mixed`, the pretraining text is one more thing that it is made from."""
+    about = "The base model fine-tuned on conversations; only the tokens of the answers carry loss."
+    kinds = {"pytorch", "deepspeed"}
+    if not mixed:
+
+        @stage_asset(stages.SFT_MODEL, INSTRUCTIONS, kinds, accelerator=True, description=about)
+        def sft_model(
+            context: dg.AssetExecutionContext,
+            runner: StageRunner,
+            launcher: LocalLauncher,
+            base_model: Artifact,
+            sft_memmap: Artifact,
+        ) -> dg.MaterializeResult:
+            return _fine_tune(context, runner, launcher, {"base_model": base_model, "sft_memmap": sft_memmap})
+
+        return sft_model
+
+    @stage_asset(
+        stages.MIXED_SFT_MODEL,
+        INSTRUCTIONS,
+        kinds,
+        accelerator=True,
+        description=f"{about} Each batch also holds pretraining text.",
+    )
+    def mixed_sft_model(
+        context: dg.AssetExecutionContext,
+        runner: StageRunner,
+        launcher: LocalLauncher,
+        base_model: Artifact,
+        sft_memmap: Artifact,
+        pretrain_memmap: Artifact,
+    ) -> dg.MaterializeResult:
+        inputs = {"base_model": base_model, "sft_memmap": sft_memmap, "pretrain_memmap": pretrain_memmap}
+        return _fine_tune(context, runner, launcher, inputs)
+
+    return mixed_sft_model
+
+
+def _fine_tune(
+    context: dg.AssetExecutionContext, runner: StageRunner, launcher: LocalLauncher, inputs: dict[str, Artifact]
 ) -> dg.MaterializeResult:
-    """The base model fine-tuned on conversations; only the tokens of the answers carry loss."""
-    training = runner.recipe.sft.training
-    settings = {"kind": "sft", "architecture": None, "training": training.model_dump()}
-    inputs = {"base_model": base_model, "sft_memmap": sft_memmap}
-    directories = {"memmap": str(sft_memmap.path), "model": str(base_model.path)}
+    config = runner.recipe.sft
+    directories = {SFT_INPUTS[name]: str(artifact.path) for name, artifact in inputs.items()}
 
     def build(workspace: Workspace) -> dict:
-        program = "lifecycle.training.causal"
-        return launcher.run(context, _job(stages.SFT_MODEL, workspace, program, settings, directories, training.processes))
+        tuning = config.model_dump(include=set(FineTuning.model_fields))
+        settings = {"kind": "sft", "training": config.training.model_dump(), "fine_tuning": tuning}
+        program, processes = "lifecycle.training.causal", config.training.processes
+        return launcher.run(context, _job(stages.SFT_MODEL, workspace, program, settings, directories, processes))
 
-    return runner.materialize(context, stages.SFT_MODEL, inputs, build)
+    stage = stages.MIXED_SFT_MODEL if config.pretraining else stages.SFT_MODEL
+    return runner.materialize(context, stage, inputs, build)
+
+
+sft_model = sft_model_asset(mixed=RECIPE.sft.pretraining is not None)
 
 
 @stage_asset(

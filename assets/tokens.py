@@ -21,7 +21,7 @@ def tokenizer(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Ar
     return runner.materialize(context, stages.TOKENIZER, {"corpus": corpus}, build)
 
 
-if RECIPE.base_model.training:  # a given model that is taken as it is reads no text
+if stages.PRETRAIN_MEMMAP in stages.stages_of(RECIPE):  # a given model that is taken as it is reads no text
 
     @stage_asset(stages.PRETRAIN_MEMMAP, TOKENS, {"numpy"})
     def pretrain_memmap(
@@ -49,13 +49,14 @@ def sft_memmap(
     """Conversations rendered by the chat template, as tokens with a loss mask over the answers."""
 
     def build(workspace: Workspace) -> dict:
-        from lifecycle.tokens.build import build_sft_memmap
+        from lifecycle.tokens.build_sft import build_sft_memmap
 
         recipe = runner.recipe
         return build_sft_memmap(
             instructions.path,
             tokenizer.path,
             recipe.instructions.max_tokens,
+            recipe.sft.heldout,
             recipe.mix_seed,
             workspace.out,
             workspace.run_dir,

@@ -102,7 +102,8 @@ def _base_model(recipe: Recipe, _: str | None) -> Any:
 
 
 def _sft_memmap(recipe: Recipe, _: str | None) -> Any:
-    return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed}
+    heldout = identity(recipe.sft.heldout)
+    return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed, "heldout": heldout}
 
 
 def _report(recipe: Recipe, _: str | None) -> Any:
@@ -125,9 +126,9 @@ HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), _mix)
 BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), _base_model)
-RAW_INSTRUCTIONS = Stage("raw_instructions", "2", ("corpus",), _section("instructions"))
-INSTRUCTIONS = Stage("instructions", "2", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
-SFT_MEMMAP = Stage("sft_memmap", "2", ("instructions", "tokenizer"), _sft_memmap)
+RAW_INSTRUCTIONS = Stage("raw_instructions", "3", ("corpus",), _section("instructions"))
+INSTRUCTIONS = Stage("instructions", "3", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
+SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), _sft_memmap)
 SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), _section("sft"))
 RAW_PREFERENCES = Stage("raw_preferences", "2", ("corpus",), _raw_preferences)
 PREFERENCE_PAIRS = Stage(
@@ -164,18 +165,24 @@ STAGES: tuple[Stage, ...] = (
 SCORED_CORPORA = replace(CLEANED_CORPORA, inputs=("raw_corpora", "quality_model"))
 """The stage `cleaned_corpora` of a recipe with a quality model."""
 
+MIXED_SFT_MODEL = replace(SFT_MODEL, inputs=("base_model", "sft_memmap", "pretrain_memmap"))
+"""The stage `sft_model` of a recipe that mixes pretraining text into its batches."""
+
 
 ADOPTED_BASE = replace(BASE_MODEL, inputs=("tokenizer",))
 """The stage `base_model` of a recipe that takes a given model as it is; it needs no `pretrain_memmap`."""
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages of one recipe's life: `STAGES`, with the optional ones that it asks for, without those it can spare."""
+    """The stages of one recipe's life: `STAGES`, with the optional ones and the inputs that it asks for, without those it can
+    spare."""
     own: dict[Stage, tuple[Stage, ...]] = {}
     if recipe.quality_model:
         own[CLEANED_CORPORA] = (QUALITY_MODEL, SCORED_CORPORA)
+    if recipe.sft.pretraining:
+        own[SFT_MODEL] = (MIXED_SFT_MODEL,)
     if recipe.base_model.training is None:
-        own |= {PRETRAIN_MEMMAP: (), BASE_MODEL: (ADOPTED_BASE,)}
+        own |= {BASE_MODEL: (ADOPTED_BASE,)} | ({} if recipe.sft.pretraining else {PRETRAIN_MEMMAP: ()})
     return tuple(each for stage in STAGES for each in own.get(stage, (stage,)))
 
 

@@ -71,6 +71,9 @@ def _load(tmp_path: Path, text: str) -> Recipe:
         ("sources: [standard_library]", "sources: [elsewhere]", "(recipe)", "instructions.sources: ['elsewhere']"),
         ("name: small", "name: Small Model", "name", "pattern"),
         ("gates:", "name: twice\ngates:", "YAML", "name is given twice"),
+        ("sft:", "sft:\n  balance: {per: task, coba: {}}", "sft", "balance.coba measures held-out conversations"),
+        ("sft:", "sft:\n  pretraining: {share: 0.3}", "sft", "is not a whole number; use 0.25 or 0.375"),
+        ("base_model:", "base_model:\n  phases: {}", "base_model.phases", "it belongs to `sft`"),
     ],
 )
 def test_one_clear_error_names_the_field(tmp_path: Path, old: str, new: str, field: str, says: str) -> None:

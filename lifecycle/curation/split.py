@@ -3,9 +3,10 @@
 import hashlib
 
 from lifecycle.recipe.corpora import HeldoutConfig
+from lifecycle.recipe.fine_tuning import HeldoutConversations
 
 
-def is_heldout(group: str, config: HeldoutConfig) -> bool:
-    """Whether a group of documents is set aside: a hash of (seed, group) against the share, whatever else exists."""
+def is_heldout(group: str, config: HeldoutConfig | HeldoutConversations) -> bool:
+    """Whether a group (a file, a document) is set aside: a hash of (seed, group) against the share, whatever else exists."""
     value = int.from_bytes(hashlib.sha256(f"{config.seed}\n{group}".encode()).digest()[:8], "big")
     return value < config.share * 2**64

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,8 @@ ROLES = {"system", "user", "assistant"}
 def file_conversations(config: InstructionFiles) -> tuple[list[Conversation], SourceLedger]:
     """The conversations of one file source, in file and line order; damaged lines are counted under `damaged_line`.
 
-    A record may carry `task` and `group` strings; the task is otherwise `general`, and the group the conversation's own.
+    A record may carry strings `task` and `group` and a number `difficulty`; the task is otherwise the source's, and the
+    group the conversation's own.
 
     Raises:
         DataError: the path matches nothing, there is no record, or more lines are damaged than the tolerance allows;
@@ -68,11 +70,12 @@ def _conversation(config: InstructionFiles, place: str, record: Any) -> Conversa
     return Conversation(
         id=identifier,
         source=config.name,
-        task=_string(record, "task", "general"),
+        task=_string(record, "task", config.task),
         group=_string(record, "group", identifier),
         messages=tuple(_messages(record)),
         language=config.language,
         document_id=identifier,
+        difficulty=_number(record, "difficulty"),
     )
 
 
@@ -98,3 +101,12 @@ def _string(record: dict[str, Any], field: str, default: str | None = None) -> s
     if not isinstance(value, str):
         raise ValueError(f"field {field}: must be a string, is {type(value).__name__}")
     return value
+
+
+def _number(record: dict[str, Any], field: str) -> float | None:
+    value = record.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"field {field}: must be a finite number, is {value!r}")
+    return float(value)

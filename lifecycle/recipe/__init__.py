@@ -11,9 +11,10 @@ from lifecycle.recipe.alignment import DpoConfig, InstructionsConfig, Preference
 from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
 from lifecycle.recipe.evaluation import BESIDE_TASKS, TEXT_ONLY_TASK, EvaluationConfig, Gate
+from lifecycle.recipe.fine_tuning import SftConfig
 from lifecycle.recipe.problems import problems
 from lifecycle.recipe.quality import QualityModelConfig
-from lifecycle.recipe.training import BaseModelConfig, SftConfig, TokenizerConfig
+from lifecycle.recipe.training import BaseModelConfig, TokenizerConfig
 
 __all__ = ["Recipe", "identity", "load_recipe"]
 

@@ -43,13 +43,15 @@ class DocumentedObjects(Section):
 
 
 class InstructionFiles(Section):
-    """JSONL files of {"messages": […]} or {"instruction", "input", "output"}."""
+    """JSONL files of {"messages": […]} or {"instruction", "input", "output"}, with `task` and `difficulty` where known."""
 
     kind: Literal["files"]
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     path: str
     """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
     language: str | None = None
+    task: str = Field(default="general", min_length=1)
+    """Of records that have no `task` of their own."""
     licence: str
     tolerance: float = Field(default=0.01, ge=0, le=1)
     """Share of damaged lines above which reading fails."""

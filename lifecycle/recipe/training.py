@@ -69,12 +69,26 @@ class Optimization(Section):
 
     learning_rate: float = Field(gt=0)
     min_learning_rate_share: float = Field(default=0.1, ge=0, le=1)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Where cosine, linear and wsd end, as a share of the peak."""
+    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
+    """After the warm-up: down over all steps (cosine, linear), or the peak until the last part (wsd), or to the end."""
     warmup_steps: int = Field(default=20, ge=0)
+    decay_share: float = Field(default=0.2, gt=0, le=1)
+    """With wsd: the share of all steps, at the end, in which the rate falls."""
+    decay_form: Literal["sqrt", "linear", "cosine"] = "sqrt"
+    """With wsd: 1 - sqrt, linear or cosine, each from the peak to the minimum."""
     weight_decay: float = Field(default=0.1, ge=0)
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.95, ge=0, lt=1)
     gradient_clip: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _decay_is_that_of_wsd(self) -> "Optimization":
+        fields = type(self).model_fields
+        stated = [name for name in ("decay_share", "decay_form") if getattr(self, name) != fields[name].default]
+        if stated and self.schedule != "wsd":
+            raise ValueError(f"{', '.join(stated)} belong to schedule wsd, and this one is {self.schedule}")
+        return self
 
 
 DECIDED_BY_THE_RECIPE = {
@@ -93,12 +107,13 @@ DECIDED_BY_THE_RECIPE = {
 
 
 class Validation(Section):
-    """Measuring bits per byte on text that is not trained on. All of it is identity, because it may decide the result."""
+    """Bits per byte on text that is not trained on, and of conversations the loss of each task and language. All of it is
+    identity, because it may decide the result."""
 
     every: int = Field(gt=0)
     """Steps between two validations; the last step is always followed by one."""
     sequences: int = Field(default=256, gt=0)
-    """Most packed sequences that are measured, from the front of the memmap's `validation`."""
+    """Most packed sequences that are measured, spread evenly over the memmap's `validation`."""
     patience: int | None = Field(default=None, gt=0)
     """Early stopping: end the run after so many validations in a row without a new best; null never does."""
     choose: Literal["last", "best"] = "last"
@@ -138,6 +153,8 @@ class CausalTraining(Section):
     optimization: Optimization
     seed: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
+    z_loss: float = Field(default=0.0, ge=0)
+    """Factor of the squared logarithm of the softmax's normalizer, added to the loss; 1e-4 keeps logits from drifting."""
     validation: Validation | None = None
     guards: Guards = Guards()
     adapter: Adapter | None = None
@@ -228,9 +245,3 @@ class BaseModelConfig(Section):
     def max_positions(self) -> int | None:
         """Positions of a new model; those of a given one are looked at when it is read."""
         return None if self.start else self.architecture.max_positions
-
-
-class SftConfig(Section):
-    """Supervised fine-tuning from the base model."""
-
-    training: CausalTraining

@@ -1,4 +1,4 @@
-"""The memmaps that training reads: pretraining text, and conversations with their loss mask."""
+"""The memmap that pretraining reads."""
 
 import logging
 import shutil
@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from lifecycle.errors import DataError
-from lifecycle.instructions.conversations import read_conversations
 from lifecycle.plots import plot
 from lifecycle.recipe.corpora import MixConfig
-from lifecycle.tokens.chat import Encoded, encode_conversations, load_tokenizer, mask_preview
+from lifecycle.tokens.chat import load_tokenizer
 from lifecycle.tokens.corpus import BATCH_DOCUMENTS, EncodedCorpus, encode_corpus
 from lifecycle.tokens.memmap import MemmapFormat, MemmapWriter
 from lifecycle.tokens.mix import Drawn, SourceShare, draw, mix_table
-from lifecycle.tokens.packing import packing_table
 from lifecycle.tokens.shuffle import BucketShuffle
 from lifecycle.tokens.tokenizer import read_format, tokenizer_digest
 
@@ -29,7 +26,6 @@ BUCKET_TOKENS = 100_000_000
 """Tokens per shuffle bucket: some 400 MB of ids."""
 MAX_BUCKETS = 256
 """Each bucket keeps two files open."""
-PREVIEW_TOKENS = 120
 
 
 def build_pretrain_memmap(
@@ -54,7 +50,7 @@ def build_pretrain_memmap(
     scratch = run_dir / "shuffle"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    token_format = _token_format(tokenizer)
+    token_format = token_format_of(tokenizer)
     encoded = encode_corpus(corpus / "train", tokenizer, token_format.pad_token_id, scratch / "encoded.tokens")
     rng = np.random.default_rng(seed)
     drawn = draw(encoded.names, encoded.sources, encoded.lengths, shares, mix, rng)
@@ -71,7 +67,7 @@ def build_pretrain_memmap(
     shutil.rmtree(scratch)
     table = _mix_rows(encoded, drawn, written)
     _draw_sources(table, run_dir)
-    _draw_lengths(np.diff(np.load(out / "documents.npy")), "Tokens per document", run_dir)
+    draw_lengths(np.diff(np.load(out / "documents.npy")), "Tokens per document", run_dir)
     logger.info("wrote %d tokens in %.1f s", written.sum(), time.monotonic() - started)
     return {
         "rows": int(drawn.copies.sum()),
@@ -90,60 +86,6 @@ def _write_validation(heldout: Path, tokenizer: Path, token_format: MemmapFormat
         for lengths in np.array_split(encoded.lengths, 1 + len(encoded.lengths) // BATCH_DOCUMENTS):
             writer.append(np.fromfile(file, dtype=np.uint32, count=int(lengths.sum())), lengths)
     return int(encoded.lengths.sum())
-
-
-def build_sft_memmap(
-    instructions: Path, tokenizer: Path, max_tokens: int, seed: int, out: Path, run_dir: Path
-) -> dict[str, Any]:
-    """Render conversations with the tokenizer's chat template; the loss mask comes from its generation markers.
-
-    Conversations longer than `max_tokens`, and such without a trained token, are left out and counted.
-
-    Raises:
-        DataError: no conversation is left.
-    """
-    conversations = read_conversations(instructions)
-    tasks = tuple(sorted({conversation.task for conversation in conversations}))
-    numbers = {task: index for index, task in enumerate(tasks)}
-    order = np.random.default_rng(seed).permutation(len(conversations)).tolist()
-    fast = load_tokenizer(tokenizer)
-    counts = {"too_long": 0, "nothing_trained": 0}
-    per_task = np.zeros((len(tasks), 3), dtype=np.int64)
-    preview: Encoded | None = None
-    token_format = _token_format(tokenizer)
-    with MemmapWriter(out, token_format, masked=True, tasks=tasks) as writer:
-        rendered = encode_conversations(fast, [conversations[index].chat() for index in order])
-        for index, encoded in zip(order, rendered, strict=True):
-            length, trained = len(encoded.ids), int(encoded.mask.sum())
-            if length > max_tokens or not trained:
-                counts["too_long" if length > max_tokens else "nothing_trained"] += 1
-                continue
-            task = numbers[conversations[index].task]
-            writer.append(encoded.ids, np.array([length]), encoded.mask, np.array([task]))
-            per_task[task] += (1, length, trained)
-            if length <= PREVIEW_TOKENS and (preview is None or len(preview.ids) < length):
-                preview = encoded
-    kept, total, trained = per_task.sum(axis=0).tolist()
-    if not kept:
-        raise DataError(
-            f"instructions.max_tokens: of {len(conversations)} conversations none is left ({counts}); raise "
-            "instructions.max_tokens, or use a chat template that marks what is trained"
-        )
-    _draw_lengths(np.diff(np.load(out / "documents.npy")), "Tokens per conversation", run_dir)
-    return {
-        "rows": kept,
-        "conversations_read": len(conversations),
-        "dropped": counts,
-        "tokens": total,
-        "trained_tokens": trained,
-        "tasks": [
-            {"task": task, "conversations": int(row[0]), "tokens": int(row[1]), "trained_tokens": int(row[2])}
-            for task, row in zip(tasks, per_task, strict=True)
-        ],
-        "template": token_format.template,
-        "packing": packing_table(np.load(out / "documents.npy"), max_tokens),
-        "mask_preview": "Bold is trained.\n\n" + mask_preview(fast, preview) if preview else "",
-    }
 
 
 def _mix_rows(encoded: EncodedCorpus, drawn: Drawn, written: np.ndarray) -> list[dict[str, Any]]:
@@ -166,7 +108,8 @@ def _mix_rows(encoded: EncodedCorpus, drawn: Drawn, written: np.ndarray) -> list
     ]
 
 
-def _token_format(directory: Path) -> MemmapFormat:
+def token_format_of(directory: Path) -> MemmapFormat:
+    """What a memmap says of the tokenizer in `directory`."""
     tokenizer: Any = load_tokenizer(directory)
     stored = read_format(directory)
     return MemmapFormat(
@@ -185,7 +128,8 @@ def _draw_sources(table: list[dict[str, Any]], run_dir: Path) -> None:
         axes.set_xlabel("tokens")
 
 
-def _draw_lengths(lengths: np.ndarray, title: str, run_dir: Path) -> None:
+def draw_lengths(lengths: np.ndarray, title: str, run_dir: Path) -> None:
+    """A histogram of tokens per document, on a logarithmic axis."""
     with plot(run_dir, "lengths", title) as axes:
         axes.hist(lengths, bins=np.geomspace(max(1, lengths.min()), lengths.max() + 1, 40))
         axes.set_xscale("log")

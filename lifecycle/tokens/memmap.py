@@ -1,8 +1,8 @@
 """Token memmaps: text as one long array of ids on disk, read without ever loading the file.
 
 `tokens.bin` holds the ids (little-endian uint16 or uint32), `documents.npy` the int64 offsets of documents (n + 1),
-`loss_mask.bin` one uint8 per token where only a part is trained, `task.npy` one int32 per document where documents
-belong to tasks, and `memmap.json` says what they are.
+`loss_mask.bin` one uint8 per token where only a part is trained, and `memmap.json` says what they are. What is known of each
+document lies beside them: `task.npy` and `language.npy` (int32, indices of names), `difficulty.npy` (float32, NaN: unknown).
 """
 
 from array import array
@@ -17,6 +17,8 @@ from lifecycle.errors import CorruptArtifactError, DataError
 from lifecycle.recipe.base import Section
 
 Dtype = Literal["uint16", "uint32"]
+LABELS = {"task": np.dtype(np.int32), "language": np.dtype(np.int32), "difficulty": np.dtype(np.float32)}
+"""What may be known of a document, each in a file of that name."""
 
 
 class MemmapFormat(Section):
@@ -42,6 +44,10 @@ class MemmapDescription(MemmapFormat):
     """Tokens whose mask is 1; all of them where there is no mask."""
     tasks: tuple[str, ...] = ()
     """Names that the numbers in `task.npy` stand for; empty when there is no such file."""
+    languages: tuple[str, ...] = ()
+    """The same of `language.npy`."""
+    difficulty: bool = False
+    """Whether there is a `difficulty.npy`."""
 
 
 class TokenMemmap:
@@ -53,6 +59,8 @@ class TokenMemmap:
         offsets: int64 [documents + 1], mapped; document i is `tokens[offsets[i]:offsets[i + 1]]`.
         loss_mask: uint8 [tokens], mapped, or None.
         task: int32 [documents], or None.
+        language: int32 [documents], or None.
+        difficulty: float32 [documents], NaN where it is not known, or None.
 
     Raises:
         CorruptArtifactError: a file is missing, or its size or offsets do not fit; the message names it.
@@ -67,7 +75,12 @@ class TokenMemmap:
             raise CorruptArtifactError(f"{path / 'documents.npy'}: the offsets do not span the {describe.tokens} tokens")
         self.tokens = _map(path / "tokens.bin", np.dtype(describe.dtype).newbyteorder("<"), describe.tokens)
         self.loss_mask = _map(path / "loss_mask.bin", np.dtype(np.uint8), describe.tokens) if describe.loss_mask else None
-        self.task = _load_array(path / "task.npy", np.dtype(np.int32), describe.documents) if describe.tasks else None
+        self.task = self._label("task", bool(describe.tasks))
+        self.language = self._label("language", bool(describe.languages))
+        self.difficulty = self._label("difficulty", describe.difficulty)
+
+    def _label(self, name: str, there: bool) -> np.ndarray | None:
+        return _load_array(self.path / f"{name}.npy", LABELS[name], len(self)) if there else None
 
     def document(self, index: int) -> np.ndarray:
         """The ids of document `index` [tokens of the document], as a view into the map."""
@@ -78,12 +91,26 @@ class TokenMemmap:
 
 
 class MemmapWriter:
-    """Writes a memmap document by document; memory grows by 8 bytes per document (12 with tasks).
+    """Writes a memmap document by document; memory grows by 8 bytes per document, and 4 for each label.
 
-    Leaving the `with` block without an exception writes `documents.npy`, `task.npy` and, last, `memmap.json`.
+    Leaving the `with` block without an exception writes `documents.npy`, the labels and, last, `memmap.json`.
+
+    Args:
+        tasks: names of the documents' tasks, empty: they have none.
+        languages: the same of languages.
+        difficulty: whether documents have a difficulty.
     """
 
-    def __init__(self, path: Path, token_format: MemmapFormat, *, masked: bool = False, tasks: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        token_format: MemmapFormat,
+        *,
+        masked: bool = False,
+        tasks: tuple[str, ...] = (),
+        languages: tuple[str, ...] = (),
+        difficulty: bool = False,
+    ) -> None:
         self._path = path
         self._format = token_format
         self._dtype = np.dtype(token_format.dtype).newbyteorder("<")
@@ -96,28 +123,28 @@ class MemmapWriter:
         self._tokens: IO[bytes] = (path / "tokens.bin").open("wb")
         self._mask: IO[bytes] | None = (path / "loss_mask.bin").open("wb") if masked else None
         self._offsets = array("q", [0])
-        self._task_names = tasks
-        self._tasks = array("i")
+        self._names = {"tasks": tasks, "languages": languages, "difficulty": difficulty}
+        there = zip(LABELS, (tasks, languages, difficulty), strict=True)
+        self._labels = {name: array(LABELS[name].char) for name, given in there if given}
         self._trained = 0
 
-    def append(
-        self, ids: np.ndarray, lengths: np.ndarray, mask: np.ndarray | None = None, task: np.ndarray | None = None
-    ) -> None:
+    def append(self, ids: np.ndarray, lengths: np.ndarray, mask: np.ndarray | None = None, **labels: np.ndarray) -> None:
         """Add documents that lie one behind the other.
 
         Args:
             ids: integers [sum of lengths].
             lengths: integers [documents].
             mask: 0 or 1 [sum of lengths]; given exactly when the memmap is masked.
-            task: indices into the task names [documents]; given exactly when the memmap has tasks.
+            labels: `task` and `language` (indices into the names) and `difficulty`, each [documents] and given exactly when
+                the memmap has it.
 
         Raises:
             DataError: an id lies outside the vocabulary; the message names it.
             ValueError: the arrays do not fit each other.
         """
-        unexpected = (mask is None) != (self._mask is None) or (task is None) == bool(self._task_names)
-        if unexpected or int(lengths.sum()) != len(ids) or (task is not None and len(task) != len(lengths)):
-            raise ValueError("ids, lengths, mask and task do not fit each other or this memmap")
+        unexpected = (mask is None) != (self._mask is None) or set(labels) != set(self._labels)
+        if unexpected or int(lengths.sum()) != len(ids) or any(len(values) != len(lengths) for values in labels.values()):
+            raise ValueError("ids, lengths, mask and labels do not fit each other or this memmap")
         self._check_ids(ids)
         self._tokens.write(np.ascontiguousarray(ids, dtype=self._dtype).tobytes())
         if mask is not None and self._mask is not None:
@@ -127,8 +154,8 @@ class MemmapWriter:
             self._trained += int(mask.sum())
         ends = self._offsets[-1] + np.cumsum(lengths, dtype=np.int64)
         self._offsets.frombytes(ends.tobytes())
-        if task is not None:
-            self._tasks.frombytes(np.ascontiguousarray(task, dtype=np.int32).tobytes())
+        for name, values in labels.items():
+            self._labels[name].frombytes(np.ascontiguousarray(values, dtype=LABELS[name]).tobytes())
 
     def _check_ids(self, ids: np.ndarray) -> None:
         if not len(ids):
@@ -152,15 +179,15 @@ class MemmapWriter:
 
     def _describe(self) -> None:
         np.save(self._path / "documents.npy", np.frombuffer(self._offsets, dtype=np.int64))
-        if self._task_names:
-            np.save(self._path / "task.npy", np.frombuffer(self._tasks, dtype=np.int32))
+        for name, values in self._labels.items():
+            np.save(self._path / f"{name}.npy", np.frombuffer(values, dtype=LABELS[name]))
         description = MemmapDescription(
             **self._format.model_dump(),
             tokens=self._offsets[-1],
             documents=len(self._offsets) - 1,
             loss_mask=self._mask is not None,
             trained_tokens=self._trained if self._mask is not None else self._offsets[-1],
-            tasks=self._task_names,
+            **self._names,
         )
         (self._path / "memmap.json").write_text(description.model_dump_json(indent=1), encoding="utf-8")
 

@@ -47,7 +47,7 @@ class PackedSequences:
         return self._bounds[self._first[sequence] : self._first[sequence + 1]]
 
 
-def pack_best_fit(offsets: np.ndarray, sequence_length: int) -> np.ndarray:
+def pack_best_fit(offsets: np.ndarray, sequence_length: int, groups: np.ndarray | None = None) -> np.ndarray:
     """Put whole documents into as few sequences as best-fit-decreasing finds (Johnson 1973; Ding et al. 2024).
 
     Documents are placed from the longest to the shortest, ties in document order, each into the fullest sequence that
@@ -55,6 +55,8 @@ def pack_best_fit(offsets: np.ndarray, sequence_length: int) -> np.ndarray:
 
     Args:
         offsets: int64 [documents + 1], rising from 0.
+        groups: int64 [documents]: documents of two groups share no sequence, and the sequences of lower groups come first;
+            those of negative groups are left out.
 
     Returns:
         int64 [non-empty documents, 3], rows `[sequence, start, end]` sorted by sequence: tokens `start:end` of the memmap
@@ -74,9 +76,14 @@ def pack_best_fit(offsets: np.ndarray, sequence_length: int) -> np.ndarray:
         )
     order = np.argsort(-lengths, kind="stable")
     order = order[lengths[order] > 0]
-    sequences = _best_fit(lengths[order].astype(np.int64), sequence_length)
-    rows = np.stack([sequences, offsets[order], offsets[order + 1]], axis=1).astype(np.int64)
-    return rows[np.argsort(sequences, kind="stable")]
+    wanted = [order] if groups is None else [order[groups[order] == group] for group in np.unique(groups[groups >= 0])]
+    parts, first = [np.empty((0, 3), dtype=np.int64)], 0
+    for some in wanted:
+        sequences = _best_fit(lengths[some].astype(np.int64), sequence_length)
+        rows = np.stack([first + sequences, offsets[some], offsets[some + 1]], axis=1).astype(np.int64)
+        parts.append(rows[np.argsort(sequences, kind="stable")])
+        first += int(sequences.max(initial=-1)) + 1
+    return np.concatenate(parts)
 
 
 def packing_table(offsets: np.ndarray, longest: int) -> list[dict[str, float]]:

@@ -214,8 +214,8 @@ def numbers(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, f
 
 
 def _key(name: str) -> str:
-    """A name that MLflow accepts: its own alphabet, and not longer than its column."""
-    cleaned = re.sub(r"[^\w\-./ ]", "_", name, flags=re.ASCII).strip("/. ") or "_"
+    """A name that MLflow accepts: letters of any script, and not longer than its column."""
+    cleaned = re.sub(r"[^\w\-./ ]", "_", name).strip("/. ") or "_"
     return re.sub(r"/{2,}", "/", cleaned)[:KEY_CHARACTERS]
 
 

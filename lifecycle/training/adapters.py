@@ -19,7 +19,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.pretrained import ATTENTION, device, load_model
 from lifecycle.recipe.adaptation import Adapter
-from lifecycle.training.batches import Batch, PackedDocuments
+from lifecycle.training.batches import Batch, Sequences
 from lifecycle.training.distributed import rank
 from lifecycle.training.engine import Engine
 from lifecycle.training.exits import ConfigurationError
@@ -119,7 +119,7 @@ def freeze(model: PreTrainedModel, patterns: tuple[str, ...]) -> int:
     return sum(parameter.numel() for _, parameter in named if not parameter.requires_grad)
 
 
-def export_adapted(engine: Engine, adapted: Adapted, data: PackedDocuments, tokenizer: Path, out: Path) -> dict[str, Any]:
+def export_adapted(engine: Engine, adapted: Adapted, data: Sequences, tokenizer: Path, out: Path) -> dict[str, Any]:
     """Write the merged model and its tokenizer into `out`, and the adapter into `out/adapter`; every rank must call it.
 
     Returns:

@@ -6,6 +6,7 @@ The objective is cross-entropy with a weight per token; what is trained is a mat
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,14 @@ from lifecycle.recipe.training import CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.adapters import export_adapted
 from lifecycle.training.attention import reads_lengths
-from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.checkpoints import Checkpoints, Progress
 from lifecycle.training.config import CausalJobConfig, checkpoint_identity, read_config
+from lifecycle.training.data import TrainingData, open_data
 from lifecycle.training.distributed import hosts, rank, start, world
 from lifecycle.training.engine import chosen_attention, start_engine
 from lifecycle.training.estimate import Estimate, estimate
 from lifecycle.training.export import export
 from lifecycle.training.feed import Feed
-from lifecycle.training.guards import check_data
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal, read_metrics
 from lifecycle.training.kernels import is_compiled, uses_liger
@@ -40,8 +40,9 @@ from lifecycle.training.saving import choose, resume
 from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.start import begin
 from lifecycle.training.stop import StopRequest
+from lifecycle.training.task_plots import draw_tasks
 from lifecycle.training.throughput import FORMULA, flops_per_token, peak_flops, shape_of
-from lifecycle.training.validation import ValidationSet, open_validation
+from lifecycle.training.validation import TaskSet, ValidationSet, open_tasks, open_validation
 
 RESULT = "result.json"
 LOSSES_AVERAGED = 20
@@ -53,19 +54,20 @@ def main(job: TrainingJob) -> None:
     memmap = TokenMemmap(Path(job.inputs["memmap"]))
     device = start()
     stop = StopRequest().listen()
-    data = PackedDocuments(memmap, config.training.sequence_length, config.kind)
-    check_data(config.training, data.sequences)
     begun = begin(job, config, memmap)
+    opened = open_data(job, config, memmap, begun.tokenizer)
+    data = opened.sequences
     held_out = open_validation(job, config, begun.tokenizer)
     model = begun.model
     shape = shape_of(model)
     parameters = shape.parameters
     check_disk(job, config.training, shape)
-    first = SampleOrder(data.sequences, config.training.global_batch, config.training.seed, BLOCK).global_step(0)[:1]
+    tasks = open_tasks(job, config, begun.tokenizer, opened.balance.followed)
+    first = opened.order.global_step(0)[:1]
     trial = data.batch(first).to(device)
     first_loss = check_batch(model, trial, config.training.precision, lambda: data.documents(first))
-    run = _run(job, config, data, held_out, model, device)
-    _announce(run, parameters)
+    run = _run(job, config, opened, held_out, tasks, model, device)
+    _announce(run, parameters, opened.outline)
     if run.journal:
         _announce_needs(run.journal, estimate(shape, config.training, tokens=memmap.describe.tokens), first_loss)
         if mask := first_mask(memmap, begun.tokenizer):
@@ -85,8 +87,9 @@ def main(job: TrainingJob) -> None:
 def _run(
     job: TrainingJob,
     config: CausalJobConfig,
-    data: PackedDocuments,
+    data: TrainingData,
     held_out: ValidationSet | None,
+    tasks: TaskSet | None,
     model: PreTrainedModel,
     device: torch.device,
 ) -> Run:
@@ -96,8 +99,8 @@ def _run(
     return Run(
         training=training,
         engine=start_engine(model, training, device),
-        data=data,
-        order=SampleOrder(data.sequences, training.global_batch, training.seed, BLOCK),
+        data=data.sequences,
+        order=data.order,
         device=device,
         checkpoints=Checkpoints(run_dir, training.keep_checkpoints),
         identity=checkpoint_identity(job, config),
@@ -107,22 +110,25 @@ def _run(
         skipped=SkippedBatches(run_dir),
         feed=Feed(device, reads_lengths(chosen_attention(training, device).implementation)),
         validation=held_out,
+        balance=data.balance,
+        tasks=tasks,
         host_group=hosts(device),
         reading_delay=1 if device.type == "cuda" else 0,
     )
 
 
-def _announce(run: Run, parameters: int) -> None:
+def _announce(run: Run, parameters: int, outline: Sequence[tuple[str, str]]) -> None:
     if run.journal:
         training, data = run.training, run.data
         tokens = training.steps * training.global_batch * training.sequence_length
         run.journal.message(
             f"{parameters:,} parameters on {world()} x {run.device.type}, ZeRO-{training.zero_stage}, {training.precision}"
             f"{_speedups(training, run.device.type)}; {training.steps} steps of {training.global_batch} x "
-            f"{training.sequence_length} = {tokens:,} places; {data.sequences:,} packed sequences "
-            f"({tokens / data.sequences / training.sequence_length:.2f} epochs), {data.tokens_left_out} tokens left out; "
-            f"{chosen_attention(training, run.device)}"
+            f"{training.sequence_length} = {tokens:,} places; {data.sequences:,} packed sequences, "
+            f"{data.tokens_left_out} tokens left out; {chosen_attention(training, run.device)}"
         )
+        for name, words in outline:
+            run.journal.message(f"{name}: {words}")
 
 
 def _speedups(training: CausalTraining, device_type: str) -> str:
@@ -153,6 +159,7 @@ def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int, more: 
         "tokens_per_second": round(progress.tokens / progress.seconds, 1),
         "processes": world(),
         "packed_sequences": run.data.sequences,
+        "packing_efficiency": round(run.data.efficiency, 4),
         "tokens_left_out": run.data.tokens_left_out,
     } | more
     if progress.best_step is not None:
@@ -160,6 +167,7 @@ def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int, more: 
     if run.skipped.places:
         facts["skipped_batches"] = len(run.skipped.places)
     _draw(run_dir, metrics)
+    draw_tasks(run_dir, metrics)
     temporary = run_dir / f"{RESULT}.tmp"
     temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     os.replace(temporary, run_dir / RESULT)

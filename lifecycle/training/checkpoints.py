@@ -18,6 +18,7 @@ from lifecycle.digests import digest_file
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.files import fsync
 from lifecycle.recipe.base import Section
+from lifecycle.training.coba import CobaState
 from lifecycle.training.exits import ConfigurationError
 
 MANIFEST = "manifest.json"
@@ -48,6 +49,8 @@ class Progress(Section):
     losses: tuple[float, ...] = ()
     """Those of the last steps, newest last: what a spike is measured against."""
     gradient_norms: tuple[float, ...] = ()
+    coba: CobaState | None = None
+    """The measurements and weights of tasks, where CoBa decides them."""
 
 
 class CheckpointManifest(Section):

@@ -13,9 +13,10 @@ from torch import nn
 
 
 def fused_linear_cross_entropy(
-    head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, rows: int
+    head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, rows: int, z_loss: float = 0.0
 ) -> torch.Tensor:
-    """sum(weight x cross-entropy) of `head(hidden)`, a float32 scalar; differentiable in `hidden` and `head.weight`, once.
+    """sum(weight x (cross-entropy + z_loss x log(Z)^2)) of `head(hidden)`, a float32 scalar; differentiable in `hidden` and
+    `head.weight`, once.
 
     Args:
         head: without a bias, its weight [vocabulary, width] whole on this device.
@@ -25,8 +26,8 @@ def fused_linear_cross_entropy(
         rows: tokens whose logits are held at once.
     """
     if not torch.is_grad_enabled():
-        return _forward(hidden, head.weight, labels, weights, rows, False, False)[0]
-    result: Any = _FusedLinearCrossEntropy.apply(hidden, head.weight, labels, weights, rows)
+        return _forward(hidden, head.weight, labels, weights, rows, z_loss, False, False)[0]
+    result: Any = _FusedLinearCrossEntropy.apply(hidden, head.weight, labels, weights, rows, z_loss)
     return result
 
 
@@ -37,9 +38,9 @@ def can_fuse(head: nn.Module) -> bool:
 
 class _FusedLinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Any, weight: Any, labels: Any, weights: Any, rows: int) -> torch.Tensor:
+    def forward(ctx: Any, hidden: Any, weight: Any, labels: Any, weights: Any, rows: int, z_loss: float) -> torch.Tensor:
         wanted = ctx.needs_input_grad
-        total, by_hidden, by_weight = _forward(hidden, weight, labels, weights, rows, wanted[0], wanted[1])
+        total, by_hidden, by_weight = _forward(hidden, weight, labels, weights, rows, z_loss, *wanted[:2])
         ctx.save_for_backward(by_hidden, by_weight)
         return total
 
@@ -47,7 +48,7 @@ class _FusedLinearCrossEntropy(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # pyright: ignore
         by_hidden, by_weight = (saved if saved is None else saved * gradient.to(saved.dtype) for saved in ctx.saved_tensors)
-        return by_hidden, by_weight, None, None, None
+        return by_hidden, by_weight, None, None, None, None
 
 
 def _forward(
@@ -56,6 +57,7 @@ def _forward(
     labels: torch.Tensor,
     weights: torch.Tensor,
     rows: int,
+    z_loss: float,
     with_hidden: bool,
     with_weight: bool,
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
@@ -66,7 +68,7 @@ def _forward(
     for start in range(0, len(hidden), rows):
         part = slice(start, start + rows)
         logits = hidden[part] @ weight.t()
-        loss, gradient = chunk_loss(logits, labels[part], weights[part], with_hidden or with_weight)
+        loss, gradient = chunk_loss(logits, labels[part], weights[part], z_loss, with_hidden or with_weight)
         total += loss
         if by_hidden is not None:
             by_hidden[part] = gradient @ weight.to(gradient.dtype)
@@ -76,15 +78,20 @@ def _forward(
 
 
 def _chunk_loss(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, with_gradient: bool
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, z_loss: float, with_gradient: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The weighted loss of a chunk in float32, and its gradient by the logits in their own type."""
     wide, places = logits.float(), labels[:, None]
     scale = wide.logsumexp(-1, keepdim=True)
-    loss = ((scale - wide.gather(-1, places)).squeeze(-1) * weights).sum()
+    losses = scale - wide.gather(-1, places)
+    if z_loss:
+        losses = losses + z_loss * scale**2
+    loss = (losses.squeeze(-1) * weights).sum()
     if not with_gradient:
         return loss, logits
     gradient = (wide - scale).exp_()
+    if z_loss:
+        gradient *= 1 + 2 * z_loss * scale
     gradient.scatter_add_(-1, places, gradient.new_full(places.shape, -1.0))
     return loss, (gradient * weights[:, None]).to(logits.dtype)
 

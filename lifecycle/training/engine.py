@@ -62,7 +62,7 @@ def start_engine(model: PreTrainedModel, training: CausalTraining, device: torch
     if uses_liger(training, device.type):
         put_liger(model)
     checkpoint_activations(model, training.checkpoint_activations)
-    module = WeightedLoss(model)
+    module = WeightedLoss(model, training.z_loss)
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     leave_frozen_out(module)
     engine: Engine

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.pretrained import ATTENTION, load_model
-from lifecycle.training.batches import Batch, PackedDocuments
+from lifecycle.training.batches import Batch, Sequences
 from lifecycle.training.distributed import rank
 from lifecycle.training.engine import Engine
 from lifecycle.training.loss import hidden_states
@@ -28,7 +28,7 @@ TOKENIZER_FILES = (
 )
 
 
-def export(engine: Engine, data: PackedDocuments, tokenizer: Path, out: Path) -> None:
+def export(engine: Engine, data: Sequences, tokenizer: Path, out: Path) -> None:
     """Write the model and its tokenizer into `out`; every rank must call it.
 
     The weights are those of the forward pass: bf16 in a bf16 run. The fp32 master weights exist only for adding small

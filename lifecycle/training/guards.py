@@ -68,13 +68,14 @@ def check_learning_rate(step: int, actual: Sequence[float], expected: float) -> 
         )
 
 
-def check_data(training: CausalTraining, sequences: int) -> None:
-    """Raises ConfigurationError when the steps would pass over the data more often than the recipe allows."""
-    epochs, limit = training.steps * training.global_batch / sequences, training.guards.max_epochs
+def check_data(training: CausalTraining, sequences: int, batch: int) -> None:
+    """Raises ConfigurationError when the steps, of `batch` of these sequences each, would pass over them more often than
+    the recipe allows."""
+    epochs, limit = training.steps * batch / sequences, training.guards.max_epochs
     if limit is not None and epochs > limit:
-        most = int(limit * sequences) // training.global_batch
+        most = int(limit * sequences) // batch
         raise ConfigurationError(
-            f"training.steps: {training.steps} steps of {training.global_batch} sequences are {epochs:.2f} passes over "
+            f"training.steps: {training.steps} steps of {batch} sequences are {epochs:.2f} passes over "
             f"the {sequences} there are, guards.max_epochs allows {limit:g}: {most} steps, or more data"
         )
 

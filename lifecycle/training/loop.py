@@ -5,7 +5,7 @@ import time
 from collections import deque
 
 from lifecycle.recipe.training import CausalTraining
-from lifecycle.training import guards
+from lifecycle.training import coba, guards
 from lifecycle.training.checkpoints import Progress
 from lifecycle.training.collection import collected_seldom
 from lifecycle.training.exits import ConfigurationError, NumericsError, Preempted
@@ -14,7 +14,7 @@ from lifecycle.training.run import Run
 from lifecycle.training.saving import finish, save
 from lifecycle.training.step import Reading, StepResult, judge, train_step
 from lifecycle.training.stop import StopRequest
-from lifecycle.training.validation import bits_per_byte
+from lifecycle.training.validation import BITS_PER_BYTE, task_losses, validate
 
 
 def train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
@@ -27,6 +27,7 @@ def train(run: Run, progress: Progress, stop: StopRequest) -> Progress:
         NumericsError, DataError, OutOfMemoryError: a guard tripped.
     """
     with run.engine.checkpoint_engine, collected_seldom() as collect:
+        progress = _measure_tasks(run, progress)
         unread: deque[StepResult] = deque()
         while progress.step < run.training.steps and not _stalled(run.training, progress):
             progress = _one_step(run, progress, stop, unread)
@@ -42,7 +43,7 @@ def _one_step(run: Run, progress: Progress, stop: StopRequest, unread: deque[Ste
     began = time.monotonic()
     run.heartbeat.beat(progress.step + 1, "data")
     try:
-        result = train_step(run, progress.step, stop)
+        result = train_step(run, progress.step, stop, progress.coba)
         unread.append(result)
         progress = progress.model_copy(update={"step": result.number, "tokens": progress.tokens + result.tokens})
         readings = []
@@ -60,6 +61,7 @@ def _one_step(run: Run, progress: Progress, stop: StopRequest, unread: deque[Ste
     progress = progress.model_copy(update={"seconds": progress.seconds + seconds})
     run.meter.add(result.tokens, seconds, result.data_seconds)
     progress, measured = _validate(run, progress)
+    progress = _measure_tasks(run, progress)
     last = progress.step == training.steps or _stalled(training, progress)
     if run.journal:
         for reading in readings:
@@ -73,7 +75,8 @@ def _is_settled(run: Run, result: StepResult) -> bool:
     """Whether nothing may be left unread after this step: something follows that relies on it."""
     training, number = run.training, result.number
     ends = number == training.steps or result.stop or result.disk_full
-    return ends or number % training.checkpoint_every == 0 or _validates(run, number)
+    measured = run.tasks is not None and number % run.tasks.config.every == 0
+    return ends or measured or number % training.checkpoint_every == 0 or _validates(run, number)
 
 
 def _save(run: Run, progress: Progress, result: StepResult, new_best: bool, last: bool) -> None:
@@ -106,11 +109,12 @@ def _validate(run: Run, progress: Progress) -> tuple[Progress, dict[str, float]]
     """Measure where it is time to; the progress with the best so far, and the figures to report."""
     if run.validation is None or not _validates(run, progress.step):
         return progress, {}
-    measured = bits_per_byte(run.engine, run.validation, run.training.micro_batch)
-    if not math.isfinite(measured):
-        raise NumericsError(f"step {progress.step}: the validation gives {measured} bits per byte")
-    if progress.best_bits_per_byte is None or measured < progress.best_bits_per_byte:
-        update = {"best_step": progress.step, "best_bits_per_byte": measured, "stalled": 0}
+    measured = validate(run.engine, run.validation, run.training.micro_batch)
+    bits = measured[BITS_PER_BYTE]
+    if not math.isfinite(bits):
+        raise NumericsError(f"step {progress.step}: the validation gives {bits} bits per byte")
+    if progress.best_bits_per_byte is None or bits < progress.best_bits_per_byte:
+        update = {"best_step": progress.step, "best_bits_per_byte": bits, "stalled": 0}
     else:
         update = {"stalled": progress.stalled + 1}
     progress = progress.model_copy(update=update)
@@ -119,7 +123,18 @@ def _validate(run: Run, progress: Progress) -> tuple[Progress, dict[str, float]]
             f"early stopping after step {progress.step}: no better than {progress.best_bits_per_byte:.4f} bits per byte, "
             f"those of step {progress.best_step}, in {progress.stalled} validations"
         )
-    return progress, {"validation_bits_per_byte": measured}
+    return progress, measured
+
+
+def _measure_tasks(run: Run, progress: Progress) -> Progress:
+    """Measure the tasks where it is time to, before the first step too; the progress with the weights that follow."""
+    tasks, state = run.tasks, progress.coba
+    if tasks is None or progress.step % tasks.config.every or (state and state.step == progress.step):
+        return progress
+    losses = task_losses(run.engine, tasks, run.training.micro_batch)
+    if not all(map(math.isfinite, losses)):
+        raise NumericsError(f"step {progress.step}: the tasks {tasks.tasks} have validation losses {losses}")
+    return progress.model_copy(update={"coba": coba.advance(state, tasks.config, progress.step, losses)})
 
 
 def _warn_of_disk(run: Run, journal: Journal) -> None:
@@ -129,6 +144,14 @@ def _warn_of_disk(run: Run, journal: Journal) -> None:
             f"the disk of {run.checkpoints.root.parent} is {share:.0%} full; the run stops with a checkpoint at "
             f"{limits.disk_stop_share:.0%}"
         )
+
+
+def _task_figures(run: Run, progress: Progress) -> dict[str, float]:
+    """The last measurement of each task, and the weight that follows from it."""
+    if run.tasks is None or progress.coba is None:
+        return {}
+    losses = {f"task_loss/{name}": loss for name, loss in zip(run.tasks.tasks, progress.coba.losses[-1], strict=True)}
+    return losses | {f"task_weight/{name}": w for name, w in zip(run.tasks.tasks, progress.coba.weights, strict=True)}
 
 
 def _report(
@@ -145,6 +168,7 @@ def _report(
             tokens=progress.tokens,
             valid_token_share=result.valid_share,
             **(measured if newest else {}),
+            **_task_figures(run, progress),
             **run.meter.read(run.training.steps - progress.step),
         )
     if reading.spike:

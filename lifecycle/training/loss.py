@@ -1,4 +1,4 @@
-"""Token-weighted cross-entropy over packed documents."""
+"""Token-weighted cross-entropy over packed documents, and the z-loss beside it."""
 
 from typing import Any
 
@@ -22,26 +22,35 @@ class WeightedLoss(nn.Module):
     4,096 entries that, and not the layers, is where a third of an eager step goes.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, z_loss: float = 0.0) -> None:
         super().__init__()
         self.model = model
+        self._z_loss = z_loss
         self._vocabulary = model.config.get_text_config().vocab_size
 
     def forward(
-        self, ids: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        segments: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None,
     ) -> torch.Tensor:
-        """sum(weight x cross-entropy) in fp32, a scalar; all inputs are [sequences, sequence_length] as in `Batch`."""
+        """sum(weight x (cross-entropy + z_loss x log(Z)^2)) in fp32, a scalar; without weights, which is for measuring, the
+        cross-entropy of every label [sequences, sequence_length]. All inputs are of that shape, as in `Batch`."""
         hidden = hidden_states(self.model, ids, positions, segments).flatten(0, 1)
         head: Any = self.model.get_output_embeddings()
         rows = max(1, CHUNK_LOGITS // self._vocabulary)
+        chunks = hidden.split(rows), labels.flatten().split(rows)
+        if weights is None:
+            return torch.cat([cross_entropies(head, *chunk) for chunk in zip(*chunks, strict=True)]).view_as(labels)
         if len(hidden) <= rows and hidden.device.type == "cpu":
-            return weighted_cross_entropy(head, hidden, labels.flatten(), weights.flatten())
+            return weighted_cross_entropy(head, hidden, labels.flatten(), weights.flatten(), self._z_loss)
         if can_fuse(head):
-            return fused_linear_cross_entropy(head, hidden, labels.flatten(), weights.flatten(), rows)
+            return fused_linear_cross_entropy(head, hidden, labels.flatten(), weights.flatten(), rows, self._z_loss)
         total = hidden.new_zeros((), dtype=torch.float32)
-        parts = zip(hidden.split(rows), labels.flatten().split(rows), weights.flatten().split(rows), strict=True)
-        for chunk, chunk_labels, chunk_weights in parts:
-            total = total + checkpoint(weighted_cross_entropy, head, chunk, chunk_labels, chunk_weights, use_reentrant=False)
+        for chunk in zip(*chunks, weights.flatten().split(rows), strict=True):
+            total = total + checkpoint(weighted_cross_entropy, head, *chunk, self._z_loss, use_reentrant=False)
         return total
 
 
@@ -58,10 +67,23 @@ def hidden_states(
 
 
 def weighted_cross_entropy(
-    head: nn.Module, hidden: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
+    head: nn.Module, hidden: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, z_loss: float = 0.0
 ) -> torch.Tensor:
-    """sum(weight x cross-entropy) of `head(hidden)` [tokens, vocabulary], in fp32."""
-    return (functional.cross_entropy(head(hidden).float(), labels, reduction="none") * weights).sum()
+    """sum(weight x (cross-entropy + z_loss x log(Z)^2)) of `head(hidden)` [tokens, vocabulary], in fp32.
+
+    Z is the softmax's normalizer, sum(exp(logit)); the term draws log(Z) towards 0 (Chowdhery et al. 2022, PaLM, section 5,
+    with a factor of 1e-4). It carries the label's weight, so that it is divided by the same total as the cross-entropy.
+    """
+    logits = head(hidden).float()
+    losses = functional.cross_entropy(logits, labels, reduction="none")
+    if z_loss:
+        losses = losses + z_loss * torch.logsumexp(logits, -1) ** 2
+    return (losses * weights).sum()
+
+
+def cross_entropies(head: nn.Module, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The cross-entropy of every label in fp32 [tokens]."""
+    return functional.cross_entropy(head(hidden).float(), labels, reduction="none")
 
 
 def engine_scale(total_weight: float, world: int, accumulation: int) -> float:

@@ -10,10 +10,22 @@ from pyarrow.parquet import ParquetFile
 
 from lifecycle.pretrained import start_directory
 from lifecycle.recipe import Recipe
+from lifecycle.recipe.fine_tuning import FineTuning
 from lifecycle.recipe.training import CausalTraining
-from lifecycle.stages import BASE_MODEL, DPO_MODEL, PREFERENCE_PAIRS, PRETRAIN_MEMMAP, SFT_MEMMAP, SFT_MODEL, TOKENIZER
+from lifecycle.stages import (
+    BASE_MODEL,
+    DPO_MODEL,
+    PREFERENCE_PAIRS,
+    PRETRAIN_MEMMAP,
+    SFT_MEMMAP,
+    SFT_MODEL,
+    TOKENIZER,
+    Stage,
+)
 from lifecycle.tokens.chat import PROBE, encode_conversations, load_tokenizer, mask_preview
 from lifecycle.tokens.memmap import TokenMemmap
+from lifecycle.training.config import CausalJobConfig
+from lifecycle.training.data import arrange
 from lifecycle.training.estimate import Estimate, estimate, given_shape, new_shape, preference_estimate
 from lifecycle.training.preflight import check_pieces, check_tokenizer, check_trained, first_mask
 from lifecycle.training.throughput import Shape
@@ -31,7 +43,8 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
     """The estimate of each training, by stage. Nothing is loaded but configurations.
 
     Raises:
-        ConfigurationError: memmap, tokenizer and given model, as far as they are there, do not belong together.
+        ConfigurationError: memmap, tokenizer and given model, as far as they are there, do not belong together, or tasks,
+            phases or passes are not as the recipe says.
         DataError: the model to start from is not there.
     """
     base, found = recipe.base_model, {}
@@ -53,15 +66,18 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
         if training is None:
             continue
         data = made(memmap.name)
-        tokens, match = None, "not made yet"
+        tokens, match, outline = None, "not made yet", ()
         if data:
             opened = TokenMemmap(data)
             tokens, entries = opened.describe.tokens, opened.describe.vocab_size
             if tokenizer:
                 check_tokenizer(opened, tokenizer)
                 match = f"match (tokenizer {opened.describe.tokenizer_digest})"
+            outline = _outline(recipe, stage, opened, made)
+            if stage is SFT_MODEL and recipe.sft.pretraining:  # only the rest of each batch passes over this memmap
+                tokens = round(tokens / (1 - recipe.sft.pretraining.share))
         made_of = estimate(shape_of(training), training, device, mfu, tokens)
-        found[stage.name] = replace(made_of, notes=(("data and tokenizer", match), *made_of.notes))
+        found[stage.name] = replace(made_of, notes=(("data and tokenizer", match), *outline, *made_of.notes))
     found[DPO_MODEL.name] = preference_estimate(shape_of(None), recipe.dpo, device, mfu, _pairs(made(PREFERENCE_PAIRS.name)))
     return found
 
@@ -82,6 +98,20 @@ def preview(made: Made) -> str:
 
 def _pairs(directory: Path | None) -> int | None:
     return ParquetFile(directory / "train.parquet").metadata.num_rows if directory else None
+
+
+def _outline(recipe: Recipe, stage: Stage, memmap: TokenMemmap, made: Made) -> tuple[tuple[str, str], ...]:
+    """What the steps of a training will see, as its job would say it; nothing while the text to mix in is not made."""
+    if stage is BASE_MODEL:
+        assert recipe.base_model.training is not None
+        return arrange(CausalJobConfig(kind="pretrain", training=recipe.base_model.training), memmap, None).outline
+    sft = recipe.sft
+    text = made(PRETRAIN_MEMMAP.name) if sft.pretraining else None
+    if sft.pretraining and text is None:
+        return ()
+    tuning = FineTuning.model_validate(sft.model_dump(include=set(FineTuning.model_fields)))
+    config = CausalJobConfig(kind="sft", training=sft.training, fine_tuning=tuning)
+    return arrange(config, memmap, TokenMemmap(text) if text else None).outline
 
 
 def disk(found: dict[str, Estimate], home: Path) -> str:

@@ -7,7 +7,8 @@ import torch
 from torch.distributed import ProcessGroup
 
 from lifecycle.recipe.training import CausalTraining
-from lifecycle.training.batches import PackedDocuments, SampleOrder
+from lifecycle.training.balance import PLAIN, Balance
+from lifecycle.training.batches import Order, Sequences
 from lifecycle.training.checkpoints import Checkpoints, Layout
 from lifecycle.training.distributed import world
 from lifecycle.training.engine import Engine
@@ -16,7 +17,7 @@ from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal
 from lifecycle.training.meter import Meter
 from lifecycle.training.skipping import SkippedBatches
-from lifecycle.training.validation import ValidationSet
+from lifecycle.training.validation import TaskSet, ValidationSet
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Run:
 
     training: CausalTraining
     engine: Engine
-    data: PackedDocuments
-    order: SampleOrder
+    data: Sequences
+    order: Order
     device: torch.device
     checkpoints: Checkpoints
     identity: dict[str, Any]
@@ -44,6 +45,8 @@ class Run:
     validation: ValidationSet | None = None
     host_group: ProcessGroup | None = None
     reading_delay: int = 0
+    balance: Balance = PLAIN
+    tasks: TaskSet | None = None
 
     @property
     def layout(self) -> Layout:

@@ -17,6 +17,7 @@ from torch import distributed
 
 from lifecycle.training import guards
 from lifecycle.training.checkpoints import Progress
+from lifecycle.training.coba import CobaState
 from lifecycle.training.distributed import agree, rank, world
 from lifecycle.training.engine import Engine, accumulation_steps, set_learning_rate
 from lifecycle.training.loss import engine_scale
@@ -79,8 +80,10 @@ class LateFigures:
         return self._host.tolist()
 
 
-def train_step(run: Run, step: int, stop: StopRequest) -> StepResult:
+def train_step(run: Run, step: int, stop: StopRequest, coba: CobaState | None = None) -> StepResult:
     """One optimizer step over the global batch of step `step` (0-based); `judge` must be given the result.
+
+    Tasks weigh what `coba` says, where it decides.
 
     Raises:
         DataError: no label of the batch has weight.
@@ -94,12 +97,14 @@ def train_step(run: Run, step: int, stop: StopRequest) -> StepResult:
         for micro_step in range(accumulation_steps(training))
     )
     batches = [run.data.batch(part) for part in parts]
-    weight = sum(float(batch.weights.sum()) for batch in batches)
+    weights = run.balance.totals(batches)
     valid = sum(int(torch.count_nonzero(batch.weights)) for batch in batches)
     moved = [run.feed.send(batch) for batch in batches]
     data_seconds = time.monotonic() - began
     run.heartbeat.beat(number, "compute")
-    total_weight, tokens, valid = agree(run.host_group, weight, sum(batch.tokens for batch in batches), valid)
+    tokens, valid, *totals = agree(run.host_group, sum(batch.tokens for batch in batches), valid, *weights)
+    factors = run.balance.factors(totals, coba)
+    total_weight = float(factors @ totals)
     guards.check_weight(number, total_weight, partial(documents, run, parts, True))
 
     rate = learning_rate(training.optimization, training.steps, step)
@@ -107,7 +112,8 @@ def train_step(run: Run, step: int, stop: StopRequest) -> StepResult:
     scale = engine_scale(total_weight, world(), len(batches))
     local = torch.zeros((), dtype=torch.float64, device=run.device)
     norm = None
-    for index, batch in enumerate(moved):
+    for index, sent in enumerate(moved):
+        batch = run.balance.weigh(sent, factors)
         value = engine(batch.ids, batch.positions, batch.segments, batch.labels, batch.weights)
         engine.backward(value * scale)
         local += value.detach()

@@ -32,6 +32,15 @@ def test_both_record_forms_are_read(tmp_path: Path):
     assert (ledger.read, ledger.kept) == (2, 2)
 
 
+def test_a_source_names_the_task_of_records_that_name_none(tmp_path: Path):
+    """Multi-task fine-tuning takes a task's files as one source."""
+    (tmp_path / "a.jsonl").write_text(GOOD + '{"instruction": "x", "output": "y", "difficulty": 4}', encoding="utf-8")
+    config = _config(tmp_path).model_copy(update={"task": "translation"})
+    conversations, _ = file_conversations(config)
+    assert [conversation.task for conversation in conversations] == ["greeting", "translation", "translation"]
+    assert [conversation.difficulty for conversation in conversations] == [None, None, 4.0]
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -39,6 +48,10 @@ def test_both_record_forms_are_read(tmp_path: Path):
         ("[1]", r"a\.jsonl:4: a record is a JSON object, this is list"),
         ('{"text": "x"}', r"a\.jsonl:4: needs the fields messages, or instruction and output"),
         ('{"instruction": "x", "output": 3}', r"a\.jsonl:4: field output: must be a string, is int"),
+        (
+            '{"instruction": "x", "output": "y", "difficulty": "hard"}',
+            r"a\.jsonl:4: field difficulty: must be a finite number",
+        ),
         ('{"messages": []}', r"a\.jsonl:4: field messages: must be a list"),
         ('{"messages": [{"role": "bot", "content": "x"}]}', r"a\.jsonl:4: field messages\[0\]\.role: must be one of"),
     ],

@@ -14,8 +14,10 @@ from lifecycle.corpora.documents import iter_documents
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
 from lifecycle.recipe.corpora import MixConfig
+from lifecycle.recipe.fine_tuning import HeldoutConversations
 from lifecycle.tokens import encode
-from lifecycle.tokens.build import build_pretrain_memmap, build_sft_memmap
+from lifecycle.tokens.build import build_pretrain_memmap
+from lifecycle.tokens.build_sft import build_sft_memmap
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.tokens.mix import SourceShare
 from lifecycle.tokens.shuffle import BucketShuffle, draw_copies
@@ -121,7 +123,7 @@ def test_sft_counts_what_is_left_out_and_masks_the_answers(tokenizer: Path, tmp_
     rows = [_conversation(1, "yes", "b"), _conversation(2, "word " * 200), _conversation(3, "no")]
     rows.append(Conversation(id="4", source="s", task="a", group="g", messages=rows[0].messages[:1], document_id="4"))
     write_conversations(tmp_path, rows)
-    facts = build_sft_memmap(tmp_path, tokenizer, 64, 0, tmp_path / "out", tmp_path / "run")
+    facts = build_sft_memmap(tmp_path, tokenizer, 64, None, 0, tmp_path / "out", tmp_path / "run")
     assert facts["dropped"] == {"too_long": 1, "nothing_trained": 1}
     assert facts["rows"] == 2
     memmap = TokenMemmap(tmp_path / "out")
@@ -138,11 +140,61 @@ def test_sft_counts_what_is_left_out_and_masks_the_answers(tokenizer: Path, tmp_
     assert "**no `<|im_end|>`**" in facts["mask_preview"] or "**yes `<|im_end|>`**" in facts["mask_preview"]
     assert [(row["sequence_length"], row["sequences"]) for row in facts["packing"]] == [(64, 1), (128, 1), (256, 1)]
     assert facts["packing"][0]["efficiency"] == round(memmap.describe.tokens / 64, 4)
-    build_sft_memmap(tmp_path, tokenizer, 64, 0, tmp_path / "again", tmp_path / "run")
+    build_sft_memmap(tmp_path, tokenizer, 64, None, 0, tmp_path / "again", tmp_path / "run")
     assert hashes(tmp_path / "out") == hashes(tmp_path / "again")
+
+
+def test_held_out_conversations_share_no_group_with_those_that_are_trained_on(tokenizer: Path, tmp_path: Path):
+    """Two questions about one text on both sides would make validation measure memory."""
+    rows = [
+        Conversation(
+            id=f"{group}{number}",
+            source="s",
+            task="ab"[number],
+            group=f"g{group}",
+            messages=_conversation(0, f"group {group} number {number}").messages,
+            language="zh" if group % 2 else None,
+            document_id=str(group),
+            difficulty=group if number else None,
+        )
+        for group in range(60)
+        for number in range(2)
+    ]
+    write_conversations(tmp_path, rows)
+    heldout = HeldoutConversations(share=0.3)
+    facts = build_sft_memmap(tmp_path, tokenizer, 64, heldout, 0, tmp_path / "out", tmp_path / "run")
+    decoder = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    groups: dict[str, set[int]] = {}
+    for side in ("out", "out/validation"):
+        memmap = TokenMemmap(tmp_path / side)
+        assert memmap.describe.tasks == ("a", "b")
+        assert memmap.describe.languages == ("unknown", "zh")
+        assert memmap.task is not None
+        assert memmap.language is not None
+        assert memmap.difficulty is not None
+        found = []
+        for index in range(len(memmap)):
+            words = decoder.decode(memmap.document(index).tolist()).split()
+            group, number = int(words[words.index("group") + 1]), int(words[words.index("number") + 1])
+            assert (memmap.task[index], memmap.language[index]) == (number, group % 2)
+            assert memmap.difficulty[index] == group if number else np.isnan(memmap.difficulty[index])
+            found.append(group)
+        groups[side] = set(found)
+        assert len(found) == 2 * len(groups[side]), "whole groups"
+    assert groups["out"] | groups["out/validation"] == set(range(60))
+    assert not groups["out"] & groups["out/validation"]
+    assert (facts["rows"], facts["validation_rows"]) == (2 * len(groups["out"]), 2 * len(groups["out/validation"]))
+    assert 0 < len(groups["out/validation"]) < 30
+
+
+def test_a_share_that_holds_out_nothing_is_an_error(tokenizer: Path, tmp_path: Path):
+    write_conversations(tmp_path, [_conversation(1, "yes")])
+    heldout = HeldoutConversations(share=0.001)
+    with pytest.raises(DataError, match=r"sft\.heldout\.share: 0.001 of 1 conversations is none"):
+        build_sft_memmap(tmp_path, tokenizer, 64, heldout, 0, tmp_path / "out", tmp_path / "run")
 
 
 def test_sft_without_any_conversation_left_names_the_field(tokenizer: Path, tmp_path: Path):
     write_conversations(tmp_path, [_conversation(1, "a long answer " * 9)])
     with pytest.raises(DataError, match=r"instructions\.max_tokens: of 1 conversations none is left"):
-        build_sft_memmap(tmp_path, tokenizer, 8, 0, tmp_path / "out", tmp_path / "run")
+        build_sft_memmap(tmp_path, tokenizer, 8, None, 0, tmp_path / "out", tmp_path / "run")

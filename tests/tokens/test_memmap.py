@@ -28,7 +28,7 @@ def _format(dtype: str, vocab_size: int | None = None) -> MemmapFormat:
 
 def _write(path: Path) -> Path:
     with MemmapWriter(path, _format("uint16"), masked=True, tasks=("a", "b")) as writer:
-        writer.append(np.array([5, 6, 7]), np.array([1, 2]), np.array([0, 1, 1]), np.array([1, 0]))
+        writer.append(np.array([5, 6, 7]), np.array([1, 2]), np.array([0, 1, 1]), task=np.array([1, 0]))
     return path
 
 

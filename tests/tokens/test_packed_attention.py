@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
 from lifecycle.recipe.training import Architecture
-from lifecycle.tokens.build import build_sft_memmap
+from lifecycle.tokens.build_sft import build_sft_memmap
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.batches import Batch, PackedDocuments
 from lifecycle.training.model import build_model
@@ -44,7 +44,7 @@ def memmap(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenMe
         for number in range(24)
     ]
     write_conversations(directory, rows)
-    build_sft_memmap(directory, tokenizer, SEQUENCE, 0, directory / "out", directory / "run")
+    build_sft_memmap(directory, tokenizer, SEQUENCE, None, 0, directory / "out", directory / "run")
     return TokenMemmap(directory / "out")
 
 

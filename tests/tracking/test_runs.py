@@ -246,6 +246,16 @@ def _wait_for(losses: list[tuple[int, float]], uri: str) -> None:
         time.sleep(0.1)
 
 
+def test_tasks_with_chinese_names_are_metrics_of_their_own(tracking_uri: str, store: Store) -> None:
+    """With signs outside ASCII replaced, two tasks whose names have two characters each became one curve."""
+    run_dir = store.run_directory("f" * 32)
+    with _live(tracking_uri, store, "f" * 32):
+        Journal(run_dir).metrics(1, **{"loss": 1.0, "task_weight/翻译": 0.25, "task_weight/写作": 0.75})
+        _wait_for([(1, 1.0)], tracking_uri)
+    (run,) = _runs(tracking_uri)
+    assert {name: run.data.metrics[f"task_weight/{name}"] for name in ("翻译", "写作")} == {"翻译": 0.25, "写作": 0.75}
+
+
 def test_metrics_arrive_while_the_stage_runs_and_once(tracking_uri: str, store: Store) -> None:
     """A training of days showed nothing in MLflow before its end; and a continued one must not show a step twice."""
 

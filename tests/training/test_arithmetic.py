@@ -26,6 +26,14 @@ optimizations = st.builds(
     min_learning_rate_share=st.floats(0, 1),
     schedule=st.sampled_from(["cosine", "linear", "constant"]),
     warmup_steps=st.integers(0, 60),
+) | st.builds(
+    Optimization,
+    learning_rate=st.floats(1e-6, 1),
+    min_learning_rate_share=st.floats(0, 1),
+    schedule=st.just("wsd"),
+    decay_share=st.floats(0.01, 1),
+    decay_form=st.sampled_from(["sqrt", "linear", "cosine"]),
+    warmup_steps=st.integers(0, 60),
 )
 
 
@@ -43,6 +51,24 @@ def test_schedule_rises_falls_and_stays_in_bounds(optimization: Optimization, st
     if len(after) > 1:
         floor = 1 if optimization.schedule == "constant" else optimization.min_learning_rate_share
         assert after[-1] == pytest.approx(floor * peak, abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("form", "last"), [("linear", [1.0, 0.775, 0.55, 0.325, 0.1]), ("sqrt", [1.0, 0.55, 0.3636, 0.2206, 0.1])]
+)
+def test_wsd_stays_at_the_peak_and_falls_at_the_end(form: str, last: list[float]) -> None:
+    """With 1 - sqrt a quarter of the way down leaves half of the way: 0.1 + 0.9 x (1 - 1/2) = 0.55."""
+    optimization = Optimization.model_validate(
+        {"learning_rate": 1.0, "schedule": "wsd", "decay_share": 0.2, "decay_form": form, "warmup_steps": 1}
+    )
+    rates = [learning_rate(optimization, 20, step) for step in range(20)]
+    assert rates[:16] == [0.5] + [1.0] * 15
+    assert rates[15:] == pytest.approx(last, abs=1e-4)
+
+
+def test_the_form_of_a_decay_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="decay_form belong to schedule wsd, and this one is cosine"):
+        Optimization(learning_rate=1.0, decay_form="linear")
 
 
 @pytest.mark.parametrize("step", [-1, 10])

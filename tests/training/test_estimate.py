@@ -262,6 +262,24 @@ def test_dpo_out_of_memory_says_what_to_try_next() -> None:
     assert "step 4: out of memory with micro_batch 8 x 200 tokens; try micro_batch 4 (accumulation 4)" in str(found)
 
 
+def test_preflight_says_tasks_phases_and_passes(tmp_path: Path, tokenizer: Path, memmap: Path) -> None:
+    """What a run of days will see is read before it, in the words of its own log."""
+    tuning = ("balance: {per: task, weights: {b: 2}}", "phases: {into: 2}", "pretraining: {share: 0.25}")
+    recipe = small_recipe(tmp_path, lambda text: text.replace("sft:", "\n  ".join(["sft:", *tuning])))
+    conversations = tiny.make_memmap(tmp_path / "sft", tokenizer, masked=True, tasks=("a", "b"))
+    made = {"sft_memmap": conversations, "pretrain_memmap": memmap}
+    found = needs(recipe, made.get, None, 0.4)
+    said = dict(rows(found["sft_model"], None, 0.4))
+    assert said["tasks"] == "a 60, b 60 (weight 2); each task a mean of its own"
+    assert said["phases"].startswith("1: 60 conversations, ")
+    assert said["pretraining text"].startswith("2 of 8 sequences in each batch, weight 1 per task, ")
+    assert "efficiency" in said["packing"]
+    epochs = 300 * 6 * 64 / TokenMemmap(conversations).describe.tokens
+    assert said["tokens"].endswith(f"{epochs:.2f} epochs"), "of the conversations, not of the text beside them"
+    assert "tasks" not in dict(rows(found["base_model"], None, 0.4))
+    assert "tasks" not in dict(needs(recipe, {"sft_memmap": conversations}.get, None, 0.4)["sft_model"].notes)
+
+
 def test_a_given_model_of_another_family_is_counted(tmp_path: Path, tokenizer: Path) -> None:
     """Heads of a size of their own (Qwen 3) and another layer layout must not be taken for Llama's."""
     from transformers import Qwen3Config, Qwen3ForCausalLM

@@ -74,6 +74,7 @@ def test_a_batch_without_labels_names_its_documents(run: Run, sft_memmap: Path) 
     """An all-zero mask (a template without generation marks) trains on nothing and logs a loss of 0 or NaN."""
     memmap = TokenMemmap(sft_memmap)
     assert memmap.loss_mask is not None
+    assert isinstance(run.data, PackedDocuments)
     run.data.memmap.loss_mask = memmap.loss_mask * 0
     first = min(run.data.documents(run.order.global_step(4)))
     with pytest.raises(DataError, match=rf"step 5: no label .* documents {first}, "):
@@ -202,9 +203,9 @@ def test_a_filling_disk_is_warned_of_once(run: Run, tmp_path: Path) -> None:
 
 def test_more_passes_over_the_data_than_allowed_are_refused(run: Run) -> None:
     limits = run.training.guards.model_copy(update={"max_epochs": 2.0})
-    guards.check_data(run.training.model_copy(update={"guards": limits, "steps": 8}), sequences=16)
+    guards.check_data(run.training.model_copy(update={"guards": limits, "steps": 8}), sequences=16, batch=4)
     with pytest.raises(ConfigurationError, match=r"9 steps of 4 sequences are 2.25 passes .* 8 steps, or more data"):
-        guards.check_data(run.training.model_copy(update={"guards": limits, "steps": 9}), sequences=16)
+        guards.check_data(run.training.model_copy(update={"guards": limits, "steps": 9}), sequences=16, batch=4)
 
 
 def test_one_rank_is_told_to_stop_and_all_save_the_same_step(tmp_path: Path, memmap: Path, tokenizer: Path) -> None:

@@ -33,14 +33,15 @@ def head_and_inputs(dtype: torch.dtype) -> tuple[nn.Linear, torch.Tensor, torch.
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2)])
 @pytest.mark.parametrize("rows", [1, 7, 23, 100])
+@pytest.mark.parametrize("z_loss", [0.0, 1e-2])
 def test_fused_cross_entropy_has_the_value_and_gradients_of_the_plain_one(
-    rows: int, dtype: torch.dtype, tolerance: float
+    rows: int, dtype: torch.dtype, tolerance: float, z_loss: float
 ) -> None:
     head, hidden, labels, weights = head_and_inputs(dtype)
     found = []
-    for loss in (weighted_cross_entropy, lambda *inputs: fused_linear_cross_entropy(*inputs, rows)):
+    for loss, size in ((weighted_cross_entropy, ()), (fused_linear_cross_entropy, (rows,))):
         head.weight.grad = hidden.grad = None
-        value = loss(head, hidden, labels, weights)
+        value = loss(head, hidden, labels, weights, *size, z_loss=z_loss)
         (value * 3).backward()
         found.append([value.detach(), hidden.grad, head.weight.grad])
     torch.testing.assert_close(found[1], found[0], rtol=tolerance, atol=tolerance)
@@ -152,6 +153,6 @@ def test_the_output_layer_goes_in_chunks_where_logits_are_many(
     rows: list[int] = []
     monkeypatch.setattr(loss_module, "CHUNK_LOGITS", 40 * tiny.VOCAB)
     fused = loss_module.fused_linear_cross_entropy
-    monkeypatch.setattr(loss_module, "fused_linear_cross_entropy", lambda *inputs: rows.append(inputs[-1]) or fused(*inputs))
+    monkeypatch.setattr(loss_module, "fused_linear_cross_entropy", lambda *inputs: rows.append(inputs[-2]) or fused(*inputs))
     WeightedLoss(model)(batch.ids, batch.positions, batch.segments, batch.labels, batch.weights)
     assert rows == [40]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -13,7 +14,7 @@ from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training import loss as loss_module
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.journal import read_metrics
-from lifecycle.training.loss import WeightedLoss, engine_scale
+from lifecycle.training.loss import WeightedLoss, engine_scale, weighted_cross_entropy
 from lifecycle.training.model import build_model, parameter_groups
 from lifecycle.training.schedule import learning_rate
 from tests.training import tiny
@@ -39,9 +40,9 @@ def weighted_sum_of_documents(model: Any, memmap: TokenMemmap, numbers: list[int
     return total, weight
 
 
-def packed_sum(model: Any, data: PackedDocuments, sequences: Any) -> tuple[torch.Tensor, float]:
+def packed_sum(model: Any, data: PackedDocuments, sequences: Any, z_loss: float = 0.0) -> tuple[torch.Tensor, float]:
     batch = data.batch(sequences)
-    value = WeightedLoss(model)(batch.ids, batch.positions, batch.segments, batch.labels, batch.weights)
+    value = WeightedLoss(model, z_loss)(batch.ids, batch.positions, batch.segments, batch.labels, batch.weights)
     return value, float(batch.weights.sum())
 
 
@@ -61,19 +62,43 @@ def test_packed_documents_do_not_see_each_other(model: Any, sft_memmap: Path, at
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("z_loss", [0.0, 1e-2])
 def test_chunked_output_layer_gives_the_same_loss_and_gradient(
-    model: Any, memmap: Path, monkeypatch: pytest.MonkeyPatch
+    model: Any, memmap: Path, monkeypatch: pytest.MonkeyPatch, z_loss: float
 ) -> None:
     data = PackedDocuments(TokenMemmap(memmap), 64, "pretrain")
     results = []
     for chunk in (2**27, 40 * tiny.VOCAB):
         monkeypatch.setattr(loss_module, "CHUNK_LOGITS", chunk)
         model.zero_grad()
-        value, _ = packed_sum(model, data, range(3))
+        value, _ = packed_sum(model, data, range(3), z_loss)
         value.backward()
         results.append((value.detach(), [parameter.grad.clone() for parameter in model.parameters()]))
     model.zero_grad()
     torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-4)
+
+
+def test_z_loss_is_the_squared_log_normalizer_of_each_label_times_its_weight() -> None:
+    """Against float64, at logits so large that their exponentials overflow."""
+    torch.manual_seed(1)
+    head = torch.nn.Linear(8, 20, bias=False)
+    hidden, labels, weights = 40 * torch.randn(6, 8), torch.arange(6), torch.tensor([1.0, 0.0, 0.5, 2.0, 1.0, 0.25])
+    found = weighted_cross_entropy(head, hidden, labels, weights, 1e-3)
+    logits = hidden.double() @ head.weight.double().T
+    log_z = torch.logsumexp(logits, -1)
+    expected = (weights.double() * (log_z - logits[torch.arange(6), labels] + 1e-3 * log_z**2)).sum()
+    assert float(found) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_without_weights_every_label_is_measured_alone(model: Any, memmap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = PackedDocuments(TokenMemmap(memmap), 64, "pretrain").batch(np.arange(3))
+    inputs = batch.ids, batch.positions, batch.segments, batch.labels
+    monkeypatch.setattr(loss_module, "CHUNK_LOGITS", 40 * tiny.VOCAB)
+    with torch.no_grad():
+        each = WeightedLoss(model, 1e-2)(*inputs, None)
+        total = WeightedLoss(model)(*inputs, batch.weights)
+    assert each.shape == batch.labels.shape
+    assert float((each * batch.weights).sum()) == pytest.approx(float(total), rel=1e-6)
 
 
 def test_weights_do_not_depend_on_anything_but_the_seed(model: Any, tokenizer: Path) -> None:

@@ -51,8 +51,12 @@ def make_memmap(
     zero: range = range(0),
     vocab: int = VOCAB,
     seed: int = 7,
+    tasks: tuple[str, ...] = (),
 ) -> Path:
-    """Documents of 5 to 39 tokens that count upwards (learnable); those in `zero` have an empty loss mask."""
+    """Documents of 5 to 39 tokens that count upwards (learnable); those in `zero` have an empty loss mask.
+
+    With tasks they take turns; the second task counts by two, and so on.
+    """
     random = np.random.default_rng(seed)
     lengths = random.integers(5, 40, documents)
     known = MemmapFormat(
@@ -63,16 +67,18 @@ def make_memmap(
         eos_token_id=2,
         pad_token_id=0,
     )
-    with MemmapWriter(directory, known, masked=masked) as writer:
+    with MemmapWriter(directory, known, masked=masked, tasks=tasks) as writer:
         for number, length in enumerate(lengths):
-            ids = (np.arange(length) + random.integers(3, vocab)) % (vocab - 3) + 3
+            task = number % max(1, len(tasks))
+            ids = ((task + 1) * np.arange(length) + random.integers(3, vocab)) % (vocab - 3) + 3
             ids[-1] = 0
             mask = None
             if masked:
                 mask = np.zeros(length, dtype=np.uint8)
                 if number not in zero:
                     mask[length // 2 :] = 1
-            writer.append(ids, np.array([length]), mask)
+            labels = {"task": np.array([task])} if tasks else {}
+            writer.append(ids, np.array([length]), mask, **labels)
     return directory
 
 
