@@ -174,8 +174,7 @@ ADOPTED_BASE = replace(BASE_MODEL, inputs=("tokenizer",))
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages of one recipe's life: `STAGES`, with the optional ones and the inputs that it asks for, without those it can
-    spare."""
+    """The stages of one recipe's life: `STAGES`, with what it asks for in place of the usual, without what it can spare."""
     own: dict[Stage, tuple[Stage, ...]] = {}
     if recipe.quality_model:
         own[CLEANED_CORPORA] = (QUALITY_MODEL, SCORED_CORPORA)
