@@ -119,7 +119,7 @@ def _step(rule: Rule, value: float, found: _Figures, sources: Sequence[str]) -> 
     def samples(places: range, dropped: bool) -> list[Sample]:
         return [
             Sample(
-                sources[found.sources[each]],
+                sources[int(found.sources[each])],
                 int(found.rows[each]),
                 found.ids[each].as_py(),
                 float(found.figures[each]),
