@@ -36,7 +36,7 @@ from chinese_page import write_page  # noqa: E402
 
 from benchmarks.curation import PEER_PACKAGES  # noqa: E402
 from benchmarks.peer import peer_python  # noqa: E402
-from lifecycle.curation.quality import RULES, Rule  # noqa: E402
+from lifecycle.curation.quality import RULES, SetRule  # noqa: E402
 from lifecycle.curation.statistics import statistics  # noqa: E402
 from lifecycle.recipe.corpora import CurationConfig  # noqa: E402
 
@@ -76,7 +76,7 @@ class Sample:
     counts: dict[str, NDArray[np.int64]]
     peer: dict[str, NDArray[np.float64]]
 
-    def figures(self, rule: Rule) -> NDArray[np.float64]:
+    def figures(self, rule: SetRule) -> NDArray[np.float64]:
         return rule.figures(self.counts, np.full(len(self.group), "zh"))
 
 
@@ -95,12 +95,12 @@ def load(data: Path, peer_env: Path, scratch: Path) -> Sample:
     return Sample(np.array(names), np.array(kinds), statistics(texts, ["zh"] * len(texts)), peer)
 
 
-def papers(rule: Rule) -> float:
+def papers(rule: SetRule) -> float:
     """The paper's threshold: that for English."""
     return float(getattr(getattr(CurationConfig(), rule.set).en, rule.threshold))
 
 
-def default(rule: Rule) -> float:
+def default(rule: SetRule) -> float:
     """The recipe's threshold for Chinese as it is now."""
     return float(getattr(getattr(CurationConfig(), rule.set).zh, rule.threshold))
 

@@ -148,18 +148,26 @@ def sweep(
     steps: Annotated[int, typer.Option(min=2, help="How many values.")] = 9,
     source: Annotated[list[str] | None, typer.Option(help="Only these sources.")] = None,
     language: Annotated[str | None, typer.Option(help="Only documents of this language.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
 ) -> None:
-    """Show what a rule would keep over a range of its threshold, without reading any text."""
-    from lifecycle.curation.sweep import render
+    """Show what a rule would keep over a range of its threshold, reading the text of samples alone."""
+    from lifecycle.curation.sweep import find_rule, render, with_texts
     from lifecycle.curation.sweep import sweep as try_out
 
-    loaded = load_recipe(recipe)
+    loaded, store = load_recipe(recipe), Store(home / "store")
     names = source or [each.name for each in loaded.sources]
-    sidecars = {name: made(loaded, home, "cleaned_corpora", loaded.source(name).name).path for name in names}
+    config = {name: loaded.curation.of(loaded.source(name)) for name in names}
+    cleaned = {name: made(loaded, home, "cleaned_corpora", name) for name in names}
+    raw = {name: store.input_artifact(artifact, "raw_corpora").path for name, artifact in cleaned.items()}
     values = [first + (last - first) * step / (steps - 1) for step in range(steps)]
-    console.print(render(rule, try_out(sidecars, rule, values, language)))
+    found = try_out({name: artifact.path for name, artifact in cleaned.items()}, rule, values, config, language)
+    found = with_texts(found, raw)
+    if as_json:
+        typer.echo(json.dumps([asdict(step) for step in found], indent=1, ensure_ascii=False))
+    else:
+        console.print(render(find_rule(rule, list(config.values())), found))
 
 
 @app.command()

@@ -65,7 +65,8 @@ def _quality_model(recipe: Recipe, _: str | None) -> Any:
 def _corpus(recipe: Recipe, _: str | None) -> Any:
     """Files named by `decontaminate` and `against` count by content, as snapshots, wherever they lie."""
     curation = identity(recipe.curation)
-    return {key: curation[key] for key in ("minhash", "repeated_text", "overlap", "heldout", "heldout_overlap")}
+    fields = ("minhash", "deduplication_scope", "repeated_text", "overlap", "heldout", "heldout_overlap")
+    return {key: curation[key] for key in fields}
 
 
 def _heldout(recipe: Recipe, _: str | None) -> Any:
@@ -120,7 +121,7 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
 
 RAW_CORPORA = Stage("raw_corpora", "5", (), _source, per_source=True)
 QUALITY_MODEL = Stage("quality_model", "1", (), _quality_model)
-CLEANED_CORPORA = Stage("cleaned_corpora", "5", ("raw_corpora",), _cleaning, per_source=True)
+CLEANED_CORPORA = Stage("cleaned_corpora", "6", ("raw_corpora",), _cleaning, per_source=True)
 CORPUS = Stage("corpus", "4", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)

@@ -1,7 +1,8 @@
 """Documents on disk: zstd Parquet shards with one row a document, read and written as a stream."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,22 @@ def documents_of(path: Path, columns: Sequence[str] | None = None) -> Iterator[D
             rows += batch.num_rows
             yield from batch.to_pylist()
         check_rows(rows, file.metadata.num_rows)
+
+
+def rows_at(directory: Path, rows: Iterable[int], columns: Sequence[str]) -> Iterator[tuple[int, Document]]:
+    """Some documents of a directory by their number, in order; row groups without one of them are not read."""
+    wanted, begin = sorted(rows), 0
+    for path in shards(directory):
+        with open_shard(path) as file:
+            for number in range(file.num_row_groups):
+                end = begin + file.metadata.row_group(number).num_rows
+                here = wanted[bisect_left(wanted, begin) : bisect_left(wanted, end)]
+                if here:
+                    table = file.read_row_group(number, columns=list(columns))
+                    check_rows(table.num_rows, end - begin)
+                    found = table.take([row - begin for row in here]).to_pylist()
+                    yield from zip(here, found, strict=True)
+                begin = end
 
 
 def shard_name(number: int) -> str:

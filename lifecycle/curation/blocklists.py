@@ -1,5 +1,6 @@
 """Blocklists: words of the user's categories, found by Aho and Corasick's automaton (1975) in one pass for each list."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -9,18 +10,16 @@ from lifecycle.errors import RecipeError
 from lifecycle.recipe.curation import Blocklist, ListFile, list_entries, list_file
 
 
-def blocked_category(text: str, blocklists: tuple[Blocklist, ...]) -> str | None:
-    """The first category whose words are as many and as dense as its limits say, or None."""
-    folded = text.lower() if blocklists else ""
-    size = 0
-    for entry in blocklists:
-        field = f"curation.blocklists.{entry.category}"
-        hits, characters = _hits(_automaton(list_file(entry.path, field), field), folded)
-        if hits >= entry.min_hits:
-            size = size or max(1, len("".join(folded.split())))
-            if characters / size >= entry.min_share:
-                return entry.category
-    return None
+def listed(text: str, blocklists: Sequence[Blocklist]) -> list[tuple[int, int]]:
+    """Of each list how often its words occur in the text, and how many characters they cover.
+
+    Raises:
+        RecipeError: a list is not there, is not UTF-8, or holds no word.
+    """
+    folded = text.lower()
+    fields = [f"curation.blocklists.{entry.category}" for entry in blocklists]
+    files = [list_file(entry.path, field) for entry, field in zip(blocklists, fields, strict=True)]
+    return [_hits(_automaton(file, field), folded) for file, field in zip(files, fields, strict=True)]
 
 
 @cache

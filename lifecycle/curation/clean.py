@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pyarrow as pa
 
 from lifecycle import stages
@@ -22,7 +21,7 @@ from lifecycle.curation.quality import KEPT
 from lifecycle.curation.removed_lines import write_removed
 from lifecycle.curation.repair import around_difference
 from lifecycle.curation.repeated_lines import Hashes, repeated_lines
-from lifecycle.curation.sidecar import SidecarWriter, part_name
+from lifecycle.curation.sidecar import SidecarWriter, part_name, schema_of
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.ledger import EXCERPT_CHARACTERS, Ledger, LedgerWriter, merge
@@ -130,8 +129,8 @@ def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[P
 
     def make(directory: Path) -> None:
         ledger = LedgerWriter(rules.source)
-        scored = rules.model is not None
-        with open_shard(unit.path) as file, SidecarWriter(directory / SIDECAR, scored) as sidecar:
+        columns = schema_of([each.category for each in rules.config.blocklists], rules.model is not None)
+        with open_shard(unit.path) as file, SidecarWriter(directory / SIDECAR, columns) as sidecar:
             writer = None
             try:
                 for number in range(unit.first, unit.last):
@@ -140,8 +139,7 @@ def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[P
                     judged = judge(table, rules.config, rules.repeated, rules.model)
                     _account(table, judged, ledger)
                     ids = table["id"].to_pylist()
-                    counts = np.stack(list(judged.counts.values()), axis=1)
-                    sidecar.add(ids, judged.languages, judged.decided.tolist(), counts, judged.scored)
+                    sidecar.add(ids, judged.languages, judged.decided.tolist(), judged.columns)
                     if judged.kept.num_rows:
                         writer = writer or shard_writer(directory / DOCUMENTS)
                         writer.write_table(judged.kept.cast(SCHEMA))

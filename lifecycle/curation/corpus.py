@@ -64,7 +64,7 @@ SIDES: tuple[Side, Side] = ("heldout", "train")
 def build_corpus(
     cleaned: Mapping[str, Path], curation: CurationConfig, out: Path, run_dir: Path, cache: Path | None = None
 ) -> dict[str, Any]:
-    """Deduplicate over all sources, put whole groups aside for evaluation, and keep what measures out of what is trained.
+    """Deduplicate over all sources or within each, put whole groups aside for evaluation, and keep these out of training.
 
     Writes `train/` and `heldout/` (document shards, sources by name, documents in their order), `duplicates.parquet` (id,
     source, kept_id, kept_source, rule, similarity), `contamination.parquet` where the recipe names evaluation files,
@@ -74,7 +74,7 @@ def build_corpus(
     The order decides which rule counts a document: duplicates (`find_duplicates` says which of a cluster stays), then
     `contaminated`, then repeated lines or paragraphs are taken out (`only_repeated_text` where nothing is left), then
     training documents that share a passage with held-out ones (`overlaps_heldout`). Deduplication runs before the split, so
-    that no held-out document has a near-duplicate in training.
+    that no held-out document has a near-duplicate in training (in its own source, where that is the scope).
 
     Args:
         cache: directory of signatures and results by content, kept between runs; None computes all of them.
@@ -87,7 +87,7 @@ def build_corpus(
     with _work_directory(run_dir / "work") as work:
         index = index_documents(cleaned, _against(curation.against), curation.minhash, cache, work, *spread)
         logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
-        dropped = find_duplicates(index, work, *spread)
+        dropped = find_duplicates(index, curation.deduplication_scope, work, *spread)
         logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
         write_duplicates(out / "duplicates.parquet", index, dropped)
         written = _Written(cleaned, index, dropped, curation, work, cache or work)
@@ -215,7 +215,15 @@ class _Written:
         curation = self._curation
         spread = (curation.workers, curation.executor)
         tasks = [task for side in SIDES for task in self._tasks[side]]
-        marked = mark_repeated(tasks, curation.repeated_text, self._evaluation, self._cache, self._work, *spread)
+        marked = mark_repeated(
+            tasks,
+            curation.repeated_text,
+            curation.deduplication_scope,
+            self._evaluation,
+            self._cache,
+            self._work,
+            *spread,
+        )
         held = len(self._tasks["heldout"])
         self._tasks = {"heldout": marked[:held], "train": marked[held:]}
 

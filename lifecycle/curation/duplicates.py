@@ -1,17 +1,19 @@
 """Which documents of a corpus say what another one says, and which of them stays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from lifecycle.curation.banding import Numbers
 from lifecycle.curation.index import AGAINST, Index
 from lifecycle.curation.near_duplicates import near_duplicates
 from lifecycle.parallel import Executor
+from lifecycle.recipe.corpora import Scope
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "source", "kept_id", "kept_source", "rule")] + [("similarity", pa.float64())]
@@ -27,7 +29,9 @@ class Duplicate:
     similarity: float
 
 
-def find_duplicates(index: Index, work: Path, workers: int, executor: Executor = "local") -> dict[int, Duplicate]:
+def find_duplicates(
+    index: Index, scope: Scope, work: Path, workers: int, executor: Executor = "local"
+) -> dict[int, Duplicate]:
     """Every document to drop, by position: exact copies, then those that resemble a better document that stays.
 
     The best is one that is only compared with (`against`), then the longest; of equally long ones that of the source whose
@@ -36,14 +40,36 @@ def find_duplicates(index: Index, work: Path, workers: int, executor: Executor =
     without exception; `near_duplicates` says what is guaranteed for the others.
 
     Args:
+        scope: whether documents of different sources are compared; all are with those of `against`.
         work: the directory of the index.
     """
-    copies, originals = _exact_copies(index)
-    left_out = work / "copies.npy" if copies.size else None
+    dropped: dict[int, Duplicate] = {}
+    for number, compared in enumerate(_compared(index, scope)):
+        dropped |= _duplicates_among(index, compared, work / f"left-out-{number}.npy", workers, executor)
+    return dict(sorted(dropped.items()))
+
+
+def _compared(index: Index, scope: Scope) -> Iterator[NDArray[np.bool_]]:
+    """Whether each document is among those compared with each other, once for every such set."""
+    if scope == "across_sources":
+        yield np.ones(len(index.lengths), dtype=bool)
+        return
+    for end, size in zip(np.cumsum(index.sizes).tolist(), index.sizes, strict=True):
+        compared = np.zeros(len(index.lengths), dtype=bool)
+        compared[end - size : end] = True
+        compared[index.own :] = True
+        yield compared
+
+
+def _duplicates_among(
+    index: Index, compared: NDArray[np.bool_], flags: Path, workers: int, executor: Executor
+) -> dict[int, Duplicate]:
+    copies, originals = _exact_copies(index, np.flatnonzero(compared))
+    looked_at = compared.copy()
+    looked_at[copies] = False
+    left_out = None if looked_at.all() else flags
     if left_out:
-        flags = np.zeros(len(index.lengths), dtype=bool)
-        flags[copies] = True
-        np.save(left_out, flags)
+        np.save(left_out, ~looked_at)
     near = near_duplicates(
         index.texts, lambda numbers: by_preference(index, numbers), index.own, left_out, workers, executor
     )
@@ -54,7 +80,7 @@ def find_duplicates(index: Index, work: Path, workers: int, executor: Executor =
     for position, original in zip(copies.tolist(), originals.tolist(), strict=True):
         if position < index.own:
             dropped[position] = _duplicate("exact_duplicate", *gone.get(original, (original, 1.0)), index)
-    return dict(sorted(dropped.items()))
+    return dropped
 
 
 def write_duplicates(path: Path, index: Index, dropped: Mapping[int, Duplicate]) -> None:
@@ -90,13 +116,13 @@ def by_preference(index: Index, numbers: Numbers) -> Numbers:
     return np.array([key[-1] for key in sorted(keys)], dtype=np.int64)
 
 
-def _exact_copies(index: Index) -> tuple[Numbers, Numbers]:
-    """Documents whose text an earlier one in the order of preference has, and that one, each of shape (copies,)."""
-    order = np.lexsort((index.digests[:, 1], index.digests[:, 0]))
+def _exact_copies(index: Index, compared: Numbers) -> tuple[Numbers, Numbers]:
+    """Documents among some whose text one that is preferred has, and that one, each of shape (copies,)."""
+    order = compared[np.lexsort((index.digests[compared, 1], index.digests[compared, 0]))]
     same = (index.digests[order[1:]] == index.digests[order[:-1]]).all(axis=1)
-    text_of = np.empty(order.size, dtype=np.int64)
+    text_of = np.empty(len(index.lengths), dtype=np.int64)
     text_of[order] = np.concatenate([[0], np.cumsum(~same)])[: order.size]
-    shared = np.zeros(order.size, dtype=bool)
+    shared = np.zeros(len(index.lengths), dtype=bool)
     shared[order[1:][same]] = shared[order[:-1][same]] = True
     members = by_preference(index, np.flatnonzero(shared))
     _, best, belongs = np.unique(text_of[members], return_index=True, return_inverse=True)

@@ -15,11 +15,12 @@ from rich.table import Table
 
 from lifecycle.corpora.documents import Document, shards
 from lifecycle.curation.normalise import steps
-from lifecycle.curation.quality import KEPT, MIXED_RULE, MODEL_RULE, rules_of
+from lifecycle.curation.other_rules import SCORE_RULE, blocklist_rules, language_rules
+from lifecycle.curation.quality import KEPT, rules_of
 from lifecycle.curation.removed_lines import read_removed
 from lifecycle.curation.repeated_lines import Hashes
 from lifecycle.curation.rewrite import c4_text
-from lifecycle.curation.sidecar import MODEL_COLUMNS, counts_of, read_sidecar
+from lifecycle.curation.sidecar import counts_of, read_sidecar
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe.corpora import CurationConfig
 
@@ -131,21 +132,12 @@ def _excerpts(old: str, new: str) -> tuple[str, str]:
 def _judge(row: pa.Table, config: CurationConfig) -> tuple[Judgement, ...]:
     counts, languages = counts_of(row), row["lang"].to_numpy(zero_copy_only=False).astype(np.str_)
     judged = []
-    for rule in (MIXED_RULE, *rules_of(config)):
-        figures, limits = rule.figures(counts, languages), rule.limits(config, languages)
+    for rule in (*language_rules(config), *rules_of(config), *blocklist_rules(config), SCORE_RULE):
+        figures, limits = rule.figures(counts, languages), rule.limits(config, counts, languages)
         if not np.isnan(figures[0] + limits[0]):
             broken = bool(rule.broken(figures, limits)[0])
             judged.append(Judgement(rule.name, float(figures[0]), float(limits[0]), broken, rule.description))
-    return (*judged, *_judge_by_model(row))
-
-
-def _judge_by_model(row: pa.Table) -> tuple[Judgement, ...]:
-    """The quality model's word as cleaning noted it, where there was one for the document's language."""
-    if MODEL_COLUMNS[0] not in row.column_names:
-        return ()
-    score, limit = (float(row[name][0].as_py()) for name in MODEL_COLUMNS)
-    broken = bool(MODEL_RULE.broken(np.array([score]), limit)[0])
-    return () if np.isnan(score) else (Judgement(MODEL_RULE.name, score, limit, broken, MODEL_RULE.description),)
+    return tuple(judged)
 
 
 def _find(directory: Path, identifier: str) -> Document | None:

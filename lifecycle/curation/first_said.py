@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import xxhash
 
 from lifecycle.corpora.documents import open_shard
 from lifecycle.corpora.units import Unit
 from lifecycle.curation.repeated import SAID, Said, said, said_before
 from lifecycle.curation.sides import STAYS, Protected, Repeated, Task
 from lifecycle.parallel import Executor, ordered_map
-from lifecycle.recipe.corpora import RepeatedTextConfig
+from lifecycle.recipe.corpora import RepeatedTextConfig, Scope
 from lifecycle.results import result
 
 FILE = "said.npy"
@@ -23,6 +24,7 @@ VERSION = 1
 def mark_repeated(
     tasks: Sequence[Task],
     config: RepeatedTextConfig,
+    scope: Scope,
     evaluation: Protected | None,
     cache: Path,
     work: Path,
@@ -34,6 +36,7 @@ def mark_repeated(
     Duplicates, and documents that quote `evaluation`, go: they say nothing first.
 
     Args:
+        scope: whether what another source said counts.
         work: directory of this run, for the places of each task.
     """
     units = list(dict.fromkeys(task.unit for task in tasks))
@@ -43,6 +46,8 @@ def mark_repeated(
     for task in tasks:
         part = np.load(entries[task.unit] / FILE)
         part = part[np.frombuffer(task.known, dtype=np.uint8)[part["document"]] == STAYS]
+        if scope == "within_source":
+            part["low"] ^= xxhash.xxh3_64_intdigest(task.source.encode())  # so that no two sources say the same
         parts.append(part)
         owners.append(begin + part["document"].astype(np.int64))
         begin += task.unit.rows

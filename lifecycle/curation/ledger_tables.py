@@ -14,6 +14,7 @@ from lifecycle.curation.account import Way
 from lifecycle.curation.boilerplate import advert_sentences, broken_edges
 from lifecycle.curation.minhash import threshold
 from lifecycle.curation.normalise import repairs
+from lifecycle.curation.other_rules import MIXED_RULE, SCORE_RULE
 from lifecycle.curation.quality import RULES, rules_of
 from lifecycle.ledger import SourceLedger
 from lifecycle.recipe.corpora import CurationConfig
@@ -29,6 +30,8 @@ LEDGER_SCHEMA = pa.schema(
 SAMPLE_SCHEMA = pa.schema([(name, pa.string()) for name in ("stage", "source", "rule", "action", "id", "before", "after")])
 ALL_REPAIRS = repairs(CurationConfig(html_remnants=True, traditional_to_simplified=True))
 DESCRIPTIONS = {rule.name: rule.description for rule in RULES} | {
+    MIXED_RULE.name: MIXED_RULE.description,
+    SCORE_RULE.name: SCORE_RULE.description,
     "language": "In a language that the recipe does not ask for.",
     "exact_duplicate": "The very text of a document that stays.",
     "near_duplicate": "Resembles a better document that stays (MinHash).",
@@ -165,7 +168,7 @@ def limits(config: CurationConfig) -> dict[str, str]:
     """By rule that a configuration switches on: the condition under which a document is dropped, in words."""
     found = {}
     for rule in rules_of(config):
-        english, chinese = rule.limits(config, np.array(["en", "zh"])).tolist()
+        english, chinese = rule.limits(config, {}, np.array(["en", "zh"])).tolist()
         side = "below" if rule.drops_below else "above"
         if np.isnan(english):
             found[rule.name] = f"{side} {chinese:,.10g} in Chinese"
@@ -197,6 +200,7 @@ def corpus_settings(config: CurationConfig) -> dict[str, str]:
     """What decided the corpus, in words, by subject."""
     minhash, overlap = config.minhash, config.heldout_overlap
     return {
+        "duplicates": config.deduplication_scope.replace("_", " "),
         "near-duplicates": f"{minhash.shingle}-word shingles, {minhash.bands} bands of {minhash.rows} rows, "
         f"from a similarity of {threshold(minhash):.2f}",
         "compared with": ", ".join(config.against) or "nothing else",

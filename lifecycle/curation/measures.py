@@ -1,11 +1,12 @@
 """What the rules compare with their thresholds: figures derived from the columns of the sidecar, each a vector."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Counts = Mapping[str, NDArray[np.int64]]
+Counts = Mapping[str, NDArray[Any]]
 Figures = NDArray[np.float64]
 Measure = Callable[[Counts], Figures]
 

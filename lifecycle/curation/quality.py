@@ -1,17 +1,16 @@
 """Quality and repetition rules: one comparison each, of one measure with one threshold of the recipe.
 
-A rule is data: its name, its set, the measure it reads, the threshold that decides, and what it is for. The threshold's
-name says the direction: a document below a `min_…` or above a `max_…` is dropped, one on the threshold is kept.
+A rule is data: its name, the threshold that decides, what it is for, its set, and the measure it reads.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.measures import MEASURES, Counts, Figures, mixed_share
+from lifecycle.curation.measures import MEASURES, Counts, Figures
+from lifecycle.curation.rule import Rule
 from lifecycle.recipe.corpora import CurationConfig
 from lifecycle.recipe.rules import RuleSet
 
@@ -21,53 +20,31 @@ SHORT_LINE_MEASURES = {"zh": "short_line_share_10"}
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One reason to drop a document."""
+class SetRule(Rule):
+    """A rule of one of the sets, whose thresholds the recipe has for each language."""
 
-    name: str
-    set: RuleSet | Literal["language", "quality_model"]
+    set: RuleSet
     measure: str
-    threshold: str
-    description: str
-    """What it drops, and the source of its threshold where that is not the source of its set."""
-
-    @property
-    def drops_below(self) -> bool:
-        """Whether small figures are dropped rather than large ones."""
-        return self.threshold.startswith("min_")
 
     def figures(self, counts: Counts, languages: NDArray[np.str_]) -> Figures:
         """The measure of every document, shape (documents,)."""
-        if self.set == "quality_model":
-            return counts[self.measure].astype(np.float64)
-        if self.set == "language":
-            return mixed_share(counts)
         found = MEASURES[self.measure](counts)
         if self.measure == "short_line_share_30":
             for language, measure in SHORT_LINE_MEASURES.items():
                 found = np.where(languages == language, MEASURES[measure](counts), found)
         return found
 
-    def limits(self, config: CurationConfig, languages: NDArray[np.str_]) -> Figures:
+    def limits(self, config: CurationConfig, counts: Counts, languages: NDArray[np.str_]) -> Figures:
         """The threshold for every document by its language, NaN where the rule does not ask, shape (documents,)."""
-        if self.set == "language":
-            limit = config.max_mixed_language
-            return np.full(len(languages), np.nan if limit is None else limit)
-        if self.set == "light":
-            return np.full(len(languages), float(getattr(config.quality, self.threshold)))
         section = getattr(config, self.set)
         english = getattr(section, "en", None)
         result = np.full(len(languages), np.nan if english is None else float(getattr(english, self.threshold)))
         result[languages == "zh"] = float(getattr(section.zh, self.threshold))
         return result
 
-    def broken(self, figures: Figures, limits: Figures | float) -> NDArray[np.bool_]:
-        """Which documents the rule drops; a limit that is NaN drops none."""
-        return figures < limits if self.drops_below else figures > limits
 
-
-def _rules(set: RuleSet, *rows: tuple[str, str, str, str]) -> tuple[Rule, ...]:
-    return tuple(Rule(name, set, measure, threshold, text) for name, measure, threshold, text in rows)
+def _rules(set: RuleSet, *rows: tuple[str, str, str, str]) -> tuple[SetRule, ...]:
+    return tuple(SetRule(name, threshold, text, set, measure) for name, measure, threshold, text in rows)
 
 
 _LIGHT = _rules(
@@ -153,27 +130,11 @@ _CHINESE = _rules(
     ("chinese_table", "mean_segment_length", "min_mean_segment_length", "A table: cells instead of sentences."),
     ("chinese_switches", "script_switch_rate", "max_script_switch_rate", "Han and Latin letters by turns: spam, listings."),
 )
-MIXED_RULE = Rule(
-    "mixed_language",
-    "language",
-    "mixed_share",
-    "max_mixed_language",
-    "Much of the text is in other languages.",
-)
-"""Asked before `RULES`, of documents in a language that the recipe wants."""
-MODEL_RULE = Rule(
-    "quality_model",
-    "quality_model",
-    "quality_score",
-    "min_score",
-    "Unlike the recipe's samples of good text. The limit of a language is the recipe's, else the model's own.",
-)
-"""Asked after `RULES`, where the recipe has a quality model; its figures and limits are columns of the sidecar."""
-RULES: tuple[Rule, ...] = (*_LIGHT, *_GOPHER, *_REPETITION, *_C4, *_FINEWEB, *_CHINESE)
+RULES: tuple[SetRule, ...] = (*_LIGHT, *_GOPHER, *_REPETITION, *_C4, *_FINEWEB, *_CHINESE)
 """All of them, in the order in which they are asked within their sets."""
 
 
-def rules_of(config: CurationConfig) -> tuple[Rule, ...]:
+def rules_of(config: CurationConfig) -> tuple[SetRule, ...]:
     """The rules that a configuration switches on, set by set in the order of the recipe."""
     return tuple(rule for name in config.quality_sets for rule in RULES if rule.set == name)
 
@@ -183,6 +144,6 @@ def decisions(counts: Counts, languages: Sequence[str] | NDArray[np.str_], confi
     languages = np.asarray(languages, dtype=np.str_)
     result = np.full(len(languages), KEPT, dtype="U64")
     for rule in rules_of(config):
-        broken = rule.broken(rule.figures(counts, languages), rule.limits(config, languages))
+        broken = rule.broken(rule.figures(counts, languages), rule.limits(config, counts, languages))
         result[broken & (result == KEPT)] = rule.name
     return result

@@ -1,12 +1,14 @@
 """`statistics/`: the counts of every document that a source had, and what was decided, without any text.
 
 One row for each document read, in reading order: `id`, `lang`, `decision` (`kept`, or the rule that dropped the document),
-the columns of `lifecycle.curation.columns`, and `asked_letters` and `foreign_letters` (`language.mixed_language`; zero where
-the recipe does not ask), all counted on the repaired text. Thresholds are tried out on it.
-Where the recipe has a quality model, `quality_score` and `quality_limit` follow: score, and threshold of the language.
+the columns of `lifecycle.curation.columns`, `asked_letters` and `foreign_letters` (`language.mixed_language`; zero where the
+recipe does not ask), `declared_lang`, `found_lang` and `language_score` (`language.verdict`; `lang` is the one found where
+its score reaches the threshold, else the declared one), all of the repaired text. Thresholds are tried out on it.
+Of each blocklist `blocklist_…_hits` and `blocklist_…_characters` follow (`blocklists.listed`), and where the recipe has a
+quality model, `quality_score` and `quality_limit`: score, and threshold of the language.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,26 @@ from lifecycle.errors import DataError
 
 DIRECTORY = "statistics"
 TEXT_COLUMNS = ("id", "lang", "decision")
-LANGUAGE_COLUMNS = ("asked_letters", "foreign_letters")
-COUNTS = (*COLUMNS, *LANGUAGE_COLUMNS)
+MIXED_COLUMNS = ("asked_letters", "foreign_letters")
 MODEL_COLUMNS = ("quality_score", "quality_limit")
-SCHEMA = pa.schema([(name, pa.string()) for name in TEXT_COLUMNS] + [(name, pa.int64()) for name in COUNTS])
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in TEXT_COLUMNS]
+    + [(name, pa.int64()) for name in (*COLUMNS, *MIXED_COLUMNS)]
+    + [("declared_lang", pa.string()), ("found_lang", pa.string()), ("language_score", pa.float64())]
+)
+"""What every sidecar has."""
+
+
+def blocklist_columns(category: str) -> tuple[str, str]:
+    """The columns of one blocklist: hits, and characters in listed words."""
+    return f"blocklist_{category}_hits", f"blocklist_{category}_characters"
+
+
+def schema_of(blocklists: Sequence[str], scored: bool) -> pa.Schema:
+    """The columns where the recipe has blocklists of these categories, and a quality model or none."""
+    listed = [(name, pa.int64()) for category in blocklists for name in blocklist_columns(category)]
+    model = [(name, pa.float64()) for name in MODEL_COLUMNS] if scored else []
+    return pa.schema([*SCHEMA, *(pa.field(*each) for each in (*listed, *model))])
 
 
 def part_name(number: int) -> str:
@@ -34,9 +52,8 @@ def part_name(number: int) -> str:
 class SidecarWriter:
     """Writes one part of the sidecar batch by batch; use as a context manager."""
 
-    def __init__(self, path: Path, scored: bool = False) -> None:
-        model = [pa.field(name, pa.float64()) for name in MODEL_COLUMNS] if scored else []
-        self._schema = pa.schema([*SCHEMA, *model])
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
     def __enter__(self) -> "SidecarWriter":
@@ -46,34 +63,39 @@ class SidecarWriter:
         self._writer.close()
 
     def add(
-        self,
-        ids: Sequence[str],
-        languages: Sequence[str],
-        decided: Sequence[str],
-        counts: NDArray[np.int64],
-        judged: NDArray[np.float64] | None = None,
+        self, ids: Sequence[str], languages: Sequence[str], decided: Sequence[str], columns: Mapping[str, NDArray[Any]]
     ) -> None:
-        """Append documents; `counts` has shape (documents, counts), `judged` (documents, 2): score and limit of each."""
-        arrays = [pa.array(each, pa.string()) for each in (ids, languages, decided)]
-        arrays += [pa.array(counts[:, place]) for place in range(len(COUNTS))]
-        if judged is not None:
-            arrays += [pa.array(judged[:, place]) for place in range(len(MODEL_COLUMNS))]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        """Append documents; every column is of shape (documents,)."""
+        arrays = dict(zip(TEXT_COLUMNS, (ids, languages, decided), strict=True)) | dict(columns)
+        self._writer.write_table(
+            pa.Table.from_arrays([pa.array(arrays[each.name], each.type) for each in self._schema], schema=self._schema)
+        )
 
 
-def read_sidecar(directory: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The sidecar of a cleaned source, all columns or some.
+def read_sidecar(directory: Path) -> pa.Table:
+    """The sidecar of a cleaned source.
 
     Raises:
-        DataError: there is none, or it is not one.
+        DataError: there is none, or it is not one of this version.
     """
     path = directory / DIRECTORY
     try:
-        return pq.read_table(path, columns=list(columns) if columns else None)
+        table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable sidecar: {error}; make cleaned_corpora again") from error
+    missing = sorted(set(SCHEMA.names) - set(table.column_names))
+    if missing:
+        raise DataError(f"{path}: an earlier version wrote it, without {', '.join(missing)}; make cleaned_corpora again")
+    return table
 
 
-def counts_of(table: pa.Table) -> dict[str, NDArray[np.int64]]:
-    """The count columns of a sidecar table, each of shape (documents,)."""
-    return {name: table[name].to_numpy() for name in table.column_names if name not in TEXT_COLUMNS}
+def counts_of(table: pa.Table) -> dict[str, NDArray[Any]]:
+    """What rules read of a sidecar table, each column of shape (documents,)."""
+    names = [name for name in table.column_names if name not in TEXT_COLUMNS]
+    return {name: _vector(table[name]) for name in names}
+
+
+def _vector(column: pa.ChunkedArray) -> NDArray[Any]:
+    if pa.types.is_string(column.type):
+        return column.to_numpy(zero_copy_only=False).astype(np.str_)
+    return column.to_numpy()

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.curation import Blocklist, BoilerplateConfig, PiiConfig, RepeatedLinesConfig
@@ -12,25 +12,9 @@ from lifecycle.recipe.rules import (
     FineWebQualityRules,
     GopherQualityRules,
     GopherRepetitionRules,
+    LightRules,
     RuleSet,
 )
-
-
-class QualityThresholds(Section):
-    """Document-level limits; each violated limit is a drop rule of its own."""
-
-    min_characters: int = Field(default=50, ge=0)
-    max_characters: int = Field(default=1_000_000, gt=0)
-    max_symbol_share: float = Field(default=0.35, ge=0, le=1)
-    """Share of characters that are neither letters, digits nor white space."""
-    max_digit_share: float = Field(default=0.3, ge=0, le=1)
-    """Digits over characters that are not white space."""
-    min_letter_share: float = Field(default=0.4, ge=0, le=1)
-    """Letters of any script, over characters that are not white space."""
-    max_duplicate_line_share: float = Field(default=0.3, ge=0, le=1)
-    """Characters in repeated lines over all characters (Gopher, Rae et al. 2021)."""
-    max_top_ngram_share: float = Field(default=0.2, ge=0, le=1)
-    """Characters covered by the most frequent word 2-gram that occurs four times or more (Gopher, Rae et al. 2021)."""
 
 
 class CleaningConfig(Section):
@@ -43,6 +27,7 @@ class CleaningConfig(Section):
     boilerplate: BoilerplateConfig | None = None
     pii: PiiConfig | None = None
     blocklists: tuple[Blocklist, ...] = ()
+    """One for each category."""
     languages: tuple[str, ...] = ("en", "zh")
     """Documents in any other language are dropped."""
     language_model: Literal["fast", "lingua"] = "fast"
@@ -55,10 +40,16 @@ class CleaningConfig(Section):
     nothing, so that `lifecycle sweep` can try limits; null measures nothing, which saves asking the model again."""
     quality_sets: tuple[RuleSet, ...] = ("light",)
     """Which sets of quality rules documents must pass, in this order."""
-    quality: QualityThresholds = QualityThresholds()
-    """Thresholds of the set `light`, in every language."""
+    light: LightRules = LightRules()
     gopher_quality: GopherQualityRules = GopherQualityRules()
     gopher_repetition: GopherRepetitionRules = GopherRepetitionRules()
     c4_quality: C4QualityRules = C4QualityRules()
     fineweb_quality: FineWebQualityRules = FineWebQualityRules()
     chinese_quality: ChineseQualityRules = ChineseQualityRules()
+
+    @model_validator(mode="after")
+    def _one_list_of_a_category(self) -> "CleaningConfig":
+        categories = [each.category for each in self.blocklists]
+        if len(set(categories)) != len(categories):
+            raise ValueError(f"blocklists: a category has one list, got {categories}; join its files or name two categories")
+        return self

@@ -171,6 +171,9 @@ class MinHashConfig(Section):
     seed: int = 1
 
 
+Scope = Literal["across_sources", "within_source"]
+
+
 class HeldoutConfig(Section):
     """Text set aside for evaluation before anything is trained; whole groups (a file, a module) go together."""
 
@@ -221,6 +224,10 @@ class CurationConfig(CleaningConfig):
     """Cleaning of each source, then deduplication and the held-out split over all of them."""
 
     minhash: MinHashConfig = MinHashConfig()
+    deduplication_scope: Scope = "across_sources"
+    """Which documents are compared: exact, near-duplicate and repeated lines or paragraphs alike. Within each source alone,
+    copies in other sources stay: then only `heldout_overlap` keeps copies of held-out text from training, and not those of
+    texts shorter than its passages. `against` is compared with either way."""
     against: tuple[str, ...] = ()
     """Directories of documents (artifacts of `corpus` or `cleaned_corpora`): what they hold already is dropped here."""
     repeated_text: RepeatedTextConfig = RepeatedTextConfig()

@@ -13,6 +13,23 @@ from lifecycle.recipe.base import Section
 RuleSet = Literal["light", "gopher_quality", "gopher_repetition", "c4_quality", "fineweb_quality", "chinese_quality"]
 
 
+class Light(Section):
+    """A few limits for text of any kind and language; those of lines and of pairs of words are after Rae et al. 2021."""
+
+    min_characters: int = Field(default=50, ge=0)
+    max_characters: int = Field(default=1_000_000, gt=0)
+    max_symbol_share: float = Field(default=0.35, ge=0, le=1)
+    """Share of characters that are neither letters, digits nor white space."""
+    max_digit_share: float = Field(default=0.3, ge=0, le=1)
+    """Digits over characters that are not white space."""
+    min_letter_share: float = Field(default=0.4, ge=0, le=1)
+    """Letters of any script, over characters that are not white space."""
+    max_duplicate_line_share: float = Field(default=0.3, ge=0, le=1)
+    """Characters in repeated lines over all characters."""
+    max_top_ngram_share: float = Field(default=0.2, ge=0, le=1)
+    """Characters covered by the most frequent word 2-gram that occurs four times or more."""
+
+
 class GopherQuality(Section):
     """Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", section A.1.1."""
 
@@ -151,6 +168,13 @@ class ChineseQuality(Section):
     """Characters between blanks, tabs and bars; few table pages are below. At 10 all are, and so were 46 % of manuals."""
     max_script_switch_rate: float = Field(default=0.15, ge=0)
     """Changes between Han and alphabetic letters, over letters."""
+
+
+class LightRules(Section):
+    """The set `light`, whose limits are the same in both languages unless stated; one not named has those of `en`."""
+
+    en: Light = Light()
+    zh: Light = Light()
 
 
 class GopherQualityRules(Section):

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.curation.blocklists import blocked_category
+from lifecycle.curation.blocklists import listed
 from lifecycle.curation.boilerplate import PHRASES, advert_sentences, broken_edges
 from lifecycle.curation.clean import clean_source
+from lifecycle.curation.judge import judge
 from lifecycle.curation.normalise import normalise
+from lifecycle.curation.quality import KEPT
 from lifecycle.curation.repeated_lines import line_hash, repeated_lines, without_lines
 from lifecycle.errors import RecipeError
 from lifecycle.recipe import load_recipe
@@ -149,13 +152,15 @@ def gambling(tmp_path: Path) -> Blocklist:
     ],
 )
 def test_blocklists_need_hits_and_density(gambling: Blocklist, text: str, blocked: bool) -> None:
-    assert blocked_category(text, (gambling,)) == ("gambling" if blocked else None)
+    config = CurationConfig(quality_sets=(), languages=("en", "zh"), blocklists=(gambling,))
+    table = pa.table({"id": ["1"], "text": [text], "lang": ["zh"]})
+    assert judge(table, config).decided.tolist() == ["blocklist:gambling" if blocked else KEPT]
 
 
 def test_an_empty_list_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("# nothing\n", encoding="utf-8")
     with pytest.raises(RecipeError, match=r"curation\.blocklists\.x: .*holds no word"):
-        blocked_category("text", (Blocklist(category="x", path=str(tmp_path / "x.txt")),))
+        listed("text", (Blocklist(category="x", path=str(tmp_path / "x.txt")),))
 
 
 def test_a_source_is_cleaned_in_the_stated_order_and_accounted_for(tmp_path: Path, gambling: Blocklist) -> None:
@@ -193,9 +198,9 @@ def test_another_word_in_a_list_is_another_result(tmp_path: Path) -> None:
     found = []
     for words in ("one", "another"):
         path.write_text(words, encoding="utf-8")
-        found.append((CLEANED_CORPORA.identity(recipe, "packages"), blocked_category("one word", (blocklist,))))
+        found.append((CLEANED_CORPORA.identity(recipe, "packages"), listed("one word", (blocklist,))))
     assert found[0][0] != found[1][0]
-    assert [category for _, category in found] == ["words", None]
+    assert [hits for _, hits in found] == [[(1, 3)], [(0, 0)]]
     path.unlink()
     with pytest.raises(RecipeError, match=r"curation\.blocklists\.words: no file at"):
         CLEANED_CORPORA.identity(recipe, "packages")

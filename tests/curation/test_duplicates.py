@@ -1,14 +1,19 @@
 """Who gives way to whom: no chains, documents to compare with, and repeated lines."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lifecycle.curation.minhash import signatures, threshold
 from lifecycle.errors import DataError
-from lifecycle.recipe.corpora import CurationConfig, MinHashConfig
-from tests.curation.cleaning import account_of, write_documents
+from lifecycle.recipe import load_recipe
+from lifecycle.recipe.corpora import CurationConfig, MinHashConfig, RepeatedTextConfig
+from lifecycle.stages import CLEANED_CORPORA, CORPUS
+from tests.curation.cleaning import account_of, rows, write_documents
 from tests.curation.near import search
 from tests.curation.test_corpus import both, build, duplicates
 from tests.curation.test_minhash import random_text
@@ -35,11 +40,11 @@ def test_a_chain_does_not_drag_unlike_documents_away() -> None:
 
 def test_every_dropped_document_resembles_the_kept_one(tmp_path: Path) -> None:
     out = build(tmp_path, {"a": [*_chain(25), *(random_text(seed) for seed in range(20))]})
-    rows = duplicates(out)
-    assert rows
-    assert all(row["similarity"] >= threshold(CONFIG) for row in rows)
+    dropped = duplicates(out)
+    assert dropped
+    assert all(row["similarity"] >= threshold(CONFIG) for row in dropped)
     texts = {document["id"]: document["text"] for document in both(out)}
-    assert {row["kept_id"] for row in rows} <= set(texts)
+    assert {row["kept_id"] for row in dropped} <= set(texts)
 
 
 def test_what_another_artifact_holds_is_dropped(tmp_path: Path) -> None:
@@ -58,3 +63,45 @@ def test_a_folder_without_documents_to_compare_with_is_named(tmp_path: Path) -> 
     curation = CurationConfig(against=(str(tmp_path / "a.txt"),))
     with pytest.raises(DataError, match=r"curation\.against\[0\]: no documents-\*\.parquet below"):
         build(tmp_path, {"a": [random_text(1), random_text(2)]}, curation=curation)
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    made=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5), st.integers(0, 2)), min_size=6, max_size=30),
+    known=st.lists(st.integers(0, 5), max_size=2),
+)
+def test_within_a_source_is_as_if_each_source_were_alone(made: list[tuple[str, int, int]], known: list[int]) -> None:
+    """Nothing that one source says takes a document or a line from another; what `against` holds goes from all of them."""
+    common = "everyone says this one line of more than ten words now and then"
+    sources = {name: [f"{random_text(ord(name) * 100 + number)}\n{common}" for number in range(8)] for name in "ab"}
+    for name, text, tails in made:
+        sources[name].append(random_text(text, 60) + " tail" * tails)
+    with TemporaryDirectory() as directory:
+        home = Path(directory)
+        write_documents(home / "known", [random_text(9999), *(random_text(text, 60) for text in known)], source="old")
+        config = CurationConfig(
+            heldout_overlap=None,
+            deduplication_scope="within_source",
+            repeated_text=RepeatedTextConfig(unit="line"),
+            against=(str(home / "known"),),
+        )
+        (home / "all").mkdir()
+        together = build(home / "all", sources, curation=config)
+        alone = {}
+        for name in sources:
+            (home / name).mkdir()
+            alone[name] = build(home / name, {name: sources[name]}, curation=config)
+        for side in ("train", "heldout"):
+            assert rows(together / side) == [row for each in alone.values() for row in rows(each / side)]
+        assert duplicates(together) == [row for each in alone.values() for row in duplicates(each)]
+        for name, each in alone.items():
+            assert account_of(together, name) == account_of(each, name)
+            assert account_of(each, name).changed["repeated_line"] == 7
+
+
+def test_the_scope_is_part_of_what_the_corpus_is() -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / "deploy/recipes/demo.yaml")
+    within = recipe.curation.model_copy(update={"deduplication_scope": "within_source"})
+    other = recipe.model_copy(update={"curation": within})
+    assert CORPUS.identity(recipe, None) != CORPUS.identity(other, None)
+    assert CLEANED_CORPORA.identity(recipe, "packages") == CLEANED_CORPORA.identity(other, "packages")

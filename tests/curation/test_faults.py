@@ -19,15 +19,16 @@ from lifecycle.artifacts import Store, Workspace
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
 from lifecycle.errors import DataError, LifecycleError
-from lifecycle.recipe.cleaning import QualityThresholds
 from lifecycle.recipe.corpora import CurationConfig, RepeatedTextConfig
 from lifecycle.recipe.curation import BoilerplateConfig, PiiConfig, RepeatedLinesConfig
+from lifecycle.recipe.rules import Light, LightRules
 from tests.curation.cleaning import account_of, texts, write_documents
 from tests.curation.test_corpus import HALF
 from tests.curation.test_minhash import random_text
 from tests.tokens.small_corpus import hashes
 
-LENIENT = QualityThresholds(min_characters=1, min_letter_share=0, max_symbol_share=1, max_digit_share=1)
+ANYTHING = Light(min_characters=1, min_letter_share=0, max_symbol_share=1, max_digit_share=1)
+LENIENT = LightRules(en=ANYTHING, zh=ANYTHING)
 EVERYTHING = CurationConfig(
     traditional_to_simplified=True,
     html_remnants=True,
@@ -193,7 +194,7 @@ PIECES = st.one_of(
 @given(st.lists(st.lists(PIECES, max_size=12).map("".join), min_size=1, max_size=6), st.booleans())
 def test_any_text_through_every_rule(tmp_path_factory: pytest.TempPathFactory, made: list[str], lenient: bool) -> None:
     """Whatever Unicode has: an account that balances, text that can be stored, and the same in a second pass."""
-    config = EVERYTHING.model_copy(update={"quality_sets": ("light",), "quality": LENIENT} if lenient else {})
+    config = EVERYTHING.model_copy(update={"quality_sets": ("light",), "light": LENIENT} if lenient else {})
     directory = tmp_path_factory.mktemp("any")
     try:
         out = _clean(directory, [*made, *(_prose(seed, 60) for seed in range(6))], config)

@@ -12,6 +12,7 @@ from lifecycle.corpora.units import units
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, JsonlSource
+from lifecycle.recipe.rules import Light, LightRules
 from tests.tokens.small_corpus import hashes
 
 CONFIG = CurationConfig(workers=1, heldout=HeldoutConfig(share=0.05))
@@ -70,7 +71,7 @@ def test_another_rule_is_another_result(tmp_path: Path) -> None:
     files.mkdir()
     write_files(files, 4)
     curate(files, tmp_path / "1", tmp_path / "cache")
-    strict = CONFIG.model_copy(update={"quality": CONFIG.quality.model_copy(update={"max_digit_share": 0.2})})
+    strict = CONFIG.model_copy(update={"light": LightRules(en=Light(max_digit_share=0.2), zh=Light(max_digit_share=0.2))})
     other = curate(files, tmp_path / "2", tmp_path / "cache", strict)
     assert other["raw"]["pieces_reused"] == other["raw"]["pieces"]
     assert other["cleaned"]["units_reused"] == 0

@@ -185,6 +185,6 @@ def test_every_quality_rule_says_when_it_drops() -> None:
     assert set(words) == {rule.name for rule in RULES}
     assert words["too_short"] == "below 50"
     assert words["too_long"] == "above 1,000,000"
-    assert words["gopher_repeated_5gram"] == "above 0.15, in Chinese 0.45"
+    assert words["gopher_repeated_5gram"] == "above 0.15, in Chinese 0.44"
     assert words["chinese_han"] == "below 0.15 in Chinese"
     assert all(DESCRIPTIONS.values())

@@ -11,7 +11,7 @@ from lifecycle.stages import CLEANED_CORPORA, CORPUS, PRETRAIN_MEMMAP, RAW_CORPO
 from tests.tracking.chain import RECIPE
 
 SOURCE = "kind: python_docs, packages: [numpy]"
-GLOBAL = "curation: {pii: {kinds: [email]}, quality: {min_characters: 20, max_digit_share: 0.5}, boilerplate: {}}\n"
+GLOBAL = "curation: {pii: {kinds: [email]}, light: {en: {min_characters: 20, max_digit_share: 0.5}}, boilerplate: {}}\n"
 
 
 def _recipe(directory: Path, own: str = "", everywhere: str = GLOBAL) -> Recipe:
@@ -28,8 +28,9 @@ def _own(directory: Path, own: str):
 
 def test_only_the_stated_fields_are_replaced_at_every_depth(tmp_path: Path) -> None:
     """A source that states one threshold once got the defaults of all the others, not those of `curation`."""
-    config = _own(tmp_path, ", curation: {quality: {min_characters: 9}, languages: [de], boilerplate: {clean_sentences: 2}}")
-    assert (config.quality.min_characters, config.quality.max_digit_share) == (9, 0.5)
+    own = "light: {en: {min_characters: 9}}, languages: [de], boilerplate: {clean_sentences: 2}"
+    config = _own(tmp_path, f", curation: {{{own}}}")
+    assert (config.light.en.min_characters, config.light.en.max_digit_share) == (9, 0.5)
     assert config.languages == ("de",)
     assert config.pii == PiiConfig(kinds=("email",))
     assert config.boilerplate is not None
@@ -46,7 +47,15 @@ def test_a_source_switches_on_and_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["minhash: {bands: 3}", "heldout: {share: 0.1}", "against: [x]", "workers: 3", "overlap: {}"]
+    "field",
+    [
+        "minhash: {bands: 3}",
+        "heldout: {share: 0.1}",
+        "against: [x]",
+        "workers: 3",
+        "overlap: {}",
+        "deduplication_scope: within_source",
+    ],
 )
 def test_what_only_the_whole_corpus_reads_is_refused(tmp_path: Path, field: str) -> None:
     with pytest.raises(RecipeError, match=rf"sources\.1\.curation\.{field.split(':')[0]}: .*belongs to `curation`"):

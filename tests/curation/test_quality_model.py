@@ -105,7 +105,7 @@ def test_what_scores_low_is_dropped_under_the_rule_s_name_and_can_be_swept_and_e
     kept = np.array(table["decision"].to_pylist()) == KEPT
     assert (scores[kept] >= limits[kept]).all()
     known = ~np.isnan(scores)
-    steps = sweep({"sample": out}, "quality_model.min_score", [0, float(limits[known][0]), 1.1])
+    steps = sweep({"sample": out}, "quality_model.min_score", [0, float(limits[known][0]), 1.1], {"sample": CONFIG})
     assert [step.kept for step in steps] == [known.sum(), (scores[known] >= limits[known]).sum(), 0]
     dropped = table["id"][table["decision"].to_pylist().index("quality_model")].as_py()
     told = explain(dropped, {"sample": raw}, {"sample": out}, None, {"sample": CONFIG})
@@ -133,7 +133,7 @@ def test_a_sweep_without_a_model_says_what_is_missing(tmp_path: Path) -> None:
     clean_source(write_documents(tmp_path / "raw", documents()[:5]), "sample", CONFIG, out, tmp_path / "run")
     assert "quality_score" not in read_sidecar(out).column_names
     with pytest.raises(LifecycleError, match="cleaned without a quality model"):
-        sweep({"sample": out}, "quality_model", [0.5])
+        sweep({"sample": out}, "quality_model", [0.5], {"sample": CONFIG})
 
 
 def test_one_kind_of_samples_is_an_error_that_names_the_language(tmp_path: Path) -> None:

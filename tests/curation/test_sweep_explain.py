@@ -1,20 +1,25 @@
 """Trying out thresholds on the sidecar, and following one document."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from lifecycle.curation import sweep as sweeping
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
 from lifecycle.curation.explain import explain, render
-from lifecycle.curation.quality import KEPT, MIXED_RULE, RULES, decisions
+from lifecycle.curation.judge import judge
+from lifecycle.curation.other_rules import MIXED_RULE
+from lifecycle.curation.quality import KEPT, RULES, decisions
 from lifecycle.curation.sidecar import counts_of, read_sidecar
-from lifecycle.curation.sweep import sweep
+from lifecycle.curation.sweep import Step, find_rule, with_texts
 from lifecycle.errors import DataError, LifecycleError
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
-from lifecycle.recipe.curation import PiiConfig, RepeatedLinesConfig
+from lifecycle.recipe.curation import Blocklist, PiiConfig, RepeatedLinesConfig
 from tests.curation.cleaning import account_of, rows, write_documents
 from tests.curation.test_language import DE, EN
 from tests.curation.test_rules import CHINESE, ENGLISH
@@ -28,6 +33,16 @@ TEXTS = [
     ENGLISH + " \r\nMore text of another kind follows here, and goes on for a while.",
     "= " * 60,
 ]
+
+
+def sweep(
+    cleaned: dict[str, Path],
+    name: str,
+    values: Sequence[float],
+    language: str | None = None,
+    config: CurationConfig = CONFIG,
+) -> list[Step]:
+    return sweeping.sweep(cleaned, name, values, dict.fromkeys(cleaned, config), language)
 
 
 @pytest.fixture
@@ -54,7 +69,7 @@ def test_a_sweep_needs_the_sidecar_only(stages: tuple[Path, Path]) -> None:
         path.unlink()
     steps = sweep({"sample": cleaned}, "too_short.min_characters", [0, 5, 6, 1000])
     assert [(step.kept, step.documents) for step in steps] == [(6, 6), (6, 6), (5, 6), (0, 6)]
-    assert steps[2].boundary[0][1] == 5
+    assert (steps[2].boundary[0].figure, steps[2].boundary[0].dropped, steps[2].boundary[0].text) == (5, True, None)
     assert [step.kept for step in sweep({"sample": cleaned}, "symbols", [0.49, 0.51], "en")] == [4, 5]
 
 
@@ -89,12 +104,88 @@ def test_a_limit_on_mixed_languages_is_tried_out_and_explained_from_the_sidecar(
     judged = {each.rule: each for each in found.judgements}["mixed_language"]
     assert judged.broken
     assert judged.limit == 0.2
-    assert judged.figure == max(figure for _, figure in steps[1].boundary)
+    assert judged.figure == max(sample.figure for sample in steps[1].boundary)
+
+
+def _decided(raw: Path, config: CurationConfig) -> np.ndarray:
+    return judge(pq.read_table(raw / "documents-00000.parquet"), config).decided
+
+
+def test_the_certainty_of_a_language_is_tried_out_and_explained_from_the_sidecar(tmp_path: Path) -> None:
+    """Another limit meant asking the model about all the text again. Every swept value drops what cleaning with it drops."""
+    texts = [EN, DE, f"{DE} {EN}", f"{EN} {DE} {DE}", f"{DE} 0 1 2 3 4 5 " * 3, CHINESE, "short", "xqz vrt plk wrm " * 9]
+    raw, cleaned = write_documents(tmp_path / "raw", texts), tmp_path / "cleaned"
+    cleaned.mkdir()
+    config = CurationConfig(workers=1, quality_sets=())
+    clean_source(raw, "sample", config, cleaned, tmp_path / "run")
+    scores = read_sidecar(cleaned)["language_score"].to_pylist()
+    values = [0.0, *scores, *(score + 0.01 for score in scores if score < 0.98)]
+    found = set()
+    for step in sweep({"sample": cleaned}, "language.min_language_score", values, config=config):
+        stated = config.model_copy(update={"min_language_score": step.value})
+        gone = _decided(raw, stated) == "language"
+        assert (step.documents, step.documents - step.kept) == (len(texts), gone.sum()), step.value
+        found.add(int(gone.sum()))
+        for document, goes in zip(rows(raw), gone, strict=True):
+            judged = explain(document["id"], {"sample": raw}, {"sample": cleaned}, None, {"sample": stated}).judgements[0]
+            assert (judged.rule, judged.broken, judged.limit) == ("language", goes, step.value)
+    assert len(found) > 2
+
+
+def test_limits_of_a_blocklist_are_tried_out_and_explained_from_the_sidecar(tmp_path: Path) -> None:
+    """Both limits decide together: either is swept among the documents that reach the other one."""
+    (tmp_path / "spam.txt").write_text("casino\n", encoding="utf-8")
+    entry = Blocklist(category="spam", path=str(tmp_path / "spam.txt"))
+    texts = [f"{ENGLISH} {number} " + "Casino! " * (number % 6) + ENGLISH * (number // 6) for number in range(18)]
+    raw, cleaned = write_documents(tmp_path / "raw", texts), tmp_path / "cleaned"
+    cleaned.mkdir()
+    config = CurationConfig(workers=1, quality_sets=(), blocklists=(entry,))
+    clean_source(raw, "sample", config, cleaned, tmp_path / "run")
+    table = read_sidecar(cleaned)
+    assert table["blocklist_spam_hits"].to_pylist() == [text.lower().count("casino") for text in texts]
+    shares = (table["blocklist_spam_characters"].to_numpy() / [len("".join(text.split())) for text in texts]).tolist()
+    for threshold, values in (("min_hits", [1, 2, 3, 4, 5, 6]), ("min_share", [0.0, *shares[:6], 1.0])):
+        found = set()
+        for step in sweep({"sample": cleaned}, f"blocklist:spam.{threshold}", values, config=config):
+            stated = config.model_copy(update={"blocklists": (entry.model_copy(update={threshold: step.value}),)})
+            gone = _decided(raw, stated) == "blocklist:spam"
+            found.add(int(gone.sum()))
+            assert (step.documents, step.documents - step.kept) == (len(texts), gone.sum()), (threshold, step.value)
+            for document, goes in list(zip(rows(raw), gone, strict=True))[::4]:
+                told = explain(document["id"], {"sample": raw}, {"sample": cleaned}, None, {"sample": stated})
+                assert {each.rule: each.broken for each in told.judgements}["blocklist:spam"] == goes
+        assert len(found) > 2
+
+
+def test_samples_at_the_boundary_show_their_text(tmp_path: Path) -> None:
+    """An id and a figure do not tell whether a limit is right."""
+    made = {name: [f"{name} {number}\n[b]" + "x " * number for number in range(60, 90)] for name in ("one", "two")}
+    raw = {name: write_documents(tmp_path / name, texts, source=name) for name, texts in made.items()}
+    cleaned = {name: tmp_path / f"{name}-cleaned" for name in raw}
+    for name, directory in cleaned.items():
+        directory.mkdir()
+        clean_source(raw[name], name, CurationConfig(workers=1, quality_sets=()), directory, tmp_path / "run")
+    steps = with_texts(sweep(cleaned, "too_short", [0, 140, 150, 1000]), raw)
+    for step in steps:
+        assert [sample.dropped for sample in step.boundary] == sorted((s.dropped for s in step.boundary), reverse=True)
+        for sample in step.boundary:
+            assert sample.dropped == (sample.figure < step.value)
+            text = made[sample.source][sample.row]
+            assert rows(raw[sample.source])[sample.row]["id"] == sample.id
+            assert sample.text == " ".join(text.split())[:80]
+    assert {sample.source for sample in steps[1].boundary} == {"one", "two"}
+    console = Console(record=True, width=220)
+    console.print(sweeping.render(find_rule("too_short", [CONFIG]), steps))
+    shown = console.export_text()
+    nearest = [[each for each in steps[1].boundary if each.dropped is side][:2] for side in (True, False)]
+    assert all(sample.text and sample.text in shown for side in nearest for sample in side)
+    with pytest.raises(DataError, match=r"two: document \d+ is not"):
+        with_texts(steps, {"one": raw["two"], "two": raw["two"]})
 
 
 def test_what_a_sweep_cannot_do(stages: tuple[Path, Path], tmp_path: Path) -> None:
     _, cleaned = stages
-    with pytest.raises(LifecycleError, match="no rule named 'nothing'; there are mixed_language, too_short"):
+    with pytest.raises(LifecycleError, match="no rule named 'nothing'; there are language, mixed_language, too_short"):
         sweep({"sample": cleaned}, "nothing", [1])
     with pytest.raises(LifecycleError, match="has the threshold min_characters"):
         sweep({"sample": cleaned}, "too_short.max_characters", [1])
@@ -105,7 +196,9 @@ def test_what_a_sweep_cannot_do(stages: tuple[Path, Path], tmp_path: Path) -> No
     unmeasured = tmp_path / "unmeasured"
     unmeasured.mkdir()
     clean_source(tmp_path / "raw", "sample", CurationConfig(workers=1), unmeasured, tmp_path / "run")
-    with pytest.raises(LifecycleError, match=r"figure for mixed_language.*give `curation\.max_mixed_language`"):
+    with pytest.raises(LifecycleError, match=r"no rule named 'blocklist:spam'.*give `curation\.blocklists`"):
+        sweep({"sample": cleaned}, "blocklist:spam", [1])
+    with pytest.raises(LifecycleError, match=r"figure for mixed_language.*`curation\.max_mixed_language: 1` measures it"):
         sweep({"sample": unmeasured}, "mixed_language", [0.5])
 
 
@@ -164,7 +257,7 @@ def test_every_change_is_shown_before_and_after(tmp_path: Path) -> None:
     assert places["repeated_lines"] == (f"{furniture}\n", "")
     assert places["pii_phone"][1].endswith("电话：<PHONE>。")
     assert places["full_width"][0].startswith("ＡＢ＆nbsp;")
-    assert found.judgements[0].rule == "mixed_language"
+    assert [each.rule for each in found.judgements[:2]] == ["language", "mixed_language"]
     console = Console(record=True, width=200)
     console.print(render(found))
     shown = console.export_text()
