@@ -25,6 +25,14 @@ def anchors(text: str, config: OverlapConfig) -> Hashes:
     return _anchors(code_points(text), classes, lower, config.words, config.han_characters, run)
 
 
+def among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
+    """Which of many hashes are among `wanted`, few, sorted and each once; `numpy.isin` would sort the many at every call."""
+    if not wanted.size:
+        return np.zeros(hashes.size, dtype=bool)
+    places = np.searchsorted(wanted, hashes)
+    return wanted[np.minimum(places, wanted.size - 1)] == hashes
+
+
 @numba.njit(cache=True, nogil=True)
 def _anchors(points: Points, classes: NDArray[np.uint8], lower: Points, words: int, han: int, run: int) -> Hashes:
     found, begins, _ = find_words(points, classes, lower)

@@ -19,7 +19,7 @@ from lifecycle import stages
 from lifecycle.corpora.documents import documents_of, shard_name
 from lifecycle.corpora.paths import expand
 from lifecycle.corpora.units import units
-from lifecycle.curation.anchors import anchors
+from lifecycle.curation.anchors import among, anchors
 from lifecycle.curation.cluster_samples import ClusterSamples
 from lifecycle.curation.contamination import HELDOUT, HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
@@ -230,19 +230,21 @@ class _Written:
         found = [anchors(text, passage) for _, _, text in texts]
         numbers = np.repeat(np.arange(len(found)), [each.size for each in found])
         hashes = np.concatenate([np.empty(0, np.uint64), *found])
+        wanted = np.unique(hashes)
         one = partial(unit_anchors, passage, self._cache)
         tasks = self._tasks["train"]
         spread = (self._curation.workers, self._curation.executor)
         for place, (entry, _) in enumerate(ordered_map(one, [task.unit for task in tasks], *spread)):
             theirs, documents = read_anchors(entry)
-            quoting = np.unique(documents[np.isin(theirs, hashes)])
+            common = among(theirs, wanted)
+            quoting = np.unique(documents[common])
             known = bytearray(tasks[place].known)
             suspects = [number for number in quoting.tolist() if known[number] == STAYS]
             if not suspects:
                 continue
             for number in suspects:
                 known[number] = SUSPECT
-            quoted = [texts[number] for number in np.unique(numbers[np.isin(hashes, theirs)]).tolist()]
+            quoted = [texts[number] for number in np.unique(numbers[np.isin(hashes, theirs[common])]).tolist()]
             path = self._work / f"heldout-{place}.parquet"
             protected = protect(path, quoted, digest_json(quoted), passage, hits=1)
             tasks[place] = replace(tasks[place], known=bytes(known), heldout=protected)
