@@ -3,8 +3,9 @@
     python benchmarks/curation_scale.py --input en=FILE [--times 8] [--json FILE] [--quick]
 
 The input (JSON lines with a field `text`) is taken once and `--times` times, the copies with their lines shuffled so that
-they are other documents. Peak memory and CPU seconds are those of a whole process, imports included. Then one file is added
-that holds one per cent of the text, and everything runs again with the results that the first run kept.
+they are other documents. Peak memory and CPU seconds are those of a whole process, imports included. One document of a
+hundred is held back, with its copies; then they are added as one file, and everything runs again with the results that the
+first run kept.
 """
 
 import argparse
@@ -17,27 +18,28 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.curation import QUICK_BYTES, _input, read_texts
-from benchmarks.whole import run, write_files, write_jsonl
+from benchmarks.whole import run, write_files
 
 NEW_SHARE = 0.01
 
 
 def measure(language: str, texts: list[str], times: int, scratch: Path) -> list[dict[str, Any]]:
-    """The records of one language."""
+    """The records of one language; the new documents are as unlike the old ones as these are unlike each other."""
+    new = texts[:: round(1 / NEW_SHARE)]
+    old = [text for number, text in enumerate(texts) if number % round(1 / NEW_SHARE)]
     found = []
     for factor in (1, times):
         files, home = scratch / f"{language}-{factor}", scratch / f"{language}-{factor}-home"
-        size = write_files(texts, files, factor)
+        size = write_files(old, files, factor)
         cache = home / "cache"
         done = run(files, language, home / "first", cache)
         found.append({"work": f"whole path, {factor} x", "language": language, "megabytes": round(size / 1e6, 1), **done})
-    count = min(len(texts), max(1, round(NEW_SHARE * times * len(texts))))
-    new = [texts[number * len(texts) // count] for number in range(count)]
-    write_jsonl(files / "99999-new.jsonl", ["new\n" + "\n".join(reversed(text.split("\n"))) for text in new])
-    share = sum(len(text.encode()) for text in new) / size
+    added = write_files(new, scratch / f"{language}-new", times)
+    with (files / "99999-new.jsonl").open("wb") as file:
+        file.writelines(path.read_bytes() for path in sorted((scratch / f"{language}-new").iterdir()))
     done = run(files, language, home / "second", cache)
     ratio = done["cpu_seconds"] / found[-1]["cpu_seconds"]
-    work = f"again with {share:.1%} new text"
+    work = f"again with {added / size:.1%} new text"
     found.append({"work": work, "language": language, **done, "share_of_the_first_run": round(ratio, 4)})
     return found
 

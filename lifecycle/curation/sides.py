@@ -105,10 +105,6 @@ class Task:
     """The held-out texts that its suspects may quote."""
     repeated: Repeated | None = None
 
-    def empty(self) -> bool:
-        """Whether none of its documents is of this side."""
-        return self.known.count(OTHER_SIDE) == len(self.known)
-
 
 @dataclass(frozen=True)
 class Passing:
