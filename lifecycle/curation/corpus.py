@@ -232,7 +232,7 @@ class _Written:
         numbers = np.repeat(np.arange(len(found)), [each.size for each in found])
         hashes = np.concatenate([np.empty(0, np.uint64), *found])
         wanted = np.unique(hashes)
-        digests = [[id, xxhash.xxh3_128_hexdigest(text)] for _, id, text in texts]
+        digests = [[id, xxhash.xxh3_128_hexdigest(text.encode("utf-8"))] for _, id, text in texts]
         one = partial(unit_anchors, passage, self._cache)
         tasks = self._tasks["train"]
         spread = (self._curation.workers, self._curation.executor)
