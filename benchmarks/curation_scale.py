@@ -3,93 +3,48 @@
     python benchmarks/curation_scale.py --input en=FILE [--times 8] [--json FILE] [--quick]
 
 The input (JSON lines with a field `text`) is taken once and `--times` times, the copies with their lines shuffled so that
-they are other documents. Peak memory and CPU seconds are those of a whole process, imports included. Then one file is added
-that holds one per cent of the text, and everything runs again with the results that the first run kept.
+they are other documents. Peak memory and CPU seconds are those of a whole process, imports included. One document of a
+hundred is held back, with its copies; then they are added as one file, and everything runs again with the results that the
+first run kept.
 """
 
 import argparse
 import json
-import random
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.curation import QUICK_BYTES, _input, read_texts
-from benchmarks.whole import curate, write_jsonl
+from benchmarks.whole import run, write_files
 
-FILE_BYTES = 2_000_000
 NEW_SHARE = 0.01
 
 
-def write_files(texts: list[str], directory: Path, times: int) -> int:
-    """Files of about `FILE_BYTES`; returns the bytes of text."""
-    directory.mkdir()
-    drawn = random.Random(1)
-    files: list[list[str]] = [[]]
-    size = total = 0
-    for copy in range(times):
-        for text in texts:
-            if copy:
-                lines = text.split("\n")
-                drawn.shuffle(lines)
-                text = f"{copy}\n" + "\n".join(lines)
-            files[-1].append(text)
-            size += len(text.encode())
-            total += len(text.encode())
-            if size > FILE_BYTES:
-                files.append([])
-                size = 0
-    for number, some in enumerate(files):
-        write_jsonl(directory / f"{number:05}.jsonl", some)
-    return total
-
-
-def run(files: Path, language: str, home: Path, cache: Path) -> dict[str, Any]:
-    """One whole run in a process of its own."""
-    command = [sys.executable, __file__, "--run", str(files), language, str(home), str(cache)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr[-3000:])
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def run_here(files: str, language: str, home: str, cache: str) -> None:
-    """What `run` measures."""
-    stages = curate(Path(files), language, Path(home), Path(cache))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    seconds = {name: round(value, 2) for name, value in stages.items()}
-    print(json.dumps({"cpu_seconds": round(time.process_time(), 2), "peak_megabytes": round(peak), "stages": seconds}))
-
-
 def measure(language: str, texts: list[str], times: int, scratch: Path) -> list[dict[str, Any]]:
-    """The records of one language."""
+    """The records of one language; the new documents are as unlike the old ones as these are unlike each other."""
+    new = texts[:: round(1 / NEW_SHARE)]
+    old = [text for number, text in enumerate(texts) if number % round(1 / NEW_SHARE)]
     found = []
     for factor in (1, times):
         files, home = scratch / f"{language}-{factor}", scratch / f"{language}-{factor}-home"
-        size = write_files(texts, files, factor)
+        size = write_files(old, files, factor)
         cache = home / "cache"
         done = run(files, language, home / "first", cache)
         found.append({"work": f"whole path, {factor} x", "language": language, "megabytes": round(size / 1e6, 1), **done})
-    new = texts[:: max(1, round(1 / (NEW_SHARE * times)))]
-    write_jsonl(files / "99999-new.jsonl", ["new\n" + "\n".join(reversed(text.split("\n"))) for text in new])
-    share = sum(len(text.encode()) for text in new) / size
+    added = write_files(new, scratch / f"{language}-new", times)
+    with (files / "99999-new.jsonl").open("wb") as file:
+        file.writelines(path.read_bytes() for path in sorted((scratch / f"{language}-new").iterdir()))
     done = run(files, language, home / "second", cache)
     ratio = done["cpu_seconds"] / found[-1]["cpu_seconds"]
-    work = f"again with {share:.1%} new text"
+    work = f"again with {added / size:.1%} new text"
     found.append({"work": work, "language": language, **done, "share_of_the_first_run": round(ratio, 4)})
     return found
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--run"]:
-        run_here(*sys.argv[2:])
-        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=_input, action="append", required=True, help="en=FILE or zh=FILE, repeatable")
     parser.add_argument("--times", type=int, default=8, help="how much larger the large input is")

@@ -1,16 +1,24 @@
 """The whole path of curation, from a JSONL file to the corpus on disk: read, repair, language, rules, duplicates, split."""
 
 import json
-import tempfile
+import random
+import resource
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lifecycle.corpora.read import read_source
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
 from lifecycle.recipe.corpora import CurationConfig, JsonlSource
 
+FILE_BYTES = 2_000_000
 SETS = {
     "en": ("gopher_repetition", "gopher_quality", "c4_quality", "fineweb_quality"),
     "zh": ("gopher_repetition", "gopher_quality", "chinese_quality"),
@@ -48,11 +56,73 @@ def write_jsonl(path: Path, texts: Sequence[str]) -> None:
         file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
 
 
-def our_seconds(texts: Sequence[str], language: str) -> dict[str, float]:
-    """CPU seconds of the stages; imports, compilation and tables are paid by a small run before."""
-    with tempfile.TemporaryDirectory(prefix="curation-benchmark-") as temporary:
-        home = Path(temporary)
-        write_jsonl(home / "warm.jsonl", texts[:: max(1, len(texts) // 200)])
-        curate(home / "warm.jsonl", language, home / "warm")
-        write_jsonl(home / "input.jsonl", texts)
-        return curate(home / "input.jsonl", language, home / "whole")
+def write_files(texts: Sequence[str], directory: Path, times: int) -> int:
+    """The texts so many times over in files of about `FILE_BYTES`; the copies have their lines shuffled, so that they are
+    other documents. Returns the bytes of text."""
+    directory.mkdir()
+    drawn = random.Random(1)
+    files: list[list[str]] = [[]]
+    size = total = 0
+    for copy in range(times):
+        for text in texts:
+            if copy:
+                lines = text.split("\n")
+                drawn.shuffle(lines)
+                text = f"{copy}\n" + "\n".join(lines)
+            files[-1].append(text)
+            size += len(text.encode())
+            total += len(text.encode())
+            if size > FILE_BYTES:
+                files.append([])
+                size = 0
+    for number, some in enumerate(files):
+        write_jsonl(directory / f"{number:05}.jsonl", some)
+    return total
+
+
+def run(files: Path, language: str, home: Path, cache: Path | None = None) -> dict[str, Any]:
+    """One whole run in a process of its own: its CPU seconds with imports, its peak memory, and those of each stage."""
+    command = [sys.executable, __file__, str(files), language, str(home), *([str(cache)] if cache else [])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def rates(texts: Sequence[str], language: str, size: int, scratch: Path) -> dict[str, Any]:
+    """Megabytes per CPU-second of two runs, on about `size` bytes and on a quarter of them.
+
+    `total` is the larger run with all that a process costs (imports, pictures); `steady` is the difference of the two runs,
+    what each further megabyte costs. Compilation is paid before, by a run on little text.
+    """
+    once = sum(len(text.encode()) for text in texts)
+    times = max(4, round(size / once))
+    found = {}
+    for name, factor in (("warm", 0), ("small", times // 4), ("large", times)):
+        files = scratch / f"{language}-{name}"
+        megabytes = write_files(texts if factor else texts[:: max(1, len(texts) // 200)], files, factor or 1) / 1e6
+        found[name] = (megabytes, run(files, language, scratch / f"{language}-{name}-home"))
+        for directory in (files, scratch / f"{language}-{name}-home"):
+            shutil.rmtree(directory)
+    (small, less), (large, more) = found["small"], found["large"]
+    steady = (large - small) / (more["cpu_seconds"] - less["cpu_seconds"])
+    return {
+        "total": large / more["cpu_seconds"],
+        "steady": steady,
+        "megabytes": [round(small, 1), round(large, 1)],
+        "cpu_seconds": [less["cpu_seconds"], more["cpu_seconds"]],
+        "stages": more["stages"],
+        "documents": len(texts) * times,
+    }
+
+
+def main(files: str, language: str, home: str, cache: str | None = None) -> None:
+    """What `run` measures."""
+    stages = curate(Path(files), language, Path(home), Path(cache) if cache else None)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    seconds = {name: round(value, 2) for name, value in stages.items()}
+    print(json.dumps({"cpu_seconds": round(time.process_time(), 2), "peak_megabytes": round(peak), "stages": seconds}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -16,6 +16,8 @@ from lifecycle.recipe.base import Section
 
 SAMPLES_PER_RULE = 5
 EXCERPT_CHARACTERS = 300
+EXCERPT_BYTES = 4 * EXCERPT_CHARACTERS
+"""So many bytes of UTF-8 hold an excerpt."""
 
 
 class LedgerSample(Section):

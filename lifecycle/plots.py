@@ -1,6 +1,5 @@
 """One way to draw: figures that read well on the light and the dark Dagster page."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,21 +9,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#3b6fb6", "#d9822b", "#3a9a6b", "#b04a5a", "#7b5ea7", "#6b7480")
+DPI = 110
 PALETTE = 64
 """Colours of a picture: a third of the bytes, which Dagster's database keeps with every materialization."""
 
 
 @contextmanager
 def plot(run_dir: Path, name: str, title: str, size: tuple[float, float] = (7.0, 3.4)) -> Iterator["Axes"]:
-    """Draw into the axes given; the picture is written to `<run_dir>/plots/<name>.png` and shown in the Dagster UI."""
-    import matplotlib
+    """Draw into the axes given; the picture is written to `<run_dir>/plots/<name>.png` and shown in the Dagster UI.
 
-    matplotlib.use("Agg")
+    The figure is drawn without pyplot and its pixels are taken as they are: half of what `savefig` costs, which counts
+    where little else is to be done.
+    """
+    import matplotlib
+    import numpy as np
     from cycler import cycler
-    from matplotlib import pyplot
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
     from PIL import Image
 
-    with pyplot.rc_context(
+    with matplotlib.rc_context(
         {
             "font.size": 9,
             "axes.spines.top": False,
@@ -36,13 +40,14 @@ def plot(run_dir: Path, name: str, title: str, size: tuple[float, float] = (7.0,
             "font.family": ["DejaVu Sans", "Noto Sans CJK SC", "sans-serif"],
         }
     ):
-        figure, axes = pyplot.subplots(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots()
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
         yield axes
+        canvas.draw()
+        drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        image = drawn.quantize(PALETTE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         directory = run_dir / "plots"
         directory.mkdir(parents=True, exist_ok=True)
-        drawn = io.BytesIO()
-        figure.savefig(drawn, dpi=110, facecolor="white")
-        pyplot.close(figure)
-        image = Image.open(drawn).convert("RGB").quantize(PALETTE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         image.save(directory / f"{name}.png", optimize=True)

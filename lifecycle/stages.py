@@ -122,7 +122,7 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
 RAW_CORPORA = Stage("raw_corpora", "5", (), _source, per_source=True)
 QUALITY_MODEL = Stage("quality_model", "1", (), _quality_model)
 CLEANED_CORPORA = Stage("cleaned_corpora", "6", ("raw_corpora",), _cleaning, per_source=True)
-CORPUS = Stage("corpus", "4", ("cleaned_corpora",), _corpus)
+CORPUS = Stage("corpus", "5", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), _mix)

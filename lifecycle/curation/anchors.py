@@ -22,7 +22,15 @@ def anchors(text: str, config: OverlapConfig) -> Hashes:
     """The anchors of all passages of a text, sorted, each once; none where the text holds no passage."""
     classes, lower = character_tables()
     run = min(RUN_WORDS, config.words, config.han_characters)
-    return np.unique(_anchors(code_points(text), classes, lower, config.words, config.han_characters, run))
+    return _anchors(code_points(text), classes, lower, config.words, config.han_characters, run)
+
+
+def among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
+    """Which of many hashes are among `wanted`, few, sorted and each once; `numpy.isin` would sort the many at every call."""
+    if not wanted.size:
+        return np.zeros(hashes.size, dtype=bool)
+    places = np.searchsorted(wanted, hashes)
+    return wanted[np.minimum(places, wanted.size - 1)] == hashes
 
 
 @numba.njit(cache=True, nogil=True)
@@ -67,4 +75,10 @@ def _anchors(points: Points, classes: NDArray[np.uint8], lower: Points, words: i
             chosen[kept] = runs[newest]
             kept += 1
         filled -= weight[start]
-    return chosen[:kept]
+    chosen[:kept].sort()
+    distinct = 0
+    for place in range(kept):
+        if place == 0 or chosen[place] != chosen[place - 1]:
+            chosen[distinct] = chosen[place]
+            distinct += 1
+    return chosen[:distinct].copy()

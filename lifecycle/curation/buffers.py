@@ -34,6 +34,12 @@ def text_of(buffer: Bytes, offsets: Integers, document: int) -> str:
     return buffer[offsets[document] : offsets[document + 1]].tobytes().decode("utf-8", "surrogatepass")
 
 
+def beginning_of(buffer: Bytes, offsets: Integers, document: int, size: int) -> str:
+    """The first `size` bytes of one text of a column, less a character that is cut."""
+    end = min(offsets[document + 1], offsets[document] + size)
+    return buffer[offsets[document] : end].tobytes().decode("utf-8", "ignore")
+
+
 def lengths_of(buffer: Bytes, offsets: Integers) -> Integers:
     """Characters of each text of a column, shape (documents,)."""
     lengths = np.empty(offsets.size - 1, np.int64)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from lifecycle import stages
 from lifecycle.corpora.documents import SCHEMA, check_rows, iter_documents, open_shard, shard_name, shard_writer
 from lifecycle.corpora.units import Unit, units
-from lifecycle.curation.buffers import Bytes, Integers, buffers_of, text_of
+from lifecycle.curation.buffers import beginning_of, buffers_of, text_of
 from lifecycle.curation.judge import Judged, judge
 from lifecycle.curation.model import ModelRule
 from lifecycle.curation.normalise import repaired
@@ -24,7 +24,7 @@ from lifecycle.curation.repeated_lines import Hashes, repeated_lines
 from lifecycle.curation.sidecar import SidecarWriter, part_name, schema_of
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
-from lifecycle.ledger import EXCERPT_CHARACTERS, Ledger, LedgerWriter, merge
+from lifecycle.ledger import EXCERPT_BYTES, Ledger, LedgerWriter, merge
 from lifecycle.parallel import ordered_map
 from lifecycle.recipe.base import identity
 from lifecycle.recipe.cleaning import CleaningConfig
@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
 DOCUMENTS, SIDECAR = "documents.parquet", "statistics.parquet"
-EXCERPT_BYTES = 4 * EXCERPT_CHARACTERS
 
 
 @dataclass(frozen=True)
@@ -165,13 +164,8 @@ def _account(table: pa.Table, judged: Judged, ledger: LedgerWriter) -> None:
         if decision == KEPT:
             ledger.keep_lengths(read[document], left[document], judged.languages[document])
             continue
-        excerpt = _beginning(*raw, document) if ledger.wants(decision, ids[document]) else ""
+        excerpt = beginning_of(*raw, document, EXCERPT_BYTES) if ledger.wants(decision, ids[document]) else ""
         ledger.drop(decision, ids[document], excerpt, left[document], read[document])
-
-
-def _beginning(buffer: Bytes, offsets: Integers, document: int) -> str:
-    end = min(offsets[document + 1], offsets[document] + EXCERPT_BYTES)
-    return buffer[offsets[document] : end].tobytes().decode("utf-8", "ignore")
 
 
 def _repeated(raw: Path, config: CurationConfig) -> Hashes:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from lifecycle import stages
 from lifecycle.corpora.documents import documents_of, shard_name
 from lifecycle.corpora.paths import expand
 from lifecycle.corpora.units import units
-from lifecycle.curation.anchors import anchors
+from lifecycle.curation.anchors import among, anchors
 from lifecycle.curation.cluster_samples import ClusterSamples
 from lifecycle.curation.contamination import HELDOUT, HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
@@ -149,7 +150,7 @@ class _Written:
         self._curation, self._work, self._cache = curation, work, cache
         self._samples = ClusterSamples(index, dropped)
         self._evaluation = _evaluation_items(curation, work)
-        self._tasks = {side: list(_tasks(side, cleaned, index, dropped, curation.heldout)) for side in SIDES}
+        self._tasks = _tasks(cleaned, index, dropped, curation.heldout)
         self._parts: dict[str, list[SourceLedger]] = {name: [] for name in cleaned}
         self.reused = 0
 
@@ -238,21 +239,25 @@ class _Written:
         found = [anchors(text, passage) for _, _, text in texts]
         numbers = np.repeat(np.arange(len(found)), [each.size for each in found])
         hashes = np.concatenate([np.empty(0, np.uint64), *found])
+        wanted = np.unique(hashes)
+        digests = [[id, xxhash.xxh3_128_hexdigest(text.encode("utf-8"))] for _, id, text in texts]
         one = partial(unit_anchors, passage, self._cache)
         tasks = self._tasks["train"]
         spread = (self._curation.workers, self._curation.executor)
         for place, (entry, _) in enumerate(ordered_map(one, [task.unit for task in tasks], *spread)):
             theirs, documents = read_anchors(entry)
-            quoting = np.unique(documents[np.isin(theirs, hashes)])
+            common = among(theirs, wanted)
+            quoting = np.unique(documents[common])
             known = bytearray(tasks[place].known)
             suspects = [number for number in quoting.tolist() if known[number] == STAYS]
             if not suspects:
                 continue
             for number in suspects:
                 known[number] = SUSPECT
-            quoted = [texts[number] for number in np.unique(numbers[np.isin(hashes, theirs)]).tolist()]
+            quoted = np.unique(numbers[np.isin(hashes, theirs[common])]).tolist()
             path = self._work / f"heldout-{place}.parquet"
-            protected = protect(path, quoted, digest_json(quoted), passage, hits=1)
+            digest = digest_json([digests[number] for number in quoted])
+            protected = protect(path, [texts[number] for number in quoted], digest, passage, hits=1)
             tasks[place] = replace(tasks[place], known=bytes(known), heldout=protected)
 
 
@@ -265,24 +270,23 @@ def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
 
 
 def _tasks(
-    side: Side, cleaned: Mapping[str, Path], index: Index, dropped: Mapping[int, Duplicate], heldout: HeldoutConfig
-) -> Iterator[Task]:
-    """The units of all sources that hold a document of one side; what is known of a document goes with its unit."""
+    cleaned: Mapping[str, Path], index: Index, dropped: Mapping[int, Duplicate], heldout: HeldoutConfig
+) -> dict[Side, list[Task]]:
+    """For each side the units of all sources that hold a document of it; what is known of a document goes with its unit."""
     rules = tuple(sorted({each.rule for each in dropped.values()}))
-    wanted = side == "heldout"
+    found: dict[Side, list[Task]] = {side: [] for side in SIDES}
     first = 0
     for source, directory in cleaned.items():
         for unit in units(directory):
-            groups = index.groups[first : first + unit.rows]
-            known = bytearray(STAYS if is_heldout(group, heldout) == wanted else OTHER_SIDE for group in groups)
-            for place, state in enumerate(known):
-                duplicate = dropped.get(first + place) if state == STAYS else None
-                if duplicate:
-                    known[place] = FIRST_RULE + rules.index(duplicate.rule)
-            task = Task(source, unit, first, bytes(known), rules)
+            held = np.array([is_heldout(group, heldout) for group in index.groups[first : first + unit.rows]], dtype=bool)
+            fates = [dropped.get(position) for position in range(first, first + unit.rows)]
+            state = np.array([FIRST_RULE + rules.index(fate.rule) if fate else STAYS for fate in fates], dtype=np.uint8)
+            for side, mine in (("heldout", held), ("train", ~held)):
+                if mine.any():
+                    known = np.where(mine, state, np.uint8(OTHER_SIDE)).tobytes()
+                    found[side].append(Task(source, unit, first, known, rules))
             first += unit.rows
-            if not task.empty():
-                yield task
+    return found
 
 
 def _join(paths: list[Path], out: Path) -> None:

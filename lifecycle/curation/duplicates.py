@@ -85,18 +85,11 @@ def _duplicates_among(
 
 def write_duplicates(path: Path, index: Index, dropped: Mapping[int, Duplicate]) -> None:
     """Write a row for each dropped document, in their order, with the one that is kept in its place."""
-    rows = [
-        {
-            "id": index.ids[position],
-            "source": index.sources[position],
-            "kept_id": index.ids[duplicate.kept],
-            "kept_source": index.sources[duplicate.kept],
-            "rule": duplicate.rule,
-            "similarity": duplicate.similarity,
-        }
-        for position, duplicate in sorted(dropped.items())
-    ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression="zstd")
+    fates = [dropped[position] for position in sorted(dropped)]
+    gone, kept = np.array(sorted(dropped), np.int64), np.array([fate.kept for fate in fates], np.int64)
+    columns = [index.ids.take(gone), index.sources.take(gone), index.ids.take(kept), index.sources.take(kept)]
+    columns += [[fate.rule for fate in fates], [fate.similarity for fate in fates]]
+    pq.write_table(pa.Table.from_arrays(list(map(pa.array, columns, SCHEMA.types)), schema=SCHEMA), path, compression="zstd")
 
 
 def _duplicate(rule: str, kept: int, alike: float, index: Index) -> Duplicate:

@@ -1,8 +1,9 @@
 """Repetition of word n-grams in one document, for n from 2 to 10, without building a single n-gram.
 
-An n-gram can only occur twice where both (n-1)-grams in it do. So each length looks only at the places that the length
-before left over, and names an n-gram by the pair of the names of its halves: exact but for collisions of the 64-bit word
-hashes, and most places are gone after n = 3.
+An n-gram can only occur twice where both (n-1)-grams in it do. So each length above 2 looks only at the places that the
+length before left over, and names an n-gram by the pair of the names of its halves: exact but for collisions of the 64-bit
+hashes of words and of pairs of words, and most places are gone after n = 3. Most words occur twice, so that a look at single
+words would save less than it costs.
 """
 
 import numba
@@ -19,6 +20,7 @@ LONGEST = 10
 MIN_REPEATS = 4
 """A pair of words that occurs less often is not repetition: short texts name their subject two or three times."""
 
+PAIR = np.uint64(0x9E3779B97F4A7C15)
 COVERED, TOP, REPEATED = 0, 1, 4
 """Places in the result of `repetition`: the covering 2-gram; top 2- to 4-grams; repeated 5- to 10-grams."""
 RESULTS = 10
@@ -80,18 +82,7 @@ def repetition(
     """
     name, live, frequency, first, used = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     result[:] = 0
-    mask = table_mask(count)
-    total = 0
-    stamp += 1
-    for i in range(count):
-        found = enter(table, mask, stamp, hashes[i], total)
-        if found == total:
-            frequency[total] = 0
-            total += 1
-        frequency[found] += 1
-        name[i] = found
-        live[i] = i
-    alive = _forget_single(name, live, frequency, count)
+    alive = max(0, count - 1)
     for n in range(2, LONGEST + 1):
         if count < n:
             break
@@ -100,12 +91,16 @@ def repetition(
         kept = 0
         mask = table_mask(alive)
         for index in range(alive):
-            i = live[index]
-            if i + 1 >= count or name[i + 1] < 0:
-                name[i] = -1
-                continue
-            pair = (np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + 1])
-            found = enter(table, mask, stamp, mix(pair + np.uint64(1)), total)
+            if n == 2:
+                i = index
+                key = hashes[i] * PAIR + hashes[i + 1]
+            else:
+                i = live[index]
+                if i + n > count or name[i + 1] < 0:
+                    name[i] = -1
+                    continue
+                key = (np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + 1])
+            found = enter(table, mask, stamp, mix(key + np.uint64(1)), total)
             if found == total:
                 frequency[total] = 0
                 first[total] = i

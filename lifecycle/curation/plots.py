@@ -32,6 +32,8 @@ def plot_length_bins(run_dir: Path, series: Mapping[str, Mapping[int, int]]) -> 
             axes.fill_between(edges, heights, color=colour, alpha=0.25, linewidth=0)
             axes.plot(edges, heights, label=name, color=colour, linewidth=1)
         axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter(lambda length, _: f"{length:,.0f}")  # 10³ as a formula costs as much as the rest
         axes.set_ylim(bottom=0)
         axes.set_xlabel("characters")
         axes.set_ylabel("documents per doubling")

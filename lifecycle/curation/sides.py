@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from lifecycle.corpora.documents import SCHEMA, Document, check_rows, open_shard, shard_writer
 from lifecycle.corpora.units import Unit
 from lifecycle.curation.anchors import Hashes, anchors
-from lifecycle.curation.buffers import Integers
+from lifecycle.curation.buffers import Integers, beginning_of, buffers_of, lengths_of, text_of
 from lifecycle.curation.contamination import HELDOUT, Overlaps
 from lifecycle.curation.passages import PassageIndex
 from lifecycle.curation.repeated import says_something, without
-from lifecycle.ledger import Ledger, LedgerWriter
+from lifecycle.ledger import EXCERPT_BYTES, Ledger, LedgerWriter
 from lifecycle.recipe.corpora import OverlapConfig, RepeatedTextConfig
 from lifecycle.results import result
 
@@ -105,10 +105,6 @@ class Task:
     """The held-out texts that its suspects may quote."""
     repeated: Repeated | None = None
 
-    def empty(self) -> bool:
-        """Whether none of its documents is of this side."""
-        return self.known.count(OTHER_SIDE) == len(self.known)
-
 
 @dataclass(frozen=True)
 class Passing:
@@ -152,13 +148,12 @@ class _Unit:
         writer = None
         try:
             for table, known, numbers in _tables(self._task):
-                judged = map(self._judge, table.to_pylist(), known, numbers)
-                kept = [document for document in judged if document is not None]
-                documents += len(kept)
-                characters += sum(len(document["text"]) for document in kept)
-                if kept:
+                kept, lengths = self._judge(table, known, numbers)
+                documents += kept.num_rows
+                characters += lengths
+                if kept.num_rows:
                     writer = writer or shard_writer(directory / DOCUMENTS)
-                    writer.write_table(pa.Table.from_pylist(kept, schema=SCHEMA))
+                    writer.write_table(kept)
         finally:
             if writer:
                 writer.close()
@@ -171,25 +166,48 @@ class _Unit:
             self._heldout.write(directory / OVERLAPS)
         Ledger(sources=(self._ledger.close(),)).write(directory)
 
-    def _judge(self, document: Document, known: int, number: int) -> Document | None:
-        """Enter one document into the ledger; as it stays, or None."""
-        before = document["text"]
-        rule, document = self._rule(document, known, self._repeated.get(number))
-        if rule:
-            self._ledger.drop(rule, document["id"], before)
-            return None
-        changed = document["text"] != before
-        if changed:
-            self._ledger.change(f"repeated_{self._passing.repeated.unit}", document["id"], before, document["text"])
-        self._ledger.keep(document["text"], before if changed else None, document["lang"])
-        if self._passing.side == HELDOUT:
-            self._ledger.sample(HELDOUT, document["id"], document["text"])
-        return document
+    def _judge(self, table: pa.Table, known: list[int], numbers: list[int]) -> tuple[pa.Table, int]:
+        """Enter documents into the ledger; those that stay, as they stay, and their characters.
+
+        Most texts stay or go unread: only those of which a passage or a line is looked for become Python strings.
+        """
+        ledger = self._ledger
+        buffer, offsets = buffers_of(table["text"])
+        lengths = lengths_of(buffer, offsets).tolist()
+        ids, languages = table["id"].to_pylist(), table["lang"].to_pylist()
+        stays = np.ones(len(known), dtype=bool)
+        rests: dict[int, str] = {}
+        for place, (state, number) in enumerate(zip(known, numbers, strict=True)):
+            rule, rest = self._verdict(table, place, state, self._repeated.get(number))
+            beginning = partial(beginning_of, buffer, offsets, place, EXCERPT_BYTES)
+            if rule:
+                stays[place] = False
+                excerpt = beginning() if ledger.wants(rule, ids[place]) else ""
+                ledger.drop(rule, ids[place], excerpt, lengths[place], lengths[place])
+                continue
+            read = lengths[place]
+            if rest is not None:
+                rests[place], lengths[place] = rest, len(rest)
+                before = text_of(buffer, offsets, place)
+                ledger.change(f"repeated_{self._passing.repeated.unit}", ids[place], before, rest)
+            ledger.keep_lengths(read, lengths[place], languages[place])
+            if self._passing.side == HELDOUT and ledger.wants(HELDOUT, ids[place]):
+                ledger.sample(HELDOUT, ids[place], beginning() if rest is None else rest)
+        kept = _with_texts(table, rests)
+        return (kept if stays.all() else kept.filter(pa.array(stays))), int(np.array(lengths)[stays].sum())
+
+    def _verdict(self, table: pa.Table, place: int, known: int, repeated: set[int] | None) -> tuple[str | None, str | None]:
+        """The rule that drops a document, or None; and its text where lines were taken out, or None."""
+        if known >= FIRST_RULE:
+            return self._task.rules[known - FIRST_RULE], None
+        if not (self._evaluation or repeated or (self._heldout and known == SUSPECT)):
+            return None, None
+        document = table.slice(place, 1).to_pylist()[0]
+        rule, left = self._rule(document, known, repeated)
+        return rule, None if left["text"] == document["text"] else left["text"]
 
     def _rule(self, document: Document, known: int, repeated: set[int] | None) -> tuple[str | None, Document]:
         """The rule that drops a document, or None; and the document without what earlier ones said."""
-        if known >= FIRST_RULE:
-            return self._task.rules[known - FIRST_RULE], document
         if self._evaluation and self._evaluation.found_in(document):
             return "contaminated", document
         if repeated:
@@ -199,6 +217,16 @@ class _Unit:
         if self._heldout and known == SUSPECT and self._heldout.found_in(document):
             return "overlaps_heldout", document
         return None, document
+
+
+def _with_texts(table: pa.Table, texts: dict[int, str]) -> pa.Table:
+    """The table with other texts at some places."""
+    if not texts:
+        return table
+    column = table["text"].to_pylist()
+    for place, text in texts.items():
+        column[place] = text
+    return table.set_column(table.schema.get_field_index("text"), SCHEMA.field("text"), pa.array(column, pa.string()))
 
 
 def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int], list[int]]]:
@@ -245,9 +273,21 @@ def texts_at(tasks: Sequence[Task], positions: Sequence[int]) -> dict[int, Any]:
     """The texts of some documents of the corpus, by position."""
     found: dict[int, Any] = {}
     for task in tasks:
-        wanted = [position for position in positions if 0 <= position - task.first < task.unit.rows]
+        wanted = [position - task.first for position in positions if 0 <= position - task.first < task.unit.rows]
         if wanted:
-            with open_shard(task.unit.path) as file:
-                column = file.read_row_groups(list(range(task.unit.first, task.unit.last)), columns=["text"])["text"]
-            found |= {position: column[position - task.first].as_py() for position in wanted}
+            found |= {task.first + place: text for place, text in _texts_of(task.unit, wanted)}
     return found
+
+
+def _texts_of(unit: Unit, places: Sequence[int]) -> Iterator[tuple[int, str]]:
+    """The texts at some places of a unit; row groups without one are not read."""
+    begin = 0
+    with open_shard(unit.path) as file:
+        for number in range(unit.first, unit.last):
+            rows = file.metadata.row_group(number).num_rows
+            here = [place for place in places if begin <= place < begin + rows]
+            if here:
+                column = file.read_row_group(number, columns=["text"])["text"]
+                check_rows(len(column), rows)
+                yield from ((place, column[place - begin].as_py()) for place in here)
+            begin += rows

@@ -2,10 +2,11 @@
 
 import random
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.curation.anchors import anchors
+from lifecycle.curation.anchors import among, anchors
 from lifecycle.curation.passages import PassageIndex
 from lifecycle.recipe.corpora import OverlapConfig
 
@@ -32,3 +33,16 @@ def test_unlike_texts_share_none_and_anchors_are_few() -> None:
     assert not found[0] & found[1]
     assert 100 < len(found[0]) < 500
     assert not anchors("too short", config).size
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 9)), st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 9)))
+def test_hashes_are_looked_up_as_numpy_does(hashes: list[int], wanted: list[int]) -> None:
+    """Behind the last of the wanted ones there is no place to compare with."""
+    many, few = np.array(hashes, dtype=np.uint64), np.unique(np.array(wanted, dtype=np.uint64))
+    assert among(many, few).tolist() == np.isin(many, few).tolist()
+
+
+@given(st.lists(WORDS, max_size=60), CONFIGS)
+def test_anchors_are_sorted_and_each_is_there_once(words: list[str], config: OverlapConfig) -> None:
+    found = anchors(" ".join(words), config)
+    assert found.tolist() == np.unique(found).tolist()
