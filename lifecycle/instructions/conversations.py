@@ -20,6 +20,7 @@ SCHEMA = pa.schema(
         ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
         ("language", pa.string()),
         ("document_id", pa.string()),
+        ("difficulty", pa.float64()),
     ]
 )
 
@@ -41,6 +42,8 @@ class Conversation(Section):
     messages: tuple[Message, ...]
     language: str | None = None
     document_id: str
+    difficulty: float | None = None
+    """How hard the question is, on the scale of whoever judged it."""
 
     def chat(self) -> list[dict[str, str]]:
         """The messages as chat templates take them."""
