@@ -12,9 +12,10 @@ from lifecycle.instructions.records import DoesNotFitError, Format
 
 QUESTIONS = ("question", "ask", "query", "prompt", "instruction", "problem")
 ANSWERS = ("answer", "response", "output", "completion")
-NO_INPUT = {"<noinput>", "<no input>", "noinput", "nan"}
+NO_INPUT = re.compile(r"\s*`?<?\bno ?input>?`?\s*$", re.IGNORECASE)
 """What sets made with models write where an instruction has no input."""
 MOSS_MARKS = re.compile(r"^<\|[^|>]*\|>:?\s*|\s*<eo[a-z]>\s*$")
+MOSS_SOURCES = re.compile(r"\s*<sup><\|[^|>]*\|></sup>")
 SEPARATED = re.compile(r"(?<=[^\x00-\x7f]) | (?=[^\x00-\x7f])|(?<=\b\d) (?=\d\b)")
 
 
@@ -43,7 +44,7 @@ def string(record: dict[str, Any], *names: str, default: str | None = None) -> s
 def question_of(record: dict[str, Any]) -> str:
     """Instruction and input of a record in Alpaca's form, as one question."""
     instruction, given = string(record, "instruction").strip(), string(record, "input", default="").strip()
-    return instruction if not given or given.lower() in NO_INPUT else f"{instruction}\n\n{given}"
+    return instruction if not NO_INPUT.sub("", given) else f"{instruction}\n\n{given}"
 
 
 def has(*fields: str) -> Callable[[Any], bool]:
@@ -126,7 +127,9 @@ def _alternating(texts: Any, field: str) -> list[Turn]:
 
 def _data(record: Any) -> Reading:
     """`score`, where it is there, is the difficulty (Pang et al. 2024); sets write it as a string with line ends."""
-    return _reading(record, joined(_alternating(record["data"], "field data")), difficulty="score")
+    turns = _alternating(record["data"], "field data")
+    asked = [Turn(turn.kind, NO_INPUT.sub("", turn.content) if turn.kind == "user" else turn.content) for turn in turns]
+    return _reading(record, joined(asked), difficulty="score")
 
 
 def _dialogue(record: Any) -> Reading:
@@ -147,7 +150,7 @@ def _moss(record: Any) -> Reading:
         }
         thoughts, commands = _unless_none(said.get("Inner Thoughts")), _unless_none(said.get("Commands"))
         turns.append(Turn("user", string(said, "Human")))
-        answer = string(said, "MOSS")
+        answer = MOSS_SOURCES.sub("", string(said, "MOSS"))
         if commands:
             turns.append(Turn("call", (thought(thoughts) if thoughts else "") + call_text(commands)))
             turns.append(Turn("result", result_text(said.get("Tool Responses", "").strip())))

@@ -72,7 +72,8 @@ def joined(turns: Sequence[Turn], tools: Any = None, system: str | None = None) 
             ("result", "result"),
         )
         if together:
-            content = f"{messages.pop().content}\n{turn.content}"
+            said = messages.pop().content
+            content = said + ("" if said.endswith("\n") else "\n") + turn.content
         else:
             content = turn.content
         messages.append(Message(role=role, content=content))  # type: ignore[arg-type]

@@ -104,7 +104,8 @@ def read_rows(
     if not ledger.read:
         raise DataError(f"{section}.sources: {config.name}: {config.path} holds no record")
     if not any(used.values()) and not problems:
-        raise DataError(f"{section}.sources: {config.name}: none of {ledger.read} records can be used: {dict(ledger.dropped)}")
+        dropped = dict(ledger.dropped)
+        raise DataError(f"{section}.sources: {config.name}: none of {ledger.read} records can be used: {dropped}")
     if len(problems) > config.tolerance * ledger.read:
         raise DataError(
             f"{section}.sources: {config.name}: {len(problems)} of {ledger.read} records cannot be used, more than the "

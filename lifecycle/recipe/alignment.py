@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.recipe.curation import Blocklist
+from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
 
 InstructionFormat = Literal[
     "seed_tasks",
@@ -84,16 +86,35 @@ class InstructionFiles(Section):
     """Share of records that cannot be read above which reading fails."""
 
 
-InstructionSource = Annotated[DocumentedObjects | InstructionFiles, Field(discriminator="kind")]
+class OwnIdentityConversations(Section):
+    """Questions about the model itself, answered with the recipe's own name and maker (`instructions.identity`)."""
+
+    kind: Literal["own_identity"]
+    languages: tuple[Literal["en", "zh"], ...] = Field(default=("en", "zh"), min_length=1)
+    max_conversations: int = Field(default=200, gt=0)
+    seed: int = 7
+
+
+InstructionSource = Annotated[DocumentedObjects | InstructionFiles | OwnIdentityConversations, Field(discriminator="kind")]
 
 
 class InstructionsConfig(Section):
     """Instruction data and its cleaning."""
 
     sources: tuple[InstructionSource, ...] = Field(min_length=1)
-    min_answer_characters: int = Field(default=2, ge=0)
+    identity: OwnIdentity | None = None
+    """Who the model is; without it conversations in which the answer claims to be another model are dropped."""
+    rules: InstructionRules = InstructionRules()
+    sensitive: tuple[Blocklist, ...] = ()
+    """Lists of phrases; a conversation with too many of one is dropped under `sensitive:<category>`."""
     max_tokens: int = Field(default=256, gt=0)
     """Longest conversation, rendered; longer ones are dropped and counted."""
+
+    @model_validator(mode="after")
+    def _knows_itself(self) -> "InstructionsConfig":
+        if self.identity is None and any(source.kind == "own_identity" for source in self.sources):
+            raise ValueError("a source of kind own_identity needs `identity: {name: …, maker: …}` beside the sources")
+        return self
 
 
 class SiblingAnswers(Section):
