@@ -1,4 +1,4 @@
-"""Pictures of cleaned instructions: tasks, lengths, languages, and what each rule dropped."""
+"""Pictures of cleaned instructions: tasks, lengths, and what each rule dropped."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -38,10 +38,6 @@ def draw_cleaning(
         axes.set_xlabel("characters, as a power of ten")
         axes.set_ylabel("conversations")
         axes.legend(frameon=False)
-    with plot(run_dir, "languages", "Languages of the questions, kept") as axes:
-        counts = Counter(conversation.language or "unknown" for conversation in kept).most_common()
-        axes.bar([name for name, _ in counts], [count for _, count in counts])
-        axes.set_ylabel("conversations")
     dropped = Counter(rule for rule in rules if rule).most_common(RULES_SHOWN)
     if dropped:
         with plot(run_dir, "dropped", "Conversations dropped by rule") as axes:

@@ -89,8 +89,9 @@ def read_rows(
             if isinstance(row, Damage):
                 count(row.locator, row.rule, row.rule.replace("_", " "), row.excerpt)
                 continue
-            if chosen is None:
-                count(row.place, UNKNOWN, _unknown(row.value, formats), _shown(row.value))
+            if chosen is None or not chosen.fits(row.value):
+                wanted = formats if chosen is None else [chosen]
+                count(row.place, UNKNOWN, _unknown(row.value, wanted), _shown(row.value))
                 continue
             try:
                 parsed = chosen.read(row.value)
@@ -122,7 +123,7 @@ def _format(name: str | None, values: Sequence[Any], formats: Sequence[Format[Pa
 
 def _unknown(value: Any, formats: Sequence[Format[Parsed]]) -> str:
     has = f"the fields {', '.join(map(str, value))[:MAX_EXCERPT]}" if isinstance(value, dict) else type(value).__name__
-    return f"no format has {has}; known are {', '.join(each.name for each in formats)}"
+    return f"{has} fit no format of {', '.join(each.name for each in formats)}"
 
 
 def _shown(value: Any) -> str:
