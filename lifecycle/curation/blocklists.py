@@ -15,7 +15,7 @@ def blocked_category(text: str, blocklists: tuple[Blocklist, ...]) -> str | None
     size = 0
     for entry in blocklists:
         field = f"curation.blocklists.{entry.category}"
-        hits, characters = _hits(_automaton(list_file(entry.path, field), field), folded)
+        hits, characters = count_hits(automaton_of(list_file(entry.path, field), field), folded)
         if hits >= entry.min_hits:
             size = size or max(1, len("".join(folded.split())))
             if characters / size >= entry.min_share:
@@ -24,7 +24,8 @@ def blocked_category(text: str, blocklists: tuple[Blocklist, ...]) -> str | None
 
 
 @cache
-def _automaton(file: ListFile, field: str) -> Any:
+def automaton_of(file: ListFile, field: str) -> Any:
+    """Finds the words of a list file, in lower case; raises RecipeError naming `field` where there is none."""
     path = file.path
     automaton = ahocorasick.Automaton()
     for word in list_entries(path, field):
@@ -35,7 +36,7 @@ def _automaton(file: ListFile, field: str) -> Any:
     return automaton
 
 
-def _hits(automaton: Any, folded: str) -> tuple[int, int]:
+def count_hits(automaton: Any, folded: str) -> tuple[int, int]:
     """Occurrences, and the characters that they cover: of words that overlap the first one, and the longest from there.
 
     A word that begins or ends in a letter or digit of a script with spaces must begin or end there in the text too:

@@ -4,17 +4,19 @@ Only claims in the first person count, and in system messages those in the secon
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 from lifecycle.instructions.conversations import Conversation, Message
-from lifecycle.instructions.phrases import alternatives, any_of
+from lifecycle.instructions.phrases import alternatives, holds
 from lifecycle.recipe.instruction_rules import OwnIdentity
 
 RULE = "identity"
 PLACEHOLDERS = {"name": re.compile(r"\{\{\s*name\s*\}\}", re.IGNORECASE)}
 PLACEHOLDERS["maker"] = re.compile(r"\{\{\s*(?:author|maker|company|organization)\s*\}\}", re.IGNORECASE)
 """Blanks that sets of identity conversations leave for whoever uses them."""
+SENTENCE = re.compile(r"[^\n。！？]+")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 AROUND = 60
 """Characters before and after a change that its sample shows."""
@@ -80,16 +82,27 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 def claims(text: str) -> list[Claim]:
     """Every claim in a message, in order of place; none of them overlaps another."""
-    if "{{" not in text and not any_of("models", "makers").search(text):
-        return []
-    found = [Claim(*match.span("claimed"), what) for what, pattern in _patterns() for match in pattern.finditer(text)]
-    found += [Claim(*match.span(), what) for what, pattern in PLACEHOLDERS.items() for match in pattern.finditer(text)]
+    found = []
+    for piece in SENTENCE.finditer(text):
+        if "{{" in piece.group():
+            found += _claims(text, piece, PLACEHOLDERS.items())
+        if holds(piece.group(), "models", "makers"):
+            found += _claims(text, piece, _patterns())
     found.sort(key=lambda claim: (claim.start, -claim.end))
     kept: list[Claim] = []
     for claim in found:
         if not kept or claim.start >= kept[-1].end:
             kept.append(claim)
     return kept
+
+
+def _claims(text: str, piece: re.Match[str], patterns: Iterable[tuple[str, re.Pattern[str]]]) -> list[Claim]:
+    """Claims in one sentence; an expression without a group `claimed` is one as a whole."""
+    return [
+        Claim(*match.span("claimed" if pattern.groups else 0), what)
+        for what, pattern in patterns
+        for match in pattern.finditer(text, *piece.span())
+    ]
 
 
 def claimed(conversation: Conversation) -> list[str]:

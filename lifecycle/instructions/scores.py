@@ -15,7 +15,7 @@ from lifecycle.curation.measures import MEASURES
 from lifecycle.curation.statistics import statistics
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation
-from lifecycle.instructions.phrases import any_of
+from lifecycle.instructions.phrases import holds
 from lifecycle.recipe.curation import Blocklist
 
 FILE = "scores.parquet"
@@ -136,11 +136,11 @@ def _prose(texts: Sequence[str]) -> str:
 
 def _refuses(answer: str) -> bool:
     opening = answer.lstrip()[:OPENING].translate(APOSTROPHES)
-    return any_of("refusals_en", "refusals_zh").search(opening) is not None
+    return holds(opening, "refusals_en", "refusals_zh")
 
 
 def _disclaims(answer: str) -> bool:
-    return any_of("disclaimers_en", "disclaimers_zh").search(answer.translate(APOSTROPHES)) is not None
+    return holds(answer.translate(APOSTROPHES), "disclaimers_en", "disclaimers_zh")
 
 
 def _asks_for(language: str, asked: str) -> bool:

@@ -30,6 +30,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> None:
     shared("pref")
 
 
+@pytest.mark.slow
 def test_every_instruction_set_is_read_and_cleaned(data: None, tokenizer: Path, tmp_path: Path, capsys):
     for name in ("raw", "out", "heldout"):
         (tmp_path / name).mkdir()

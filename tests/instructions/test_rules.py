@@ -12,7 +12,7 @@ from lifecycle.recipe.instruction_rules import InstructionRules, InstructionThre
 
 PROSE = (
     "In the early morning the old fisherman rowed out past the harbour wall and waited for the light. His nephew, who was "
-    "eleven, held the lantern and counted gulls. By noon they had caught nothing but weed; a storm was building in the west, "
+    "eleven, held the lantern and counted gulls. By noon they had caught nothing but weed; a storm rose in the west, "
     "and neither of them wanted to be the first to speak of going home. "
 )
 
