@@ -8,7 +8,7 @@ from lifecycle.recipe.base import Section
 class InstructionThresholds(Section):
     """`min_…` drops what is below, `max_…` what is above; figures are in `lifecycle.instructions.scores`.
 
-    Defaults were set on 17,600 conversations of twenty public sets (docs/post-training.md says what each of them drops).
+    What the defaults drop of eighteen public sets is in docs/post-training.md.
     """
 
     min_question_characters: int = Field(default=2, ge=0)
