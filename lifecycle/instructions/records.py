@@ -1,5 +1,6 @@
 """Records of JSON, JSON lines and CSV files, compressed or in archives, each file read in the format that its rows have."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -10,6 +11,7 @@ import orjson
 
 from lifecycle.corpora.csv_files import csv_rows
 from lifecycle.corpora.encodings import ESCAPED, decode
+from lifecycle.corpora.json_files import json_value
 from lifecycle.corpora.jsonl import lines
 from lifecycle.corpora.opening import DECOMPRESSORS, UnreadableError, read_whole, rule_of
 from lifecycle.corpora.parts import Part, parts
@@ -187,10 +189,10 @@ def _csv(name: str, text: str, delimiter: str) -> Iterator[Row | Damage]:
 
 def _json(name: str, text: str, formats: Sequence[Format[Parsed]]) -> Iterator[Row | Damage]:
     """The records of a JSON file: an array, an object of arrays (splits), one record, or, whatever its name, JSON lines."""
-    data = text.encode("utf-8", "surrogatepass")
     try:
-        value = orjson.loads(data)
+        value = json_value(text)
     except orjson.JSONDecodeError as error:
+        data = text.encode("utf-8", "surrogatepass")
         first = data.lstrip().split(b"\n", 1)[0]
         if not _is_json(first):
             shown = text[max(0, error.pos - 40) :][:MAX_EXCERPT]
@@ -200,12 +202,20 @@ def _json(name: str, text: str, formats: Sequence[Format[Parsed]]) -> Iterator[R
             yield from _json_lines((f"{name}:{number}", line) for number, line in numbered if line.strip())
         return
     if isinstance(value, list):
-        yield from (Row(f"{name}:{number}", each) for number, each in enumerate(value, start=1))
+        yield from (_checked(f"{name}:{number}", each) for number, each in enumerate(value, start=1))
     elif _is_splits(value) and not any(each.fits(value) for each in formats):
         for split, records in value.items():
-            yield from (Row(f"{name}:{split}:{number}", each) for number, each in enumerate(records, start=1))
+            yield from (_checked(f"{name}:{split}:{number}", each) for number, each in enumerate(records, start=1))
     else:
-        yield Row(f"{name}:1", value)
+        yield _checked(f"{name}:1", value)
+
+
+def _checked(place: str, value: Any) -> Row | Damage:
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:  # half of a surrogate pair, which UTF-8 cannot hold
+        return Damage("invalid_json", place, json.dumps(value)[:MAX_EXCERPT])
+    return Row(place, value)
 
 
 def _is_splits(value: Any) -> bool:

@@ -180,6 +180,15 @@ def test_a_record_that_does_not_fit_is_counted_with_its_reason(tmp_path: Path, l
     assert ledger.samples[rule][0].id == "a.jsonl:7"
 
 
+def test_half_a_surrogate_pair_costs_its_record_and_not_the_array(tmp_path: Path):
+    rows = [json.dumps(RECORDS["data"]), '{"id": "8", "data": ["\\ud83d", "x"]}', json.dumps(RECORDS["data"])]
+    (tmp_path / "a.json").write_text(f"[{', '.join(rows)}]")
+    conversations, ledger = file_conversations(_config(tmp_path, tolerance=0.5))
+    assert len(conversations) == 2
+    assert ledger.dropped == {"invalid_json": 1}
+    assert ledger.samples["invalid_json"][0].id == "a.json:2"
+
+
 def test_a_file_of_no_known_format_says_what_it_has(tmp_path: Path):
     (tmp_path / "a.jsonl").write_text('{"premise": "x", "hypothesis": "y"}')
     with pytest.raises(DataError, match=r"a\.jsonl:1: the fields premise, hypothesis fit no format of seed_tasks, alpaca"):
