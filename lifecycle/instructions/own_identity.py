@@ -58,11 +58,9 @@ def _made(language: str, own: OwnIdentity) -> list[Conversation]:
 
 def _conversation(language: str, topic: str, turns: tuple[tuple[str, str], ...]) -> Conversation:
     identifier = hashlib.sha256(f"{SOURCE}:{language}:{topic}:{turns}".encode()).hexdigest()[:24]
-    messages = [
-        Message(role=role, content=content)
-        for turn in turns
-        for role, content in (("user", turn[0]), ("assistant", turn[1]))
-    ]
+    messages = []
+    for question, answer in turns:
+        messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
     return Conversation(
         id=identifier,
         source=SOURCE,

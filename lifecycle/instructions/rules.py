@@ -59,10 +59,12 @@ def broken_rules(table: pa.Table, rules: InstructionRules) -> NDArray[np.object_
     """
     languages = table["language"].to_numpy(zero_copy_only=False).astype(np.str_)
     first = np.full(len(languages), None, dtype=object)
+    passing = np.ones(len(languages), dtype=np.bool_)
     for rule in RULES:
         broken = rule.broken(figure(table, rule.figure), rule.limits(rules, languages))
-        first[broken & np.equal(first, None)] = rule.name
+        first[broken & passing] = rule.name
+        passing &= ~broken
     for place, category in enumerate(table["sensitive"].to_pylist()):
-        if category is not None and first[place] is None:
+        if category is not None and passing[place]:
             first[place] = f"sensitive:{category}"
     return first

@@ -76,7 +76,7 @@ def score(conversations: Sequence[Conversation], sensitive: tuple[Blocklist, ...
     """The sidecar's rows in the order given; `decision` is null until rules have decided."""
     rows = [_figures(conversation, sensitive) for conversation in conversations]
     columns: dict[str, object] = {name: [row.get(name) for row in rows] for name in SCHEMA.names if name not in REPETITION}
-    columns |= _repetition(conversations, [row["answer_language"] for row in rows])
+    columns |= _repetition(conversations, [str(row["answer_language"]) for row in rows])
     return pa.Table.from_pydict(columns, schema=SCHEMA)
 
 
