@@ -32,6 +32,39 @@ def source_metadata(ledger: "SourceLedger", stage: str) -> dict[str, dg.Metadata
     }
 
 
+def sources_metadata(ledgers: Sequence["SourceLedger"], stage: str) -> dict[str, dg.MetadataValue]:
+    """All sources of one stage: the account of each, what each rule did, and samples side by side."""
+    from lifecycle.curation.ledger_tables import rule_totals, stage_rows, stage_samples
+
+    rows = [
+        {
+            "source": ledger.source,
+            "read": ledger.read,
+            "kept": ledger.kept,
+            "share": _share(ledger.kept, ledger.read),
+            "dropped": ", ".join(f"{rule} {count:,}" for rule, count in _most(ledger.dropped)),
+            "changed": ", ".join(f"{rule} {count:,}" for rule, count in _most(ledger.changed)),
+            "format": ", ".join(ledger.notes.get("formats", {})),
+            "languages": ", ".join(f"{language} {count:,}" for language, count in _most(ledger.languages)),
+        }
+        for ledger in ledgers
+    ]
+    told = [
+        name for name in (rows[0] if rows else ()) if name in ("source", "read", "kept") or any(row[name] for row in rows)
+    ]
+    samples = [each for ledger in ledgers for each in stage_samples(stage, ledger)]
+    return {
+        "sources": _table([{name: row[name] for name in told} for row in rows], SOURCES_SHOWN * 2),
+        "rules": _rules(rule_totals([row for ledger in ledgers for row in stage_rows(stage, ledger)])),
+        "samples: changed": _changes([each for each in samples if each.action == "changed"]),
+        "samples: dropped": _drops([each for each in samples if each.action == "dropped"]),
+    }
+
+
+def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def reading_settings(source: "Source") -> dict[str, dg.MetadataValue]:
     """The licence of a source, and how it is read."""
     told = source.model_dump(mode="json", exclude_defaults=True, exclude={"name", "licence"})

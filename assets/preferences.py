@@ -2,9 +2,10 @@
 
 import dagster as dg
 
+from assets.ledger_metadata import sources_metadata
 from assets.policy import PREFERENCES, stage_asset
 from lifecycle import stages
-from lifecycle.artifacts import Artifact, Workspace
+from lifecycle.artifacts import Artifact, Published, Workspace
 from resources.launchers.local import LocalLauncher
 from resources.stages import StageRunner
 
@@ -22,7 +23,13 @@ def raw_preferences(context: dg.AssetExecutionContext, runner: StageRunner, corp
     def snapshots() -> dict[str, str]:
         return file_snapshots(runner.recipe.preferences.sources)
 
-    return runner.materialize(context, stages.RAW_PREFERENCES, {"corpus": corpus}, build, snapshots=snapshots)
+    def show(published: Published) -> dict[str, dg.MetadataValue]:
+        from lifecycle.ledger import Ledger
+
+        ledgers = Ledger.read(published.artifact.path).sources
+        return sources_metadata(ledgers, published.artifact.stage) if ledgers else {}
+
+    return runner.materialize(context, stages.RAW_PREFERENCES, {"corpus": corpus}, build, snapshots=snapshots, show=show)
 
 
 @stage_asset(stages.PREFERENCE_PAIRS, PREFERENCES, {"parquet", "pytorch"}, accelerator=True)

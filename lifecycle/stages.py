@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lifecycle.artifacts import Artifact, InputReference
-from lifecycle.digests import digest_json
+from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.cleaning import CleaningConfig
-from lifecycle.recipe.curation import list_digests
+from lifecycle.recipe.curation import list_digests, list_file
 from lifecycle.recipe.quality import samples
 from lifecycle.tokens.base_files import base_digests
 from lifecycle.tokens.templates import read_template, template_label
@@ -33,6 +33,8 @@ class Stage:
 
 
 LATER = ("epochs", "weight", "tolerance", "curation")
+LATER_OF_FILES = ("tolerance", "max_conversations")
+SENSITIVE = "instructions.sensitive"
 
 
 def _source(recipe: Recipe, source: str | None) -> Any:
@@ -111,6 +113,25 @@ def _report(recipe: Recipe, _: str | None) -> Any:
     return {"name": recipe.name, "gates": identity(recipe.gates)}
 
 
+def _raw_instructions(recipe: Recipe, _: str | None) -> Any:
+    """What is read; not what decides only whether reading fails (tolerance) or what cleaning keeps."""
+    config = recipe.instructions
+    sources = [
+        {key: value for key, value in identity(source).items() if source.kind != "files" or key not in LATER_OF_FILES}
+        for source in config.sources
+    ]
+    told = any(source.kind == "own_identity" for source in config.sources)
+    return {"sources": sources} | ({"identity": identity(config.identity)} if told else {})
+
+
+def _instructions(recipe: Recipe, _: str | None) -> Any:
+    """Lists of phrases count by their content."""
+    config = recipe.instructions
+    lists = {entry.category: digest_file(list_file(entry.path, SENSITIVE).path) for entry in config.sensitive}
+    caps = {source.name: source.max_conversations for source in config.sources if source.kind == "files"}
+    return {key: value for key, value in identity(config).items() if key != "sources"} | {"caps": caps, "lists": lists}
+
+
 def _raw_preferences(recipe: Recipe, _: str | None) -> Any:
     return identity(recipe.preferences.sources)
 
@@ -127,11 +148,11 @@ HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), _mix)
 BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), _base_model)
-RAW_INSTRUCTIONS = Stage("raw_instructions", "3", ("corpus",), _section("instructions"))
-INSTRUCTIONS = Stage("instructions", "3", ("raw_instructions", "tokenizer", "heldout_text"), _section("instructions"))
+RAW_INSTRUCTIONS = Stage("raw_instructions", "4", ("corpus",), _raw_instructions)
+INSTRUCTIONS = Stage("instructions", "4", ("raw_instructions", "tokenizer", "heldout_text"), _instructions)
 SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), _sft_memmap)
 SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), _section("sft"))
-RAW_PREFERENCES = Stage("raw_preferences", "2", ("corpus",), _raw_preferences)
+RAW_PREFERENCES = Stage("raw_preferences", "3", ("corpus",), _raw_preferences)
 PREFERENCE_PAIRS = Stage(
     "preference_pairs", "3", ("raw_preferences", "instructions", "sft_model", "heldout_text"), _preference_pairs
 )

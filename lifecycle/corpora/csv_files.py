@@ -33,7 +33,7 @@ def read(source: CsvSource, notes: Notes, files: Files | None = None) -> Records
 
 def _read_file(source: CsvSource, name: str, text: str) -> Records:
     columns = source.columns
-    for line, row in _rows(source, text):
+    for line, row in csv_rows(text, source.delimiter, source.quotes):
         locator = f"{name}:{line}"
         if isinstance(row, csv.Error):
             yield Damage("invalid_csv", locator, str(row))
@@ -46,10 +46,10 @@ def _read_file(source: CsvSource, name: str, text: str) -> Records:
             yield _document(source, name, locator, dict(zip(columns, row, strict=True)))
 
 
-def _rows(source: CsvSource, text: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
+def csv_rows(text: str, delimiter: str = ",", quotes: bool = True) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """The number of its first line and the fields of each record that is not blank, or the error for each line lost."""
-    quoting = csv.QUOTE_MINIMAL if source.quotes else csv.QUOTE_NONE
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=source.delimiter, quoting=quoting, strict=True)
+    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
     while True:
         start = rows.line_num + 1
         try:

@@ -28,7 +28,7 @@ def read(source: JsonSource, notes: Notes, files: Files | None = None) -> Record
 
 def _read_file(source: JsonSource, name: str, text: str) -> Records:
     try:
-        value = _value(text)
+        value = json_value(text)
     except orjson.JSONDecodeError as error:
         yield Damage(
             "invalid_json", f"{name}:{error.lineno}", f"{error.msg}: {text[max(0, error.pos - 40) :][:MAX_EXCERPT]}"
@@ -44,11 +44,11 @@ def _read_file(source: JsonSource, name: str, text: str) -> Records:
         yield _record(source, row, f"{name}:{number}")
 
 
-def _value(text: str) -> Any:
+def json_value(text: str) -> Any:
     """What the text says; raises orjson's error.
 
     For half of one surrogate pair orjson refuses the whole file. The standard library leaves it in its string, where
-    `_record` meets it; what else it is lenient about is refused here.
+    `orjson.dumps` meets it; what else it is lenient about is refused here.
     """
     try:
         return orjson.loads(text.encode("utf-8", "surrogatepass"))

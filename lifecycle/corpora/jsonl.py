@@ -1,5 +1,6 @@
 """JSON lines, plain or compressed."""
 
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import orjson
@@ -19,12 +20,17 @@ def read(source: JsonlSource, notes: Notes, files: Files | None = None) -> Recor
     for part in parts(source, notes, files):
         if isinstance(part, Damage):
             yield part
-        else:
-            yield from _read_part(source, part)
+            continue
+        for line in lines(part, source.max_megabytes << 20):
+            yield line if isinstance(line, Damage) else _record(source, *line)
 
 
-def _read_part(source: JsonlSource, part: Part) -> Records:
-    number, limit = 0, source.max_megabytes << 20
+def lines(part: Part, limit: int) -> Iterator[tuple[str, bytes] | Damage]:
+    """Place (`name:line`) and bytes of each line that is not blank.
+
+    Damage: `too_large` for a line of more than `limit` bytes, `truncated_file` where the part cannot be read further.
+    """
+    number = 0
     try:
         with part.open() as file:
             while line := file.readline(limit + 1):
@@ -33,7 +39,7 @@ def _read_part(source: JsonlSource, part: Part) -> Records:
                     _skip_line(file, limit)
                     yield Damage("too_large", f"{part.name}:{number}", line[:MAX_EXCERPT].decode("utf-8", "replace"))
                 elif line.strip():
-                    yield _record(source, f"{part.name}:{number}", line.removeprefix(b"\xef\xbb\xbf"))
+                    yield f"{part.name}:{number}", line.removeprefix(b"\xef\xbb\xbf")
     except UnreadableError as error:
         yield Damage(rule_of(error, "truncated_file"), f"{part.name}:{number + 1}", str(error))
 

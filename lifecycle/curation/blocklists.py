@@ -16,14 +16,24 @@ def listed(text: str, blocklists: Sequence[Blocklist]) -> list[tuple[int, int]]:
     Raises:
         RecipeError: a list is not there, is not UTF-8, or holds no word.
     """
-    folded = text.lower()
+    folded = text.lower() if blocklists else ""
     fields = [f"curation.blocklists.{entry.category}" for entry in blocklists]
     files = [list_file(entry.path, field) for entry, field in zip(blocklists, fields, strict=True)]
-    return [_hits(_automaton(file, field), folded) for file, field in zip(files, fields, strict=True)]
+    return [count_hits(automaton_of(file, field), folded) for file, field in zip(files, fields, strict=True)]
+
+
+def blocked_category(text: str, blocklists: Sequence[Blocklist]) -> str | None:
+    """The first category whose words are as many and as dense as its limits say, or None."""
+    size = max(1, len("".join(text.split()))) if blocklists else 1
+    for entry, (hits, characters) in zip(blocklists, listed(text, blocklists), strict=True):
+        if hits >= entry.min_hits and characters / size >= entry.min_share:
+            return entry.category
+    return None
 
 
 @cache
-def _automaton(file: ListFile, field: str) -> Any:
+def automaton_of(file: ListFile, field: str) -> Any:
+    """Finds the words of a list file, in lower case; raises RecipeError naming `field` where there is none."""
     path = file.path
     automaton = ahocorasick.Automaton()
     for word in list_entries(path, field):
@@ -34,7 +44,7 @@ def _automaton(file: ListFile, field: str) -> Any:
     return automaton
 
 
-def _hits(automaton: Any, folded: str) -> tuple[int, int]:
+def count_hits(automaton: Any, folded: str) -> tuple[int, int]:
     """Occurrences, and the characters that they cover: of words that overlap the first one, and the longest from there.
 
     A word that begins or ends in a letter or digit of a script with spaces must begin or end there in the text too:

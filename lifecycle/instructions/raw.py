@@ -9,9 +9,10 @@ from typing import Any
 from lifecycle.instructions.conversations import Conversation, write_conversations
 from lifecycle.instructions.documented import documented_conversations
 from lifecycle.instructions.files import file_conversations
+from lifecycle.instructions.own_identity import own_identity_conversations
 from lifecycle.ledger import Ledger, SourceLedger
 from lifecycle.plots import plot
-from lifecycle.recipe.alignment import DocumentedObjects, InstructionsConfig
+from lifecycle.recipe.alignment import DocumentedObjects, InstructionFiles, InstructionsConfig
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def build_raw_instructions(corpus: Path, config: InstructionsConfig, out: Path, 
     """Write `conversations.parquet` and `ledger.json`: the conversations of every source of the recipe.
 
     In the ledger of a documentation source the unit is the document (one may give two conversations; their number is in
-    the notes), in that of a file source the line.
+    the notes), in that of a file source the record.
 
     Raises:
         DataError: a source has nothing to give, or is damaged beyond its tolerance.
@@ -34,8 +35,12 @@ def build_raw_instructions(corpus: Path, config: InstructionsConfig, out: Path, 
         if isinstance(source, DocumentedObjects):
             made, accounts = documented_conversations(corpus, source)
             ledgers += accounts
-        else:
+        elif isinstance(source, InstructionFiles):
             made, account = file_conversations(source)
+            ledgers.append(account)
+        else:
+            assert config.identity is not None, "the recipe is checked for it"
+            made, account = own_identity_conversations(source, config.identity)
             ledgers.append(account)
         logger.info("%d conversations from %s", len(made), source.kind)
         conversations += made

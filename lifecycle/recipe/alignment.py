@@ -6,6 +6,25 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.recipe.curation import Blocklist
+from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
+
+InstructionFormat = Literal[
+    "seed_tasks",
+    "alpaca",
+    "messages",
+    "sharegpt",
+    "chat_rounds",
+    "message_list",
+    "human_assistant",
+    "data",
+    "dialogue",
+    "moss",
+    "question_answer",
+]
+PreferenceFormat = Literal[
+    "message_pair", "conversation_pair", "prompt_pair", "transcripts", "scored_outputs", "votes", "labels"
+]
 
 
 class TaskShares(Section):
@@ -43,30 +62,59 @@ class DocumentedObjects(Section):
 
 
 class InstructionFiles(Section):
-    """JSONL files of {"messages": […]} or {"instruction", "input", "output"}, with `task` and `difficulty` where known."""
+    """Files of conversations: JSON, JSON lines or CSV, compressed or in tar or zip archives.
+
+    A format is recognised from each file's first rows; `docs/post-training.md` lists them.
+    """
 
     kind: Literal["files"]
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     path: str
     """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
-    language: str | None = None
+    members: str = "*"
+    """Which members of an archive are read, as a pattern over their whole path (`*` matches `/` too)."""
+    format: InstructionFormat | None = None
+    """How the records are written; null recognises it."""
+    language: str | None = Field(default=None, pattern=r"^[a-z]{2,3}$")
+    """ISO 639-1 code, of records too short to tell; it also helps with the encoding of a file."""
     task: str = Field(default="general", min_length=1)
     """Of records that have no `task` of their own."""
+    max_conversations: int | None = Field(default=None, gt=0)
+    """Most conversations that cleaning keeps, drawn by a hash of their ids; null keeps all."""
     licence: str
     tolerance: float = Field(default=0.01, ge=0, le=1)
-    """Share of damaged lines above which reading fails."""
+    """Share of records that cannot be read above which reading fails."""
 
 
-InstructionSource = Annotated[DocumentedObjects | InstructionFiles, Field(discriminator="kind")]
+class OwnIdentityConversations(Section):
+    """Questions about the model itself, answered with the recipe's own name and maker (`instructions.identity`)."""
+
+    kind: Literal["own_identity"]
+    languages: tuple[Literal["en", "zh"], ...] = Field(default=("en", "zh"), min_length=1)
+    max_conversations: int = Field(default=200, gt=0)
+    seed: int = 7
+
+
+InstructionSource = Annotated[DocumentedObjects | InstructionFiles | OwnIdentityConversations, Field(discriminator="kind")]
 
 
 class InstructionsConfig(Section):
     """Instruction data and its cleaning."""
 
     sources: tuple[InstructionSource, ...] = Field(min_length=1)
-    min_answer_characters: int = Field(default=2, ge=0)
+    identity: OwnIdentity | None = None
+    """Who the model is; without it conversations in which the answer claims to be another model are dropped."""
+    rules: InstructionRules = InstructionRules()
+    sensitive: tuple[Blocklist, ...] = ()
+    """Lists of phrases; a conversation with too many of one is dropped under `sensitive:<category>`."""
     max_tokens: int = Field(default=256, gt=0)
     """Longest conversation, rendered; longer ones are dropped and counted."""
+
+    @model_validator(mode="after")
+    def _knows_itself(self) -> "InstructionsConfig":
+        if self.identity is None and any(source.kind == "own_identity" for source in self.sources):
+            raise ValueError("a source of kind own_identity needs `identity: {name: …, maker: …}` beside the sources")
+        return self
 
 
 class SiblingAnswers(Section):
@@ -79,13 +127,23 @@ class SiblingAnswers(Section):
 
 
 class PreferenceFiles(Section):
-    """JSONL files of {"prompt", "chosen", "rejected"}."""
+    """Files of preferences: JSON, JSON lines or CSV, compressed or in tar or zip archives.
+
+    A format is recognised from each file's first rows; `docs/post-training.md` lists them.
+    """
 
     kind: Literal["files"]
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     path: str
+    """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
+    members: str = "*"
+    """Which members of an archive are read, as a pattern over their whole path (`*` matches `/` too)."""
+    format: PreferenceFormat | None = None
+    """How the records are written; null recognises it."""
+    task: str = Field(default="general", min_length=1)
     licence: str
     tolerance: float = Field(default=0.01, ge=0, le=1)
+    """Share of records that cannot be read above which reading fails."""
 
 
 PreferenceSource = Annotated[SiblingAnswers | PreferenceFiles, Field(discriminator="kind")]

@@ -12,7 +12,6 @@ from lifecycle.ledger import Ledger
 from lifecycle.preferences.raw import build_raw_preferences
 from lifecycle.preferences.table import RAW, read_pairs
 from lifecycle.recipe.alignment import PreferenceFiles, SiblingAnswers
-from tests.shared_data import shared
 
 
 def files(path: Path | str, tolerance: float = 0.5) -> PreferenceFiles:
@@ -49,17 +48,17 @@ def test_damaged_lines_are_counted_and_named(tmp_path: Path):
     assert facts["rows"] == len(pairs) == 2
     assert [message.role for message in pairs[1].prompt] == ["system", "user"]
     (account,) = ledger.sources
-    assert (account.read, account.kept, account.dropped) == (5, 2, {"damaged_line": 2, "equal_answers": 1})
-    assert [sample.id for sample in account.samples["damaged_line"]] == ["pairs.jsonl:2", "pairs.jsonl:5"]
+    assert (account.read, account.kept, account.dropped) == (5, 2, {"invalid_json": 1, "wrong_type": 1, "equal_answers": 1})
+    assert [account.samples[rule][0].id for rule in ("invalid_json", "wrong_type")] == ["pairs.jsonl:2", "pairs.jsonl:5"]
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("{broken", "pairs.jsonl:1: "),
-        ("[1]", "pairs.jsonl:1: a record is a JSON object"),
+        ("[1]", "pairs.jsonl:1: list fit no format"),
         (json.dumps({**GOOD, "prompt": []}), "field prompt: "),
-        (json.dumps({**GOOD, "prompt": [{"role": "robot", "content": "x"}]}), r"field prompt\[0\]: needs a role"),
+        (json.dumps({**GOOD, "prompt": [{"role": "robot", "content": "x"}]}), r"field prompt\[0\]: role 'robot' is none of"),
         (json.dumps({**GOOD, "prompt": [{"role": "assistant", "content": "x"}]}), r"the last message is the user's"),
     ],
 )
@@ -123,9 +122,3 @@ def test_a_source_that_is_not_in_the_corpus(tmp_path: Path):
             SiblingAnswers(kind="sibling_answers", sources=("other",)),
             corpus=corpus(tmp_path, [document(1, "m", "x")]),
         )
-
-
-def test_real_pairs_of_another_format_are_named_line_by_line(tmp_path: Path):
-    """A file of {"conversations", "chosen", "rejected"} is not guessed at: the error says which field is missing."""
-    with pytest.raises(DataError, match=r"medicalgpt_toolcall_dpo_zh\.jsonl:1: field prompt"):
-        build(tmp_path, files(shared("pref/medicalgpt_toolcall_dpo_zh.jsonl"), tolerance=0.0))
