@@ -25,6 +25,7 @@ from lifecycle.training.distributed import rank, start, world
 from lifecycle.training.engine import start_engine
 from lifecycle.training.estimate import Estimate, estimate
 from lifecycle.training.export import export
+from lifecycle.training.failures import RESULT
 from lifecycle.training.guards import check_data
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal, read_metrics
@@ -39,7 +40,6 @@ from lifecycle.training.stop import StopRequest
 from lifecycle.training.throughput import FORMULA, flops_per_token, peak_flops, shape_of
 from lifecycle.training.validation import ValidationSet, open_validation
 
-RESULT = "result.json"
 LOSSES_AVERAGED = 20
 
 
