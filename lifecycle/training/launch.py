@@ -1,7 +1,8 @@
 """Run a job's program in processes of this machine: `python -m lifecycle.training.launch job.json`.
 
-A job of several nodes has one launcher on each (`place.find_place`); node 0 speaks for all. The ranks are started here and not by torchrun, which hides their exit codes and ignores grace periods. The exit code is
-the class of the first rank that failed (`exits.ExitClass`), and `<run_dir>/failure.json` says more.
+A job of several nodes has one launcher on each (`place.find_place`); node 0 speaks for all. The ranks are started here and
+not by torchrun, which hides their exit codes and ignores grace periods. The exit code is the class of the first rank that
+failed (`exits.ExitClass`), and `failure.json` says more.
 """
 
 import fcntl

@@ -1,0 +1,284 @@
+"""Follows one job through its attempts: makes or adopts, watches, judges, and tries again where that can help."""
+
+import json
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from dagster import AssetExecutionContext, PipesEnvContextInjector, open_pipes_session
+
+from lifecycle.digests import digest_json
+from lifecycle.errors import JobFailedError
+from lifecycle.jobs import TrainingJob
+from lifecycle.training.exits import ExitClass
+from lifecycle.training.failures import FILE, RESULT, Failure
+from lifecycle.training.journal import read_metrics
+from lifecycle.training.place import folder
+from resources.launchers.kubernetes import manifests
+from resources.launchers.kubernetes.client import Cluster
+from resources.launchers.kubernetes.manifests import ATTEMPT, KEY, Launch, Manifest, job_name
+from resources.launchers.kubernetes.messages import StoreMessageReader
+from resources.launchers.kubernetes.observer import Observer, Sight
+from resources.launchers.kubernetes.pods import BROKEN, PULLING, Pod
+from resources.launchers.kubernetes.profile import ClusterProfile
+from resources.launchers.kubernetes.record import LaunchRecord, attempt_folder, last_record
+from resources.launchers.kubernetes.states import Standing, State, condition, standing
+from resources.launchers.kubernetes.verdict import Verdict, cannot_start, judge, lost
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""Between two looks at what only time changes (an image that cannot be pulled, a node that does not answer)."""
+SURE_SECONDS = 30
+"""An error that names the image or a missing Secret is believed after so long."""
+LAST_LINES = 50
+OUTPUT = "output"
+
+
+class Supervisor:
+    """One job, seen from the Dagster step that wants its result."""
+
+    def __init__(self, context: AssetExecutionContext, cluster: Cluster, profile: ClusterProfile, job: TrainingJob) -> None:
+        self.context, self.cluster, self.profile, self.job = context, cluster, profile, job
+        self.run_dir = Path(job.run_dir)
+        self.partition = context.partition_key if context.has_partition_key else None
+        self.asset = context.asset_key.to_user_string()
+        self.key = digest_json([self.asset, self.partition, job.fingerprint, job.program, job.run_dir])[:32]
+        self.record: LaunchRecord | None = None
+        self.seen: tuple[Pod, ...] = ()
+        """All pods of the present attempt."""
+        self.gpu_hours = 0.0
+
+    def run(self) -> dict[str, Any]:
+        """The facts of the job's result, with its output in `job.output`.
+
+        Raises:
+            JobFailedError: it failed for good; `record` and `seen` say more.
+        """
+        for manifest in manifests.claim_manifests(self.profile):
+            self.cluster.create_claim(manifest)
+        self.record = self._begin()
+        while verdict := self._attempt(self.record):
+            self.record = self._again(self.record, verdict)
+        return self._take(self.record)
+
+    def stop(self) -> None:
+        """Stop the present attempt: SIGTERM, a checkpoint, the end; then nothing of it is left in the cluster."""
+        if self.record is None or not self.record.open:
+            return
+        self.record = self.record.now(self.run_dir, state="cancelled")
+        job = self.cluster.job(self.record.name)
+        if job is None:
+            return
+        self.context.log.info("%s: asked to stop; its checkpoint is waited for", self.record.name)
+        with self._observer(self.record, job) as observer:
+            self.cluster.delete_job(self.record.name, job["metadata"]["uid"])
+            until = time.monotonic() + self.profile.grace_seconds + self.profile.lost_node_seconds
+            while time.monotonic() < until:
+                sight = observer.wait(LOOK_SECONDS)
+                if sight.job is None and all(pod.gone for pod in sight.pods):
+                    break
+            observer.finish_logs()
+
+    def _begin(self) -> LaunchRecord:
+        """The attempt to go on with: one that runs or is done is adopted, after one that is over comes a new one."""
+        last = last_record(self.run_dir)
+        jobs = {int(each["metadata"]["labels"][ATTEMPT]): each for each in self.cluster.jobs(f"{KEY}={self.key}")}
+        numbers = [*jobs] + ([last.attempt] if last else [])
+        newest = max(numbers, default=-1)
+        if last and last.attempt == newest:
+            if last.open:
+                return last
+            if last.state == "failed" and ExitClass(last.cause).retryable and last.retries < self.profile.retries:
+                return self._new(newest + 1, last.retries + 1, last.avoid)
+            return self._new(newest + 1)
+        if newest in jobs and not _over(jobs[newest]):
+            self.context.log.warning("%s runs although nothing is recorded of it", jobs[newest]["metadata"]["name"])
+            return self._new(newest)
+        return self._new(newest + 1)
+
+    def _new(self, attempt: int, retries: int = 0, avoid: tuple[str, ...] = ()) -> LaunchRecord:
+        """The record of an attempt, written before anything is asked of the cluster."""
+        record = LaunchRecord(
+            name=job_name(self.job.stage, self.key, attempt),
+            namespace=self.profile.namespace,
+            key=self.key,
+            attempt=attempt,
+            stage=self.job.stage,
+            fingerprint=self.job.fingerprint,
+            asset=self.asset,
+            partition=self.partition,
+            dagster_run=self.context.run_id,
+            nodes=self.job.nodes,
+            gpus=self.job.nodes * manifests.gpus_per_pod(self.job, self.profile),
+            retries=retries,
+            avoid=avoid,
+        )
+        record.write(self.run_dir)
+        return record
+
+    def _attempt(self, record: LaunchRecord) -> Verdict | None:
+        """Make or adopt it and follow it to its end; None when it succeeded."""
+        home = attempt_folder(self.run_dir, record.attempt)
+        with open_pipes_session(self.context, PipesEnvContextInjector(), StoreMessageReader(home)) as session:
+            launch = Launch(
+                job=self.job.model_copy(update={"output": str(home / OUTPUT)}),
+                name=record.name,
+                key=self.key,
+                attempt=record.attempt,
+                dagster_run=self.context.run_id,
+                variables=dict(session.get_bootstrap_env_vars()),
+                avoid=record.avoid,
+            )
+            job = self._make(record, launch)
+            if job is None:
+                return None if self._whole(record) else Verdict(ExitClass.PREEMPTION, "its Job is gone, and no result of it")
+            with self._observer(record, job) as observer:
+                try:
+                    verdict = self._follow(observer, record)
+                    observer.finish_logs()
+                    return verdict
+                finally:
+                    self.seen = observer.sight().pods
+                    per_pod = manifests.gpus_per_pod(self.job, self.profile)
+                    self.gpu_hours += sum(pod.ran_seconds(time.time()) for pod in self.seen) * per_pod / 3600
+
+    def _make(self, record: LaunchRecord, launch: Launch) -> Manifest | None:
+        """The Job, with its parts and released; None when it was released before and is gone."""
+        if record.state != "begun":
+            job = self.cluster.job(record.name)
+            if job:
+                self.context.log.info("%s: adopted", record.name)
+            return job
+        Path(launch.job.output).mkdir(parents=True, exist_ok=True)
+        job, made = self.cluster.create_job(manifests.job_manifest(launch, self.profile))
+        if made:
+            self._forget_verdicts()
+        self.context.log.info("%s: %s", record.name, "made" if made else "adopted")
+        self.cluster.create_config_map(manifests.config_map_manifest(launch, self.profile, job))
+        if launch.job.nodes > 1:
+            self.cluster.create_service(manifests.service_manifest(launch, self.profile, job))
+        if not self.profile.queue and job["spec"].get("suspend"):
+            self.cluster.release_job(record.name)
+        self.record = record.now(self.run_dir, state="released")
+        return job
+
+    def _forget_verdicts(self) -> None:
+        """Nothing that an earlier attempt said of its end may be taken for this one's."""
+        for node in range(self.job.nodes):
+            (folder(self.run_dir, node) / FILE).unlink(missing_ok=True)
+        (self.run_dir / RESULT).unlink(missing_ok=True)
+
+    def _follow(self, observer: Observer, record: LaunchRecord) -> Verdict | None:
+        said: Standing | None = None
+        while True:
+            sight = observer.wait(LOOK_SECONDS)
+            now = standing(sight.job, sight.pods, self.job.nodes)
+            if now != said:
+                self._say(record, now)
+                said = now
+            if now.state is State.COMPLETE:
+                return None if self._whole(record) else Verdict(ExitClass.UNKNOWN, "it is complete, but its output is gone")
+            if now.state is State.FAILED:
+                return judge(sight.pods, self._failures())
+            if now.state is State.GONE:
+                return self._gone(record, sight)
+            if verdict := self._stuck(sight):
+                assert sight.job is not None
+                self.cluster.delete_job(record.name, sight.job["metadata"]["uid"])
+                return verdict
+
+    def _say(self, record: LaunchRecord, now: Standing) -> None:
+        step = ""
+        if now.state is State.RUNNING and (metrics := read_metrics(self.run_dir)):
+            step = f" (step {metrics[-1]['step']})"
+        self.context.log.info("%s: %s%s", record.name, now, step)
+
+    def _gone(self, record: LaunchRecord, sight: Sight) -> Verdict | None:
+        """Deleted by its time to live, by a person, or by another supervisor that was cancelled."""
+        if self._whole(record):
+            return None
+        written = last_record(self.run_dir)
+        if written and written.attempt == record.attempt and written.state == "cancelled":
+            return Verdict(ExitClass.UNKNOWN, f"another run of this asset ({written.dagster_run}) cancelled it")
+        failures = self._failures()
+        if any(not ExitClass(each.exit_class).retryable for each in failures.values()):
+            return judge(sight.pods, failures)
+        return Verdict(ExitClass.UNKNOWN, "somebody deleted its Job; its checkpoints are kept")
+
+    def _stuck(self, sight: Sight) -> Verdict | None:
+        """What neither the cluster nor time will end."""
+        now = time.time()
+        for pod in sight.pods:
+            if pod.gone:
+                continue
+            reason = pod.waiting[0] if pod.waiting else ""
+            waited = now - pod.created
+            if reason in PULLING or reason in BROKEN:
+                verdict = cannot_start(pod)
+                sure = reason in BROKEN or verdict.cause is ExitClass.CONFIGURATION
+                if waited > (min(SURE_SECONDS, self.profile.pull_seconds) if sure else self.profile.pull_seconds):
+                    return verdict
+            # The time of deletion that the API server writes is that at which the grace ends.
+            if pod.deleting and pod.exit_code is None and now - pod.deleting > self.profile.lost_node_seconds:
+                self.cluster.forget_pod(pod.name, pod.uid)
+                return lost(pod)
+        return None
+
+    def _again(self, record: LaunchRecord, verdict: Verdict) -> LaunchRecord:
+        """The next attempt; raises JobFailedError where none can help."""
+        record = self.record = record.now(self.run_dir, state="failed", cause=verdict.cause.value)
+        rank = "" if verdict.rank is None else f", rank {verdict.rank}"
+        where = f" ({verdict.pod} on {verdict.node})" if verdict.pod else ""
+        text = f"FAILED({verdict.cause.value}{rank}){where}: {verdict.message}"
+        if verdict.cause.retryable and record.retries < self.profile.retries:
+            fault = verdict.node if verdict.cause is ExitClass.NODE_FAULT else None
+            avoid = (*record.avoid, fault) if fault and fault not in record.avoid else record.avoid
+            number = record.retries + 1
+            self.context.log.warning(
+                "%s: %s. Going on from its last checkpoint, retry %d of %d%s",
+                *(record.name, text, number, self.profile.retries),
+                f", not on {', '.join(avoid)}" if avoid else "",
+            )
+            return self._new(record.attempt + 1, number, avoid)
+        lines = [f"{record.stage}: {text}", verdict.cause.advice]
+        if last := verdict.last_lines or self._last_lines(record, verdict):
+            lines += [f"The end of its log (all of it is in {self.run_dir}/logs and beside {record.name}'s record):", *last]
+        self.record = record.now(self.run_dir, state="told")
+        raise JobFailedError("\n".join(lines), verdict.cause.value)
+
+    def _last_lines(self, record: LaunchRecord, verdict: Verdict) -> list[str]:
+        path = self._logs(record) / f"{verdict.pod}.log"
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        return [line.split(" ", 1)[-1] for line in lines[-LAST_LINES:]]
+
+    def _failures(self) -> dict[int, Failure]:
+        found = {node: Failure.read(folder(self.run_dir, node)) for node in range(self.job.nodes)}
+        return {node: failure for node, failure in found.items() if failure}
+
+    def _whole(self, record: LaunchRecord) -> bool:
+        """Whether the attempt's result is there; the programs write it after their output."""
+        output = attempt_folder(self.run_dir, record.attempt) / OUTPUT
+        return (self.run_dir / RESULT).exists() and output.is_dir()
+
+    def _take(self, record: LaunchRecord) -> dict[str, Any]:
+        """Hand the output over. The record says so first: half an output must never be adopted as a whole one."""
+        facts = json.loads((self.run_dir / RESULT).read_text(encoding="utf-8"))
+        self.record = record.now(self.run_dir, state="taken")
+        output = attempt_folder(self.run_dir, record.attempt) / OUTPUT
+        for path in output.iterdir():
+            shutil.move(path, Path(self.job.output) / path.name)
+        output.rmdir()
+        return facts
+
+    def _observer(self, record: LaunchRecord, job: Manifest) -> Observer:
+        return Observer(self.cluster, job, self._logs(record))
+
+    def _logs(self, record: LaunchRecord) -> Path:
+        return attempt_folder(self.run_dir, record.attempt) / "logs"
+
+
+def _over(job: Manifest) -> bool:
+    return bool(condition(job, "Complete") or condition(job, "Failed"))
