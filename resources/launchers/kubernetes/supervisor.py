@@ -21,18 +21,17 @@ from resources.launchers.kubernetes.client import Cluster
 from resources.launchers.kubernetes.manifests import ATTEMPT, KEY, Launch, Manifest, job_name
 from resources.launchers.kubernetes.messages import StoreMessageReader
 from resources.launchers.kubernetes.observer import Observer, Sight
-from resources.launchers.kubernetes.pods import BROKEN, PULLING, Pod
+from resources.launchers.kubernetes.pods import Pod
 from resources.launchers.kubernetes.profile import ClusterProfile
 from resources.launchers.kubernetes.record import LaunchRecord, attempt_folder, last_record
 from resources.launchers.kubernetes.states import Standing, State, condition, standing
-from resources.launchers.kubernetes.verdict import Verdict, cannot_start, judge, lost
+from resources.launchers.kubernetes.stuck import Watchdog
+from resources.launchers.kubernetes.verdict import Verdict, judge
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """Between two looks at what only time changes (an image that cannot be pulled, a node that does not answer)."""
-SURE_SECONDS = 30
-"""An error that names the image or a missing Secret is believed after so long."""
 LAST_LINES = 50
 OUTPUT = "output"
 
@@ -173,6 +172,7 @@ class Supervisor:
 
     def _follow(self, observer: Observer, record: LaunchRecord) -> Verdict | None:
         said: Standing | None = None
+        watchdog = Watchdog(self.profile)
         while True:
             sight = observer.wait(LOOK_SECONDS)
             now = standing(sight.job, sight.pods, self.job.nodes)
@@ -185,9 +185,12 @@ class Supervisor:
                 return judge(sight.pods, self._failures())
             if now.state is State.GONE:
                 return self._gone(record, sight)
-            if verdict := self._stuck(sight):
+            if found := watchdog.look(sight.pods):
                 assert sight.job is not None
+                pod, verdict = found
                 self.cluster.delete_job(record.name, sight.job["metadata"]["uid"])
+                if pod.deleting:
+                    self.cluster.forget_pod(pod.name, pod.uid)
                 return verdict
 
     def _say(self, record: LaunchRecord, now: Standing) -> None:
@@ -207,25 +210,6 @@ class Supervisor:
         if any(not ExitClass(each.exit_class).retryable for each in failures.values()):
             return judge(sight.pods, failures)
         return Verdict(ExitClass.UNKNOWN, "somebody deleted its Job; its checkpoints are kept")
-
-    def _stuck(self, sight: Sight) -> Verdict | None:
-        """What neither the cluster nor time will end."""
-        now = time.time()
-        for pod in sight.pods:
-            if pod.gone:
-                continue
-            reason = pod.waiting[0] if pod.waiting else ""
-            waited = now - pod.created
-            if reason in PULLING or reason in BROKEN:
-                verdict = cannot_start(pod)
-                sure = reason in BROKEN or verdict.cause is ExitClass.CONFIGURATION
-                if waited > (min(SURE_SECONDS, self.profile.pull_seconds) if sure else self.profile.pull_seconds):
-                    return verdict
-            # The time of deletion that the API server writes is that at which the grace ends.
-            if pod.deleting and pod.exit_code is None and now - pod.deleting > self.profile.lost_node_seconds:
-                self.cluster.forget_pod(pod.name, pod.uid)
-                return lost(pod)
-        return None
 
     def _again(self, record: LaunchRecord, verdict: Verdict) -> LaunchRecord:
         """The next attempt; raises JobFailedError where none can help."""
