@@ -3,8 +3,10 @@
 import dagster as dg
 
 from assets import corpora, evaluation, instructions, models, preferences, quality, tokens
+from assets.cluster import sweep_schedule
 from assets.console import console
-from assets.recipe import HOME, RECIPE, RECIPE_PATH, TRACKING_URI
+from assets.recipe import CLUSTER, HOME, RECIPE, RECIPE_PATH, TRACKING_URI
+from resources.launchers.kubernetes.launcher import KubernetesLauncher
 from resources.launchers.local import LocalLauncher
 from resources.stages import StageRunner
 from resources.store import ArtifactIOManager, StoreResource
@@ -43,8 +45,9 @@ defs = dg.Definitions(
     ],
     resources={
         "runner": StageRunner(recipe_path=str(RECIPE_PATH), store=store, tracking=tracking),
-        "launcher": LocalLauncher(),
+        "launcher": KubernetesLauncher(profile_path=CLUSTER) if CLUSTER else LocalLauncher(),
         "artifacts": ArtifactIOManager(root=STORE_ROOT),
     },
+    schedules=[sweep_schedule(CLUSTER)] if CLUSTER else [],
     loggers={"console": console},
 )

@@ -11,7 +11,7 @@ from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.jobs import TrainingJob
 from lifecycle.recipe.alignment import FEW_PAIRS, few_pairs
 from lifecycle.stages import Stage
-from resources.launchers.local import LocalLauncher
+from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
 ENOUGH_PAIRS = "enough_pairs"
@@ -21,7 +21,7 @@ ENOUGH_PAIRS = "enough_pairs"
 def base_model(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     pretrain_memmap: Artifact,
     tokenizer: Artifact,
 ) -> dg.MaterializeResult:
@@ -59,7 +59,7 @@ def base_model(
 def sft_model(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     base_model: Artifact,
     sft_memmap: Artifact,
 ) -> dg.MaterializeResult:
@@ -92,7 +92,7 @@ def sft_model(
 def dpo_model(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     sft_model: Artifact,
     preference_pairs: Artifact,
 ) -> dg.MaterializeResult:

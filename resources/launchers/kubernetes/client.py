@@ -102,6 +102,10 @@ class Cluster:
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         self._delete(self.batch.delete_namespaced_job, name, options)
 
+    def delete_pod(self, name: str, uid: str) -> None:
+        """Delete exactly this pod, with its grace. It may be gone already."""
+        self._delete(self.core.delete_namespaced_pod, name, {"preconditions": {"uid": uid}})
+
     def forget_pod(self, name: str, uid: str) -> None:
         """Remove the record of a pod whose node no longer answers. Nothing stops a process that may still run there."""
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}

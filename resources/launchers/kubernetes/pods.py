@@ -75,17 +75,17 @@ def read_pod(item: Manifest, gone: bool = False) -> Pod:
         index=int(metadata.get("labels", {}).get(INDEX, 0)),
         phase=status.get("phase", "Pending"),
         node=spec.get("nodeName"),
-        created=_time(metadata.get("creationTimestamp")) or 0.0,
+        created=read_time(metadata.get("creationTimestamp")) or 0.0,
         held=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else None,
         waiting=(waiting.get("reason", ""), waiting.get("message", "")) if waiting else None,
-        started=_time((running or ended or {}).get("startedAt")),
-        finished=_time((ended or {}).get("finishedAt")),
+        started=read_time((running or ended or {}).get("startedAt")),
+        finished=read_time((ended or {}).get("finishedAt")),
         exit_code=ended["exitCode"] if ended else None,
         exit_reason=(ended or {}).get("reason", ""),
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         disrupted=(disrupted.get("reason", ""), disrupted.get("message", "")) if disrupted.get("status") == "True" else None,
-        deleting=_time(metadata.get("deletionTimestamp")),
+        deleting=read_time(metadata.get("deletionTimestamp")),
         gone=gone,
     )
 
@@ -100,5 +100,6 @@ def newest_by_index(pods: Iterable[Pod]) -> dict[int, Pod]:
     return newest
 
 
-def _time(text: str | None) -> float | None:
+def read_time(text: str | None) -> float | None:
+    """Seconds since the epoch of a time as the API server writes it."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC).timestamp() if text else None

@@ -17,6 +17,7 @@ from lifecycle.training.failures import FILE, RESULT, Failure
 from lifecycle.training.journal import read_metrics
 from lifecycle.training.place import folder
 from resources.launchers.kubernetes import manifests
+from resources.launchers.kubernetes.assembly import assemble
 from resources.launchers.kubernetes.client import Cluster
 from resources.launchers.kubernetes.manifests import ATTEMPT, KEY, Launch, Manifest, job_name
 from resources.launchers.kubernetes.messages import StoreMessageReader
@@ -152,15 +153,10 @@ class Supervisor:
                 self.context.log.info("%s: adopted", record.name)
             return job
         Path(launch.job.output).mkdir(parents=True, exist_ok=True)
-        job, made = self.cluster.create_job(manifests.job_manifest(launch, self.profile))
-        if made:
+        if self.cluster.job(record.name) is None:
             self._forget_verdicts()
+        job, made = assemble(self.cluster, launch, self.profile)
         self.context.log.info("%s: %s", record.name, "made" if made else "adopted")
-        self.cluster.create_config_map(manifests.config_map_manifest(launch, self.profile, job))
-        if launch.job.nodes > 1:
-            self.cluster.create_service(manifests.service_manifest(launch, self.profile, job))
-        if not self.profile.queue and job["spec"].get("suspend"):
-            self.cluster.release_job(record.name)
         self.record = record.now(self.run_dir, state="released")
         return job
 
@@ -180,7 +176,8 @@ class Supervisor:
                 self._say(record, now)
                 said = now
             if now.state is State.COMPLETE:
-                return None if self._whole(record) else Verdict(ExitClass.UNKNOWN, "it is complete, but its output is gone")
+                lost = "it is complete, but its output is gone: another run of this asset has taken it"
+                return None if self._whole(record) else Verdict(ExitClass.UNKNOWN, lost)
             if now.state is State.FAILED:
                 return judge(sight.pods, self._failures())
             if now.state is State.GONE:
