@@ -100,7 +100,7 @@ def _instance(home: Path) -> Any:
 @app.command()
 def doctor(
     profile: ClusterOption,
-    cluster: Annotated[bool, typer.Option("--cluster", help="Look at the cluster of the profile.")] = True,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Look at the cluster of the profile.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Ranks of the job to look for.")] = 1,
     probe: Annotated[bool, typer.Option("--probe", help="Also run an all-reduce in the cluster, for a minute.")] = False,
     seconds: Annotated[float, typer.Option(min=1, help="How long the probe may take.")] = 60.0,
@@ -109,6 +109,8 @@ def doctor(
     """Say whether the cluster can run a job: rights, quota, nodes, image, volumes, and on request the network."""
     from assets.cluster import examine
 
+    if not cluster:
+        raise typer.BadParameter("say what to look at", param_hint="--cluster")
     table, good = examine(str(profile), home.resolve() / "store", processes, seconds if probe else None)
     console.print(table)
     if not good:

@@ -34,9 +34,7 @@ def sweep_schedule(profile_path: str) -> dg.ScheduleDefinition:
         cluster = connect(load_profile(profile_path).namespace)
         for entry in survey(cluster, unfinished_in(context.instance)):
             if entry.owner is None:
-                context.log.warning(
-                    "%s %s (%s, %s) belongs to nobody: deleted", *(entry.kind, entry.name), entry.stage, entry.state
-                )
+                context.log.warning("%s %s (%s) belongs to nobody: deleted", entry.kind, entry.name, entry.state)
                 reap(cluster, entry)
 
     @dg.job(name=SWEEP, description="Delete Jobs that no run and no launch record owns.")

@@ -188,9 +188,7 @@ class Cluster:
                 logger.debug("watch interrupted: %s", error)
                 stop.wait(min(LONGEST_WAIT, 0.25 * 2**failures))
 
-    def _events(
-        self, function: Callable[..., Any], selector: str, version: str, stop: threading.Event
-    ) -> Iterator[dict[str, Any]]:
+    def _events(self, function: Callable[..., Any], selector: str, version: str, stop: threading.Event) -> Iterator[Any]:
         stream: Iterator[Any] = watch.Watch(return_type="object").stream(  # as plain JSON
             function,
             self.namespace,

@@ -60,9 +60,8 @@ class StoreMessageReader(PipesMessageReader):
             if self._closed:
                 handler.handle_message(self._closed)  # pyright: ignore[reportArgumentType]
         except BaseException as error:
-            handler.report_pipes_framework_exception(
-                "the reader of Pipes messages", (type(error), error, error.__traceback__)
-            )  # pyright: ignore[reportArgumentType]
+            told: Any = (type(error), error, error.__traceback__)
+            handler.report_pipes_framework_exception("the reader of Pipes messages", told)
             raise
 
     def _reopen(self, handler: PipesMessageHandler, path: Path) -> None:

@@ -42,17 +42,8 @@ def look(cluster: Cluster, profile: ClusterProfile, processes: int) -> list[Find
         JobFailedError: the API server cannot be reached or knows nobody of our name.
     """
     pods = profile.nodes_for(processes)
-    job = TrainingJob(
-        stage="preflight",
-        fingerprint="",
-        program="",
-        config={},
-        inputs={},
-        output="",
-        run_dir="",
-        processes=processes,
-        nodes=pods,
-    )
+    empty = {"stage": "preflight", "fingerprint": "", "program": "", "output": "", "run_dir": ""}
+    job = TrainingJob(**empty, config={}, inputs={}, processes=processes, nodes=pods)
     spec = job_manifest(Launch(job, "preflight", "", 0, ""), profile)["spec"]["template"]["spec"]
     needs = {name: amount(value) for name, value in spec["containers"][0]["resources"]["requests"].items()}
     return [
@@ -82,11 +73,8 @@ def _claims(cluster: Cluster, profile: ClusterProfile) -> Iterator[Finding]:
             continue
         claim = cluster.claim(volume.claim)
         if claim is None:
-            yield Finding(
-                f"volume {volume.name}",
-                bool(volume.create),
-                f"no claim {volume.claim}" + (", it will be made" if volume.create else ""),
-            )
+            made = ", it will be made" if volume.create else ""
+            yield Finding(f"volume {volume.name}", bool(volume.create), f"no claim {volume.claim}{made}")
             continue
         phase = claim.get("status", {}).get("phase", "Pending")
         modes = claim["spec"].get("accessModes", [])
@@ -127,11 +115,8 @@ def _nodes(
         detail += f"; node selector, taints and readiness leave {len(willing)}"
     yield Finding("nodes", len(able) >= pods, detail)
     seen = sum(profile.image in image.get("names", []) for node in able for image in node["status"].get("images", []))
-    yield Finding(
-        "image",
-        True if seen else None,
-        f"{profile.image} is on {seen} of {len(able)} nodes" + ("" if seen else "; the first pod pulls it"),
-    )
+    pulled = "" if seen else "; the first pod pulls it"
+    yield Finding("image", True if seen else None, f"{profile.image} is on {seen} of {len(able)} nodes{pulled}")
 
 
 def _takes(node: Manifest, spec: Manifest) -> bool:
