@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.kubernetes.fake import FakeCluster, Image
+from tests.kubernetes.running import Place, write_profile
 
 
 @pytest.fixture
@@ -16,3 +17,11 @@ def fake_cluster(tmp_path: Path) -> Iterator[FakeCluster]:
     yield cluster
     cluster.close()
     assert not cluster.errors, cluster.errors[0]
+
+
+@pytest.fixture
+def place(fake_cluster: FakeCluster, tmp_path: Path) -> Place:
+    """Where the launcher's tests run their jobs."""
+    store = tmp_path / "store"
+    store.mkdir()
+    return Place(write_profile(tmp_path / "profile.yaml", store), fake_cluster.kubeconfig, store)

@@ -4,8 +4,6 @@ import json
 import signal
 from pathlib import Path
 
-import pytest
-
 from lifecycle.jobs import TrainingJob
 from resources.launchers.kubernetes.logs import STAMP
 from resources.launchers.kubernetes.record import attempt_folder, last_record
@@ -23,13 +21,6 @@ from tests.kubernetes.running import (
 
 LONG = {"steps": 25, "pause": 0.15}
 """Long enough for something to happen meanwhile."""
-
-
-@pytest.fixture
-def place(fake_cluster: FakeCluster, tmp_path: Path) -> Place:
-    store = tmp_path / "store"
-    store.mkdir()
-    return Place(write_profile(tmp_path / "profile.yaml", store), fake_cluster.kubeconfig, store)
 
 
 def profile_with(place: Place, **changes: object) -> Place:

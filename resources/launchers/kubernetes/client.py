@@ -260,9 +260,9 @@ def connect(namespace: str, kubeconfig: str | None = None, patience: float = PAT
     settings: Any = client.Configuration()
     settings.retries = urllib3.Retry(0)  # tenacity's business, for all calls alike
     try:
-        here = os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser().exists()
-        if kubeconfig or here:
-            config.load_kube_config(kubeconfig, client_configuration=settings)
+        chosen = kubeconfig or os.environ.get("KUBECONFIG")
+        if chosen or Path("~/.kube/config").expanduser().exists():
+            config.load_kube_config(chosen, client_configuration=settings)
         else:
             config.load_incluster_config(settings)
     except config.ConfigException as error:

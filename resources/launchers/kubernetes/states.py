@@ -41,6 +41,8 @@ def standing(job: Manifest | None, pods: Iterable[Pod], nodes: int) -> Standing:
             return Standing(state, f"{found.get('reason', '')}: {found.get('message', '')}".strip(": "))
     present = [pod for pod in newest_by_index(pods).values() if not pod.gone]
     leaving = [pod for pod in present if pod.deleting and pod.running]
+    if condition(job, "FailureTarget"):
+        return Standing(State.CHECKPOINTING, "a rank has failed; the others are asked to stop")
     if leaving or "deletionTimestamp" in job["metadata"]:
         return Standing(State.CHECKPOINTING, f"{_names(leaving)} asked to stop" if leaving else "asked to stop")
     if job["spec"].get("suspend"):
