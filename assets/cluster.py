@@ -23,6 +23,13 @@ def unfinished_in(instance: dg.DagsterInstance) -> Callable[[str], bool]:
     return unfinished
 
 
+def cluster_executor() -> dg.ExecutorDefinition:
+    """Each step in a Job of its own, which ends with the pod of its run."""
+    from dagster_k8s import k8s_job_executor  # it imports the API client: for processes inside a cluster only
+
+    return k8s_job_executor.configured({"enable_owner_references": True})
+
+
 def sweep_schedule(profile_path: str) -> dg.ScheduleDefinition:
     """Every quarter of an hour: delete what neither a Dagster run nor a launch record owns."""
 
