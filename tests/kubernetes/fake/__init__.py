@@ -10,9 +10,10 @@ Use it
     `.add_node(name, gpus, labels, taints)`, `.set_gpus(node, count)`, `.nodes`, `.add_namespace(name)`
     `.jobs()`, `.pods()`, `.events()`    what is stored, without the API
     `.advance(seconds)`    let the cluster's time pass; timers run `scale` times faster anyway, timestamps do not
+    `.step(seconds)`    the same, and wait until every controller has acted on it; for `scale=0`, where time stands still
 
 Break it
-    `.evict(pod)`, `.oom(pod)`, `.kill(pod)`, `.lose_node(name)`, `.remove_node(name)`
+    `.evict(pod)`, `.pressure(pod)`, `.oom(pod)`, `.kill(pod)`, `.lose_node(name)`, `.remove_node(name)`
     `.away(seconds)`    the API server refuses and cuts connections for that many real seconds
     `.forget_history()`    watches and pages from older resource versions get 410
     `.access.deny(verb, resource)`    403, and a SelfSubjectAccessReview says so
@@ -28,8 +29,8 @@ Pods
     that is the folder. Names `<hostname>.<headless service>` become addresses in 127.0.0.0/8 in the same places, and
     the variable MASTER_PORT a free port, the same for all pods of a job; a port written as a literal stays as it is.
 
-Not imitated: probes, limits of memory and CPU, sidecars, pod affinity, topology spread, enforcement of quotas, Kueue (a
-test releases a suspended job itself), managedFields, protobuf.
+Not imitated: probes, limits of memory and CPU, read-only mounts, sidecars, pod affinity, topology spread, preemption by
+priority, Kueue (a test releases a suspended job itself), managedFields, protobuf, TLS.
 """
 
 from tests.kubernetes.fake.cluster import FakeCluster

@@ -33,12 +33,12 @@ class Access:
         self.users[ADMIN_TOKEN].denied.add((verb, resource))
 
     def user(self, authorization: str) -> User:
-        """The user of a request's header.
+        """The user of a request's header; without one the user of the kubeconfig, as kubectl sends no token without TLS.
 
         Raises:
             ApiError: 401, the token is not known.
         """
-        found = self.users.get(authorization.removeprefix("Bearer ").strip())
+        found = self.users.get(authorization.removeprefix("Bearer ").strip() or ADMIN_TOKEN)
         if found is None:
             raise unauthorized()
         return found

@@ -43,7 +43,7 @@ class Api:
     def _route(self, request: Request) -> Answer:
         user = self.access.user(request.headers.get("authorization", ""))
         parts = [part for part in request.path.split("/") if part]
-        document = _discovery(parts)
+        document = _discovery(parts) or resources.openapi(request.path)
         if document is not None:
             return Answer(200, document)
         if request.path in ("/healthz", "/livez", "/readyz"):

@@ -9,7 +9,7 @@ class Clock:
     """Timestamps are the wall clock's; timers (grace, deadlines, leases) run `scale` times faster.
 
     Timestamps stay true so that a client may compare them with its own clock; only the cluster's waiting is shortened.
-    `advance` moves both at once by seconds of the cluster.
+    `advance` moves both at once by seconds of the cluster; with a scale of 0 the timers move by it alone.
     """
 
     def __init__(self, scale: float) -> None:

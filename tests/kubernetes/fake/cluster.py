@@ -1,6 +1,7 @@
 """The fake cluster as tests hold it."""
 
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from tests.kubernetes.fake.clock import Clock
 from tests.kubernetes.fake.collector import Collector
 from tests.kubernetes.fake.faults import Faults
 from tests.kubernetes.fake.jobs import JobController
-from tests.kubernetes.fake.kubelet import Kubelet, kill_pod
+from tests.kubernetes.fake.kubelet import Kubelet, evict_for_pressure, kill_pod
 from tests.kubernetes.fake.mounts import Image, Machine
 from tests.kubernetes.fake.network import Network
 from tests.kubernetes.fake.nodes import NodeController, new_node
+from tests.kubernetes.fake.quota import QuotaController, add_default_account
 from tests.kubernetes.fake.resources import CLAIMS, EVENTS, JOBS, NAMESPACES, NODES, PODS
 from tests.kubernetes.fake.scheduler import Scheduler
 from tests.kubernetes.fake.server import Server
@@ -41,13 +43,18 @@ class FakeCluster:
         self._machine = Machine(self.store, Network(self.store), folder / "pods", self.claims)
         self._kubelet = Kubelet(self.store, self._machine, self.images)
         self._node_controller = NodeController(self.store)
+        jobs = JobController(self.store)
+        # Jobs are looked at on both sides of the kubelets, so that a slow machine cannot hide a state of a pod from them.
         self._steps = [
             Scheduler(self.store).step,
+            jobs.step,
             self._kubelet.step,
             self._node_controller.step,
-            JobController(self.store).step,
+            jobs.step,
             Collector(self.store).step,
+            QuotaController(self.store).step,
         ]
+        self._passes = 0
         self._server = Server(Api(self.store, self._kubelet, self.access, self.faults).handle)
         self._stopping = threading.Event()
         self._loop = threading.Thread(target=self._run, name="fake-control-plane", daemon=True)
@@ -91,6 +98,7 @@ class FakeCluster:
         self.store.create(
             NAMESPACES, {"kind": "Namespace", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": status}
         )
+        add_default_account(self.store, name)
 
     def add_node(
         self, name: str, gpus: int = 0, labels: dict[str, str] | None = None, taints: list[Object] | None = None
@@ -127,16 +135,24 @@ class FakeCluster:
 
     def oom(self, pod: str, namespace: str = "") -> None:
         """Kill a running pod's processes as the kernel does when memory is short: 137, OOMKilled."""
-        kill_pod(self._kubelet, namespace or self.namespace, pod, "OOMKilled")
+        with self.store.changed:
+            kill_pod(self._kubelet, namespace or self.namespace, pod, "OOMKilled")
+
+    def pressure(self, pod: str, namespace: str = "") -> None:
+        """Let the node evict a running pod because it is short of memory: Failed, reason Evicted, DisruptionTarget."""
+        with self.store.changed:
+            evict_for_pressure(self._kubelet, namespace or self.namespace, pod)
 
     def kill(self, pod: str, namespace: str = "") -> None:
         """Kill a running pod's processes from outside: 137, Error."""
-        kill_pod(self._kubelet, namespace or self.namespace, pod, "")
+        with self.store.changed:
+            kill_pod(self._kubelet, namespace or self.namespace, pod, "")
 
     def lose_node(self, name: str) -> None:
         """The machine stops: its pods' processes die, and nobody reports it."""
-        self._node_controller.silence(name)
-        self._kubelet.kill_node(name)
+        with self.store.changed:
+            self._node_controller.silence(name)
+            self._kubelet.kill_node(name)
 
     def remove_node(self, name: str) -> None:
         """Delete the Node object, as an administrator does with a lost node."""
@@ -145,6 +161,13 @@ class FakeCluster:
     def advance(self, seconds: float) -> None:
         """Let `seconds` of the cluster's time pass at once."""
         self.clock.advance(seconds)
+
+    def step(self, seconds: float) -> None:
+        """Let `seconds` pass and every controller act on it; with a scale of 0 nothing else moves the timers."""
+        self.clock.advance(seconds)
+        wanted = self._passes + 2
+        while self._passes < wanted:
+            time.sleep(TICK_SECONDS / 4)
 
     def forget_history(self) -> None:
         """Compact: watches and pages from resource versions before now get 410."""
@@ -176,6 +199,7 @@ class FakeCluster:
                         step()
                 except Exception:
                     self.errors.append(traceback.format_exc())
+            self._passes += 1
 
     def _config(self) -> Object:
         context = {"cluster": "fake", "user": "fake", "namespace": self.namespace}

@@ -90,6 +90,13 @@ class Container:
             self._process.kill()
         self._kill_all()
 
+    def finish(self) -> None:
+        """Kill every process and wait for the end."""
+        self.kill()
+        if self._process:
+            self._process.wait(10)
+        self.ended()
+
     def _end(self, code: int, reason: str, message: str) -> None:
         self.finished_at = self.clock.now()
         self.reason, self.message = reason, message

@@ -28,29 +28,32 @@ def owned_by(item: Object, uid: str) -> bool:
     return any(reference["uid"] == uid for reference in item["metadata"].get("ownerReferences", []))
 
 
-def drop_finalizer(store: Store, resource: Resource, item: Object, finalizer: str) -> Object | None:
-    """Take one finalizer away; the object goes with its last one if deletion was asked for."""
+def drop_finalizer(store: Store, resource: Resource, item: Object, finalizer: str) -> None:
+    """Take one finalizer away; if deletion was asked for and nothing else holds the object, it goes with it."""
+    current = store.find(resource, *place(item))
+    if current is None:
+        return
+    left = [name for name in current["metadata"].get("finalizers", []) if name != finalizer]
+    if going(current) and not left and not _in_grace(resource, current):
+        store.remove(resource, *place(item))
+        return
 
     def edit(stored: Object) -> None:
-        left = [name for name in stored["metadata"].get("finalizers", []) if name != finalizer]
         stored["metadata"].pop("finalizers", None)
         if left:
             stored["metadata"]["finalizers"] = left
 
-    if store.find(resource, *place(item)) is None:
-        return None
-    return settle(store, resource, store.change(resource, *place(item), edit))
+    store.change(resource, *place(item), edit)
 
 
-def settle(store: Store, resource: Resource, item: Object) -> Object | None:
-    """Remove the object if nothing holds it any more; None says that it went."""
-    held = item["metadata"].get("finalizers") or (
-        resource is PODS and item["metadata"].get("deletionGracePeriodSeconds", 0) > 0
-    )
-    if going(item) and not held:
+def settle(store: Store, resource: Resource, item: Object) -> None:
+    """Remove an object whose deletion was asked for, if nothing holds it any more."""
+    if going(item) and not item["metadata"].get("finalizers") and not _in_grace(resource, item):
         store.remove(resource, *place(item))
-        return None
-    return item
+
+
+def _in_grace(resource: Resource, item: Object) -> bool:
+    return resource is PODS and item["metadata"].get("deletionGracePeriodSeconds", 0) > 0
 
 
 def delete_pod(store: Store, pod: Object, grace: float | None = None) -> Object:
@@ -59,7 +62,7 @@ def delete_pod(store: Store, pod: Object, grace: float | None = None) -> Object:
     A pod that has ended or was never placed needs no kubelet and goes at once.
     """
     own = pod["spec"].get("terminationGracePeriodSeconds", 30)
-    seconds = own if grace is None else grace
+    seconds = (own if own >= 0 else 1) if grace is None else grace
     if ended(pod) or not pod["spec"].get("nodeName"):
         seconds = 0
 

@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.kubernetes.fake.answers import Object
+from tests.kubernetes.fake.answers import ApiError, Object
 from tests.kubernetes.fake.conditions import event
 from tests.kubernetes.fake.deletion import TRACKING, delete_object, delete_pod, drop_finalizer, going, owned_by, place
 from tests.kubernetes.fake.jobstatus import (
@@ -18,6 +18,7 @@ from tests.kubernetes.fake.jobstatus import (
     target,
 )
 from tests.kubernetes.fake.jobtemplate import pod_of
+from tests.kubernetes.fake.quota import check_new
 from tests.kubernetes.fake.resources import JOBS, PODS
 from tests.kubernetes.fake.store import Store
 
@@ -105,7 +106,7 @@ class JobController:
             record.started = now
         self._count(record, view, status, [])
         if now >= record.create_after:
-            self._create(job, JobView(job | {"status": status}, self._pods(job), record.counted))
+            self._create(record, job, JobView(job | {"status": status}, self._pods(job), record.counted))
         if resumed:
             event(self.store, job, "job-controller", "Resumed", "Job resumed")
         self._write(job, status)
@@ -170,10 +171,17 @@ class JobController:
             record.counted.add(pod["metadata"]["uid"])
             drop_finalizer(self.store, PODS, pod, TRACKING)
 
-    def _create(self, job: Object, view: JobView) -> None:
+    def _create(self, record: Record, job: Object, view: JobView) -> None:
         for index in view.wanted():
             suffix = "".join(self._random.choices("bcdfghjklmnpqrstvwxz2456789", k=5))
-            pod = self.store.create(PODS, pod_of(self.store.clock, job, index, suffix))
+            try:
+                pod = pod_of(self.store.clock, job, index, suffix)
+                check_new(self.store, PODS, pod)
+            except ApiError as refused:
+                event(self.store, job, "job-controller", "FailedCreate", f"Error creating: {refused.message}", warning=True)
+                record.create_after = self.store.clock.timer() + BACKOFF_SECONDS
+                return
+            pod = self.store.create(PODS, pod)
             event(self.store, job, "job-controller", "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
 
     def _suspend(self, job: Object, view: JobView, status: Object) -> None:

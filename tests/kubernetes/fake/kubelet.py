@@ -1,21 +1,24 @@
 """The kubelets: pods that are placed become processes, and their ends become statuses."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.kubernetes.fake.answers import Object
 from tests.kubernetes.fake.conditions import event
-from tests.kubernetes.fake.containers import Container, default_environment
+from tests.kubernetes.fake.containers import Container
 from tests.kubernetes.fake.deletion import delete_pod, ended, going, place
-from tests.kubernetes.fake.mounts import Image, Machine, NotReadyError, expand, relocate
-from tests.kubernetes.fake.podstatus import PodStatus, new_container_id
+from tests.kubernetes.fake.mounts import Image, Machine, NotReadyError
+from tests.kubernetes.fake.nodes import disrupt
+from tests.kubernetes.fake.podstatus import PodStatus
 from tests.kubernetes.fake.resources import PODS
+from tests.kubernetes.fake.starting import start_container, tell_pull_failed, why_not_pulled
 from tests.kubernetes.fake.store import Store
 
 CREATE_SECONDS = 0.55
 REPORT_SECONDS = 0.85
 PULL_BACKOFF_SECONDS = 10.0
-PHASE_SECONDS = 1.0
+PHASE_SECONDS = 1.3
 """A container is reported as terminated about a second before the pod's phase follows."""
 GONE_SECONDS = 0.5
 RESTART_SECONDS = 10.0
@@ -26,6 +29,7 @@ class Run:
     """What the kubelet remembers of one pod."""
 
     pod: Object
+    begun: float
     step: str = "new"
     due: float = 0.0
     init: list[Container] = field(default_factory=list)
@@ -34,6 +38,8 @@ class Run:
     restarts: int = 0
     failed_pulls: int = 0
     stopping_until: float | None = None
+    fate: tuple[str, str] = ("", "")
+    """Reason and message where the kubelet itself ends the pod."""
 
     def all(self) -> list[Container]:
         return [*self.init, *self.containers.values()]
@@ -58,21 +64,19 @@ class Kubelet:
             if not node or node in self.dead_nodes:
                 continue
             if uid not in self.runs and not ended(pod):
-                self.runs[uid] = Run(pod)
+                self.runs[uid] = Run(pod, begun=self.store.clock.timer())
             if uid in self.runs:
                 self.runs[uid].pod = pod
                 self._step(self.runs[uid])
         for uid in set(self.runs) - set(pods):
             for container in self.runs.pop(uid).all():
-                container.kill()
-                container.ended()
+                container.finish()
 
     def stop(self) -> None:
         """Kill every process and wait for it."""
         for run in self.runs.values():
             for container in run.all():
-                container.kill()
-                container.ended()
+                container.finish()
 
     def kill_node(self, name: str) -> None:
         """The machine is gone: its processes die and nobody reports it."""
@@ -80,14 +84,19 @@ class Kubelet:
         for run in self.runs.values():
             if run.pod["spec"].get("nodeName") == name:
                 for container in run.all():
-                    container.kill()
-                    container.ended()
+                    container.finish()
 
     def _step(self, run: Run) -> None:
         now = self.store.clock.timer()
         if going(run.pod):
             self._stop(run, now)
-        elif now >= run.due and not ended(run.pod):
+            return
+        if ended(run.pod):
+            return
+        if self._late(run, now):
+            message = "Pod was active on the node longer than the specified deadline"
+            self.end_early(run, "DeadlineExceeded", message, run.pod["spec"]["terminationGracePeriodSeconds"])
+        if now >= run.due:
             getattr(self, f"_on_{run.step}")(run, now)
 
     def _on_new(self, run: Run, now: float) -> None:
@@ -132,14 +141,14 @@ class Kubelet:
             self._next(run, "create", now + RESTART_SECONDS)
 
     def _on_report(self, run: Run, now: float) -> None:
-        if all(container.ended() for container in run.containers.values()):
+        if _all_ended(run.containers.values()):
             self._after_end(run, now)
             return
         self._status.running(run.pod, run.containers, run.restarts, run.previous)
         run.step = "watch"
 
     def _on_watch(self, run: Run, now: float) -> None:
-        if all([container.ended() for container in run.containers.values()]):
+        if _all_ended(run.containers.values()):
             self._after_end(run, now)
 
     def _after_end(self, run: Run, now: float) -> None:
@@ -164,23 +173,9 @@ class Kubelet:
 
     def _cannot_pull(self, run: Run, now: float, image: str) -> None:
         run.failed_pulls += 1
-        name = run.pod["spec"]["containers"][0]["name"]
-        host, _, rest = image.partition("/")
-        repository, _, tag = rest.rpartition(":")
-        why = (
-            f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": failed to do request: '
-            f'Head "https://{host}/v2/{repository}/manifests/{tag}": dial tcp: lookup {host}: no such host'
-        )
         if run.failed_pulls == 1:
-            told = [
-                (False, "Pulling", f'Pulling image "{image}"'),
-                (True, "Failed", f'Failed to pull image "{image}": {why}'),
-                (True, "Failed", "Error: ErrImagePull"),
-                (False, "BackOff", f'Back-off pulling image "{image}"'),
-                (True, "Failed", "Error: ImagePullBackOff"),
-            ]
-            for warning, reason, message in told:
-                event(self.store, run.pod, "kubelet", reason, message, warning, name)
+            tell_pull_failed(self.machine, run.pod, image)
+        why = why_not_pulled(image)
         if run.failed_pulls % 2:
             self._status.waiting(run.pod, "ErrImagePull", why, sandbox=True)
         else:
@@ -188,37 +183,29 @@ class Kubelet:
         run.due = now + PULL_BACKOFF_SECONDS
 
     def _started(self, run: Run, spec: Object, folders: dict[str, Path]) -> Container:
-        pod, name = run.pod, spec["name"]
-        image = self.images[spec["image"]]
-        scratch = self.machine.scratch(pod)
-        base = (
-            default_environment(scratch)
-            | image.environment
-            | {"HOSTNAME": pod["spec"].get("hostname", pod["metadata"]["name"])}
-        )
-        raw = self.machine.environment(pod, spec, base)
-        mounted = {
-            mount["mountPath"]: folders[mount["name"]] / mount.get("subPath", "")
-            for mount in spec.get("volumeMounts", [])
-            if mount["name"] in folders
-        }
+        return start_container(self.machine, self.images[spec["image"]], run.pod, spec, folders)
 
-        def local(text: str) -> str:
-            return relocate(self.machine.network.resolve(expand(text, raw), pod), mounted)
+    def end_early(self, run: Run, reason: str, message: str, grace: float) -> None:
+        """The kubelet itself ends the pod: SIGTERM, grace, SIGKILL, and a reason in the status of the pod."""
+        run.fate = (reason, message)
+        for container in run.all():
+            if not container.ended():
+                container.ask_to_stop()
+        run.stopping_until = self.store.clock.timer() + grace
+        self._next(run, "fate", 0.0)
 
-        words = [*(spec.get("command") or image.entrypoint), *spec.get("args", [])]
-        argv = [local(word) for word in words]
-        own = {key: value if key in base else local(value) for key, value in raw.items()}
-        folder = Path(local(spec["workingDir"])) if spec.get("workingDir") else scratch
-        for reason, message in (
-            ("Pulled", f'Container image "{spec["image"]}" already present on machine'),
-            ("Created", f"Created container: {name}"),
-        ):
-            event(self.store, pod, "kubelet", reason, message, container=name)
-        container = Container(new_container_id(), self.store.clock)
-        container.start(argv, own, folder)
-        event(self.store, pod, "kubelet", "Started", f"Started container {name}", container=name)
-        return container
+    def _on_fate(self, run: Run, now: float) -> None:
+        assert run.stopping_until is not None
+        if now >= run.stopping_until:
+            for container in run.all():
+                container.kill()
+        if _all_ended(run.all()):
+            self._status.ended_early(run.pod, run.containers, run.restarts, *run.fate)
+            run.step = "done"
+
+    def _late(self, run: Run, now: float) -> bool:
+        deadline = run.pod["spec"].get("activeDeadlineSeconds")
+        return deadline is not None and now >= run.begun + deadline and not run.fate[0]
 
     def _stop(self, run: Run, now: float) -> None:
         """Deletion was asked for: SIGTERM, grace, SIGKILL, last status, gone."""
@@ -243,10 +230,12 @@ class Kubelet:
         if now >= run.stopping_until:
             for container in run.all():
                 container.kill()
-        if all([container.ended() for container in run.all()]) and not ended(run.pod):
+        if _all_ended(run.all()) and not ended(run.pod):
             if run.containers:
                 self._status.finished(run.pod, run.containers, run.restarts)
             else:
+                self._status.waiting(run.pod, "ContainerCreating", sandbox=run.failed_pulls > 0)
+                self._status.waiting(run.pod, "ContainerCreating")
                 self._status.never_ran(run.pod)
             run.step, run.due = "gone", now + (GONE_SECONDS if run.containers else 0)
 
@@ -254,20 +243,36 @@ class Kubelet:
         run.step, run.due = step, due
 
 
+def _all_ended(containers: Iterable[Container]) -> bool:
+    """Whether all have ended; every one is asked, because asking buries the dead."""
+    return sum(not container.ended() for container in containers) == 0
+
+
 def _every(pod: Object) -> list[Object]:
     return [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
 
 
-def kill_pod(kubelet: Kubelet, namespace: str, name: str, reason: str) -> None:
-    """SIGKILL to every process of a running pod; `reason` is what its status will say.
+def run_of(kubelet: Kubelet, namespace: str, name: str) -> Run:
+    """A pod of which a container runs.
 
     Raises:
-        LookupError: no container of that pod runs.
+        LookupError: there is none of that name.
     """
     for run in kubelet.runs.values():
-        alive = [container for container in run.all() if not container.ended()]
-        if place(run.pod) == (namespace, name) and alive:
-            for container in alive:
-                container.kill(reason)
-            return
+        if place(run.pod) == (namespace, name) and not _all_ended(run.all()):
+            return run
     raise LookupError(f"no container of pod {namespace}/{name} runs")
+
+
+def kill_pod(kubelet: Kubelet, namespace: str, name: str, reason: str) -> None:
+    """SIGKILL to every process of a running pod; `reason` is what its status will say."""
+    for container in run_of(kubelet, namespace, name).all():
+        container.kill(reason)
+
+
+def evict_for_pressure(kubelet: Kubelet, namespace: str, name: str) -> None:
+    """The node is short of memory and ends the pod at once, with reason Evicted."""
+    run = run_of(kubelet, namespace, name)
+    message = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. "
+    disrupt(kubelet.store, run.pod, "TerminationByKubelet", message)
+    kubelet.end_early(run, "Evicted", message, 0)

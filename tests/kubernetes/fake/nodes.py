@@ -2,7 +2,7 @@
 
 from tests.kubernetes.fake.answers import Object
 from tests.kubernetes.fake.conditions import set_condition
-from tests.kubernetes.fake.deletion import TRACKING, delete_pod, drop_finalizer, ended, going, place
+from tests.kubernetes.fake.deletion import delete_pod, ended, going, place
 from tests.kubernetes.fake.resources import NODES, PODS
 from tests.kubernetes.fake.scheduler import tolerates
 from tests.kubernetes.fake.store import Store, new_metadata
@@ -29,6 +29,17 @@ def new_node(
     }
     set_condition(node, "Ready", "True", stamp, "KubeletReady", "kubelet is posting ready status")
     store.create(NODES, node)
+
+
+def note_image(store: Store, node: str, image: str) -> None:
+    """List an image among those that a node holds."""
+
+    def edit(stored: Object) -> None:
+        held = stored["status"].setdefault("images", [])
+        if not any(image in entry["names"] for entry in held):
+            held.append({"names": [image], "sizeBytes": 1})
+
+    store.change(NODES, "", node, edit)
 
 
 class NodeController:
@@ -97,9 +108,7 @@ class NodeController:
         if not ended(pod):
             disrupt(self.store, pod, "DeletionByPodGC", "PodGC: node no longer exists", failed=True)
             return
-        current = delete_pod(self.store, pod, 0)
-        if TRACKING not in current["metadata"].get("finalizers", []):
-            drop_finalizer(self.store, PODS, current, "")
+        delete_pod(self.store, pod, 0)
 
 
 def disrupt(store: Store, pod: Object, reason: str, message: str, failed: bool = False) -> None:

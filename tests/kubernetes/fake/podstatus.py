@@ -86,6 +86,14 @@ class PodStatus:
 
         self._write(pod, edit)
 
+    def ended_early(self, pod: Object, containers: dict[str, Container], restarts: int, reason: str, message: str) -> None:
+        """The kubelet ended the pod, for a reason of its own."""
+        if containers:
+            self.finished(pod, containers, restarts)
+        else:
+            self.never_ran(pod)
+        self._write(pod, lambda stored: stored["status"].update(phase="Failed", reason=reason, message=message))
+
     def never_ran(self, pod: Object) -> None:
         """Deleted before a container started."""
         message = "The container could not be located when the pod was terminated"

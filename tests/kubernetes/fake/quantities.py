@@ -36,6 +36,11 @@ def quantity(value: str | int | float) -> Decimal:
     return Decimal(found[1] + (found[2] or "")) * _SUFFIXES[found[3] or ""]
 
 
+def write_quantity(value: Decimal) -> str:
+    """The number as a quantity: whole, or in thousandths."""
+    return str(int(value)) if value == value.to_integral_value() else f"{int(value * 1000)}m"
+
+
 def read_indexes(text: str) -> set[int]:
     """The completion indexes of `0,2-4`."""
     result: set[int] = set()

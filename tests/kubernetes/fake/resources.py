@@ -68,6 +68,9 @@ EVENTS = Resource(
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", short=("pvc",), status=True)
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", short=("cm",))
 SECRETS = Resource("", "v1", "secrets", "Secret", fields=("type",))
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", short=("sa",))
+QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", short=("quota",), status=True)
+PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, ("pc",))
 SERVICES = Resource("", "v1", "services", "Service", short=("svc",), status=True)
 
 RESOURCES: tuple[Resource, ...] = (
@@ -80,10 +83,10 @@ RESOURCES: tuple[Resource, ...] = (
     CONFIG_MAPS,
     SECRETS,
     SERVICES,
-    Resource("", "v1", "serviceaccounts", "ServiceAccount", short=("sa",)),
-    Resource("", "v1", "resourcequotas", "ResourceQuota", short=("quota",), status=True),
+    SERVICE_ACCOUNTS,
+    QUOTAS,
     Resource("", "v1", "persistentvolumes", "PersistentVolume", False, ("pv",), True),
-    Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, ("pc",)),
+    PRIORITY_CLASSES,
 )
 
 GROUPS: dict[str, list[str]] = {
@@ -170,3 +173,21 @@ def resource_list(group: str, version: str) -> dict[str, Any]:
             )
     full = f"{group}/{version}" if group else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": full, "resources": entries}
+
+
+def openapi(path: str) -> dict[str, Any] | None:
+    """`/openapi/v3` as far as kubectl reads it before it creates anything: that `fieldValidation` is understood."""
+    groups = {f"apis/{r.api_version}" if r.group else f"api/{r.version}": r.api_version for r in RESOURCES}
+    if path == "/openapi/v3":
+        return {"paths": {group: {"serverRelativeURL": f"/openapi/v3/{group}"} for group in groups}}
+    group = path.removeprefix("/openapi/v3/")
+    if group not in groups:
+        return None
+    parameter = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
+    paths = {}
+    for resource in RESOURCES:
+        if resource.api_version == groups[group]:
+            where = f"/{group}/{'namespaces/{namespace}/' if resource.namespaced else ''}{resource.plural}/{{name}}"
+            kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+            paths[where] = {"patch": {"parameters": [parameter], "responses": {}, "x-kubernetes-group-version-kind": kind}}
+    return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.32.13"}, "paths": paths}

@@ -75,22 +75,20 @@ class Scheduler:
             event(self.store, changed, "default-scheduler", "FailedScheduling", message, warning=True)
 
 
-def requests(pod: Object) -> dict[str, Decimal]:
-    """What a pod asks for: the sum over its containers, at least the largest init container."""
+def amounts(pod: Object, part: str) -> dict[str, Decimal]:
+    """The requests or limits of a pod: the sum over its containers, at least the largest init container."""
     total: dict[str, Decimal] = {}
     for container in pod["spec"]["containers"]:
-        for name, value in _asked(container).items():
+        for name, value in _asked(container, part).items():
             total[name] = total.get(name, Decimal(0)) + value
     for container in pod["spec"].get("initContainers", []):
-        for name, value in _asked(container).items():
+        for name, value in _asked(container, part).items():
             total[name] = max(total.get(name, Decimal(0)), value)
     return total
 
 
-def _asked(container: Object) -> dict[str, Decimal]:
-    resources = container.get("resources") or {}
-    named = (resources.get("limits") or {}) | (resources.get("requests") or {})
-    return {name: quantity(value) for name, value in named.items()}
+def _asked(container: Object, part: str) -> dict[str, Decimal]:
+    return {name: quantity(value) for name, value in ((container.get("resources") or {}).get(part) or {}).items()}
 
 
 def _objections(pod: Object, node: Object, pods: list[Object]) -> list[str]:
@@ -107,10 +105,12 @@ def _objections(pod: Object, node: Object, pods: list[Object]) -> list[str]:
     there = [other for other in pods if other["spec"].get("nodeName") == node["metadata"]["name"] and not ended(other)]
     room = {name: quantity(value) for name, value in node["status"]["allocatable"].items()}
     for other in there:
-        for name, value in requests(other).items():
+        for name, value in amounts(other, "requests").items():
             room[name] = room.get(name, Decimal(0)) - value
     objections = ["Too many pods"] if room.get("pods", Decimal(0)) < len(there) + 1 else []
-    lacking = sorted(name for name, value in requests(pod).items() if value > 0 and room.get(name, Decimal(0)) < value)
+    lacking = sorted(
+        name for name, value in amounts(pod, "requests").items() if value > 0 and room.get(name, Decimal(0)) < value
+    )
     return objections + [f"Insufficient {name}" for name in lacking]
 
 

@@ -141,12 +141,16 @@ class _Handler(BaseHTTPRequestHandler):
         assert answer.stream is not None
         until = time.monotonic() + (answer.cut_after if answer.cut_after is not None else float("inf"))
         for piece in answer.stream:
+            cut = time.monotonic() >= until
             if piece:
-                self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                # A connection breaks anywhere, not at the end of a line.
+                sent = piece[: len(piece) // 2] if cut else piece
+                self.wfile.write(f"{len(piece):x}\r\n".encode() + sent + (b"" if cut else b"\r\n"))
                 self.wfile.flush()
-            if time.monotonic() >= until or self._client_left():
+            if cut or self._client_left():
                 self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):
+                    self.connection.shutdown(socket.SHUT_RDWR)
                 return
         self.wfile.write(b"0\r\n\r\n")
 

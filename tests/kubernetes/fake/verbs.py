@@ -7,14 +7,19 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import yaml
+
 from tests.kubernetes.fake import admission
-from tests.kubernetes.fake.answers import ApiError, Object, bad_request, conflict, expired, unsupported_media
+from tests.kubernetes.fake.answers import ApiError, Object, bad_request, expired, unsupported_media
+from tests.kubernetes.fake.applying import Managers
+from tests.kubernetes.fake.decoding import Decoded, decode
 from tests.kubernetes.fake.defaults import set_defaults
 from tests.kubernetes.fake.deletion import check_preconditions, delete_object, delete_pod, going, place, settle
 from tests.kubernetes.fake.patching import json_patch, merge, strategic
+from tests.kubernetes.fake.quota import add_default_account, check_new
 from tests.kubernetes.fake.resources import JOBS, NAMESPACES, PODS, Resource
 from tests.kubernetes.fake.selectors import selected
-from tests.kubernetes.fake.server import JSON, Answer, Request
+from tests.kubernetes.fake.server import JSON, Answer, Request, flag
 from tests.kubernetes.fake.store import Store, new_metadata
 
 APPLY = "application/apply-patch+yaml"
@@ -24,26 +29,34 @@ ORPHAN_WARNING = (
 )
 
 
+_FIXED = ("name", "uid", "creationTimestamp", "resourceVersion", "namespace", "generation")
+"""Metadata that no update changes."""
+
+
 class Verbs:
     """Create, list, update, patch and delete."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._random = random.Random(13)
+        self._managers = Managers()
 
     def create(self, resource: Resource, namespace: str, request: Request) -> Answer:
         """POST."""
         _check_content_type(request)
-        item, warnings = admission.decode(resource, request.body, request.query.get("fieldValidation", "Warn"))
-        stored, more = self._admit(resource, namespace, item)
-        headers = _warning_headers([*warnings, *more])
+        decoded = decode(resource, request.body, request.query.get("fieldValidation", "Warn"))
+        stored, headers = self._admit(resource, namespace, decoded)
         if request.query.get("dryRun"):
             if self.store.find(resource, *place(stored)):
                 self.store.create(resource, stored)
             return Answer(201, _typed(resource, stored), headers)
-        return Answer(201, _typed(resource, self.store.create(resource, stored)), headers)
+        created = self.store.create(resource, stored)
+        if resource is NAMESPACES:
+            add_default_account(self.store, created["metadata"]["name"])
+        return Answer(201, _typed(resource, created), headers)
 
-    def _admit(self, resource: Resource, namespace: str, item: Object) -> tuple[Object, list[str]]:
+    def _admit(self, resource: Resource, namespace: str, decoded: Decoded) -> tuple[Object, dict[str, str]]:
+        item = decoded.item
         metadata = item.setdefault("metadata", {})
         if namespace and metadata.get("namespace", namespace) != namespace:
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
@@ -53,10 +66,11 @@ class Verbs:
             metadata["name"] = metadata["generateName"] + "".join(self._random.choices("bcdfghjkl2456789", k=5))
         if resource.namespaced:
             self._check_namespace(resource, namespace, metadata.get("name", ""))
-        warnings = admission.validate(resource, item)
+        warnings = admission.validate(resource, item, decoded.missing)
         item["metadata"] = new_metadata(self.store.clock, metadata)
         set_defaults(resource.kind, item)
-        return item, warnings
+        check_new(self.store, resource, item)
+        return item, _warning_headers([*decoded.warnings, *warnings])
 
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
         found = self.store.get(NAMESPACES, "", namespace)
@@ -105,14 +119,17 @@ class Verbs:
     def update(self, resource: Resource, namespace: str, name: str, sub: str, request: Request) -> Answer:
         """PUT."""
         _check_content_type(request)
-        item, warnings = admission.decode(resource, request.body, request.query.get("fieldValidation", "Warn"))
+        decoded = decode(resource, request.body, request.query.get("fieldValidation", "Warn"))
+        item = decoded.item
         version = item.get("metadata", {}).get("resourceVersion", "")
         changed = self._replace(resource, namespace, name, sub, lambda old: item, version, bool(request.query.get("dryRun")))
-        return Answer(200, _typed(resource, changed), _warning_headers(warnings))
+        return Answer(200, _typed(resource, changed), _warning_headers(decoded.warnings))
 
     def patch(self, resource: Resource, namespace: str, name: str, sub: str, request: Request) -> Answer:
         """PATCH, of the kind that the content type names."""
         kind = request.headers.get("content-type", "").partition(";")[0]
+        if kind == APPLY:
+            return self._apply(resource, namespace, name, request)
         formats: dict[str, Callable[[Any, Any], Any]] = {
             "application/merge-patch+json": merge,
             "application/strategic-merge-patch+json": strategic,
@@ -131,6 +148,31 @@ class Verbs:
         changed = self._replace(resource, namespace, name, sub, lambda old: formats[kind](old, body), version, dry)
         return Answer(200, _typed(resource, changed))
 
+    def _apply(self, resource: Resource, namespace: str, name: str, request: Request) -> Answer:
+        manager, dry = request.query.get("fieldManager", ""), bool(request.query.get("dryRun"))
+        if not manager:
+            raise bad_request(
+                "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
+            )
+        body = json.dumps(yaml.safe_load(request.body)).encode()
+        decoded = decode(resource, body, request.query.get("fieldValidation", "Strict"))
+        config = copy.deepcopy(decoded.item)
+        config.setdefault("metadata", {})["name"] = name
+        current = self.store.find(resource, namespace, name)
+        if current is None:
+            decoded.item["metadata"]["name"] = name
+            stored, headers = self._admit(resource, namespace, decoded)
+            stored = stored if dry else self.store.create(resource, stored)
+            self._managers.remember(stored["metadata"]["uid"], manager, config)
+            return Answer(201, _typed(resource, stored), headers)
+        uid = current["metadata"]["uid"]
+        if not flag(request.query, "force"):
+            self._managers.check(uid, manager, config, current)
+        changed = self._replace(resource, namespace, name, "", lambda old: strategic(old, config), "", dry)
+        if not dry:
+            self._managers.remember(uid, manager, config)
+        return Answer(200, _typed(resource, changed), _warning_headers(decoded.warnings))
+
     def _replace(
         self,
         resource: Resource,
@@ -147,11 +189,7 @@ class Verbs:
                 stored["status"] = whole.get("status", {})
                 return
             before = copy.deepcopy(stored)
-            fixed = {
-                k: before["metadata"][k]
-                for k in ("name", "uid", "creationTimestamp", "resourceVersion", "namespace", "generation")
-                if k in before["metadata"]
-            }
+            fixed = {k: before["metadata"][k] for k in _FIXED if k in before["metadata"]}
             stored.clear()
             stored |= whole
             stored["metadata"] = {k: v for k, v in whole["metadata"].items() if k != "managedFields"} | fixed
@@ -227,11 +265,8 @@ def _check_content_type(request: Request) -> None:
 
 
 def _warning_headers(warnings: list[str]) -> dict[str, str]:
-    return (
-        {"Warning": ", ".join(f'299 - "{text}"'.replace('unknown field "', 'unknown field \\"') for text in warnings)}
-        if warnings
-        else {}
-    )
+    quoted = [text.replace('"', '\\"') for text in warnings]
+    return {"Warning": ", ".join(f'299 - "{text}"' for text in quoted)} if quoted else {}
 
 
 def _delete_options(request: Request) -> Object:
@@ -248,6 +283,3 @@ def _delete_options(request: Request) -> Object:
     if request.query.get("orphanDependents"):
         options["propagationPolicy"] = "Orphan" if request.query["orphanDependents"] == "true" else "Background"
     return options
-
-
-__all__ = ["Verbs", "conflict"]
