@@ -14,9 +14,15 @@ import dagster as dg
 import yaml
 
 from lifecycle.jobs import TrainingJob
+from resources.launchers.kubernetes.client import Cluster
 from resources.launchers.kubernetes.launcher import KubernetesLauncher
+from resources.launchers.kubernetes.reaper import OURS
 
-SECONDS = 60.0
+REAL = os.environ.get("LIFECYCLE_TEST_KUBECONFIG")
+"""A real cluster's kubeconfig. Then LIFECYCLE_TEST_STORE is a directory that this machine and all nodes share under the same
+path (with LIFECYCLE_TEST_CLAIM: the mount of that claim), LIFECYCLE_TEST_IMAGE an image with this project, and
+LIFECYCLE_TEST_NAMESPACE one with the rights of deploy/kubernetes/rbac.yaml."""
+SECONDS = 600.0 if REAL else 60.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,43 @@ class Outcome:
     log: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class View:
+    """What the tests see and do of a cluster, fake or real, through its API."""
+
+    cluster: Cluster
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """All Jobs of ours."""
+        return self.cluster.jobs(OURS)
+
+    def pods(self) -> list[dict[str, Any]]:
+        """All pods of ours."""
+        return self.cluster.pods(OURS)
+
+    def names(self) -> list[str]:
+        """The names of the Jobs, in order."""
+        return sorted(job["metadata"]["name"] for job in self.jobs())
+
+    def pod(self, part: str) -> str:
+        """The name of the pod whose name has `part`."""
+        return next(pod["metadata"]["name"] for pod in self.pods() if part in pod["metadata"]["name"])
+
+    def evict(self, pod: str) -> None:
+        """Take a pod away as the drain of a node does."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        self.cluster.core.create_namespaced_pod_eviction(pod, self.cluster.namespace, body)
+
+    def nothing_runs(self) -> None:
+        """Wait for the end of all pods."""
+        wait_until(lambda: all(pod["status"]["phase"] != "Running" for pod in self.pods()), "the end of all pods")
+
+    def clear(self) -> None:
+        """Delete everything of ours."""
+        for job in self.jobs():
+            self.cluster.delete_job(job["metadata"]["name"], job["metadata"]["uid"])
+
+
 def write_profile(path: Path, store: Path, **changes: Any) -> Path:
     """A profile for small pods that share `store` with this process."""
     profile = {
@@ -67,14 +110,21 @@ def write_profile(path: Path, store: Path, **changes: Any) -> Path:
         "cpu": "100m",
         "memory": "256Mi",
         "shared_memory": "16Mi",
-        "volumes": [{"kind": "host_path", "name": "store", "mount_path": str(store), "path": str(store)}],
-        "environment": {"OMP_NUM_THREADS": "1"},
+        "volumes": [_volume(store)],
+        "environment": {"OMP_NUM_THREADS": "1"} | ({"PYTHONPATH": str(store / "code")} if REAL else {}),
         "grace_seconds": 20,
         "lost_node_seconds": 1,
         "pull_seconds": 1,
     } | changes
     path.write_text(yaml.safe_dump(profile), encoding="utf-8")
     return path
+
+
+def _volume(store: Path) -> dict[str, str]:
+    claim, root = os.environ.get("LIFECYCLE_TEST_CLAIM"), os.environ.get("LIFECYCLE_TEST_STORE")
+    if REAL and claim and root:
+        return {"kind": "pvc", "name": "store", "mount_path": root, "claim": claim}
+    return {"kind": "host_path", "name": "store", "mount_path": str(store), "path": str(store)}
 
 
 def materialize(place: Place, job: TrainingJob, instance: dg.DagsterInstance | None = None) -> Outcome:

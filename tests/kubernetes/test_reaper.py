@@ -1,19 +1,16 @@
 """What runs, for whom; and that only what nobody owns is ended."""
 
-import shutil
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from resources.launchers.kubernetes.assembly import assemble
 from resources.launchers.kubernetes.client import Cluster, connect
-from resources.launchers.kubernetes.manifests import Launch, job_name
-from resources.launchers.kubernetes.profile import load_profile
 from resources.launchers.kubernetes.reaper import Entry, reap, survey
-from resources.launchers.kubernetes.record import LaunchRecord, last_record
+from resources.launchers.kubernetes.record import last_record
 from tests.kubernetes.fake import FakeCluster
+from tests.kubernetes.orphans import leave_behind
 from tests.kubernetes.running import Place, steps_done, wait_until
 
 
@@ -25,26 +22,10 @@ def cluster(fake_cluster: FakeCluster) -> Cluster:
 @pytest.fixture
 def orphan(place: Place, fake_cluster: FakeCluster, cluster: Cluster) -> Path:
     """The run directory of a job whose supervisor is gone."""
-    profile, job = load_profile(place.profile), place.job(processes=1, steps=400, pause=0.1)
-    key, run_dir = "0123456789abcdef", Path(job.run_dir)
-    name = job_name(job.stage, key, 0)
-    LaunchRecord(
-        name=name,
-        namespace=profile.namespace,
-        key=key,
-        attempt=0,
-        stage=job.stage,
-        fingerprint=job.fingerprint,
-        asset="model",
-        partition=None,
-        dagster_run="run-of-the-dead",
-        nodes=1,
-        gpus=0,
-        state="released",
-    ).write(run_dir)
-    assemble(cluster, Launch(job, name, key, 0, "run-of-the-dead"), profile)
+    job = place.job(processes=1, steps=400, pause=0.1)
+    leave_behind(place, cluster, job)
     wait_until(lambda: len(steps_done(job)) > 2, "the first steps")
-    return run_dir
+    return Path(job.run_dir)
 
 
 def only(entries: list[Entry]) -> Entry:
@@ -70,7 +51,7 @@ def test_what_a_launch_record_owns_stays_and_what_nobody_owns_goes(
 
 def test_a_store_that_is_not_mounted_here_makes_nothing_ownerless(orphan: Path, cluster: Cluster) -> None:
     """A sweep in a pod without the store would otherwise delete every training of the cluster."""
-    shutil.rmtree(orphan / "kubernetes")
+    (orphan / "kubernetes" / "0" / "record.json").unlink()
     assert only(survey(cluster, lambda _: False)).owner is None
     orphan.parent.rename(orphan.parent.with_name("elsewhere"))
     assert only(survey(cluster, lambda _: False)).owner == "unknown: its store is not mounted here"
@@ -94,7 +75,7 @@ def test_the_command_deletes_only_when_it_is_told_to(
     monkeypatch.setenv("KUBECONFIG", str(fake_cluster.kubeconfig))
     (tmp_path / "dagster").mkdir()
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    shutil.rmtree(orphan / "kubernetes")
+    (orphan / "kubernetes" / "0" / "record.json").unlink()
     name = fake_cluster.jobs()[0]["metadata"]["name"]
     command = ["jobs", "--profile", str(place.profile)]
     for more in ([], ["--reap"], ["--reap", "--yes"]):

@@ -1,7 +1,7 @@
 """Follows one job through its attempts: makes or adopts, watches, judges, and tries again where that can help."""
 
 import json
-import logging
+import os
 import shutil
 import time
 from pathlib import Path
@@ -29,12 +29,12 @@ from resources.launchers.kubernetes.states import Standing, State, condition, st
 from resources.launchers.kubernetes.stuck import Watchdog
 from resources.launchers.kubernetes.verdict import Verdict, judge
 
-logger = logging.getLogger(__name__)
-
 LOOK_SECONDS = 1.0
 """Between two looks at what only time changes (an image that cannot be pulled, a node that does not answer)."""
 LAST_LINES = 50
 OUTPUT = "output"
+TAKEN = "taken"
+GONE = "its Job is complete, but another run of this asset has taken its output; materialize it again to reuse that"
 
 
 class Supervisor:
@@ -45,7 +45,7 @@ class Supervisor:
         self.run_dir = Path(job.run_dir)
         self.partition = context.partition_key if context.has_partition_key else None
         self.asset = context.asset_key.to_user_string()
-        self.key = digest_json([self.asset, self.partition, job.fingerprint, job.program, job.run_dir])[:32]
+        self.key = job_key(self.asset, self.partition, job)
         self.record: LaunchRecord | None = None
         self.seen: tuple[Pod, ...] = ()
         """All pods of the present attempt."""
@@ -176,8 +176,7 @@ class Supervisor:
                 self._say(record, now)
                 said = now
             if now.state is State.COMPLETE:
-                lost = "it is complete, but its output is gone: another run of this asset has taken it"
-                return None if self._whole(record) else Verdict(ExitClass.UNKNOWN, lost)
+                return None if self._whole(record) else Verdict(ExitClass.UNKNOWN, GONE)
             if now.state is State.FAILED:
                 return judge(sight.pods, self._failures())
             if now.state is State.GONE:
@@ -245,13 +244,17 @@ class Supervisor:
         return (self.run_dir / RESULT).exists() and output.is_dir()
 
     def _take(self, record: LaunchRecord) -> dict[str, Any]:
-        """Hand the output over. The record says so first: half an output must never be adopted as a whole one."""
+        """Hand the output over. It is renamed first: of two supervisors one has it, and half an output is never adopted."""
+        home = attempt_folder(self.run_dir, record.attempt)
         facts = json.loads((self.run_dir / RESULT).read_text(encoding="utf-8"))
+        try:
+            os.rename(home / OUTPUT, home / TAKEN)
+        except FileNotFoundError as error:
+            raise JobFailedError(f"{record.stage}: {GONE}", ExitClass.UNKNOWN.value) from error
         self.record = record.now(self.run_dir, state="taken")
-        output = attempt_folder(self.run_dir, record.attempt) / OUTPUT
-        for path in output.iterdir():
+        for path in (home / TAKEN).iterdir():
             shutil.move(path, Path(self.job.output) / path.name)
-        output.rmdir()
+        (home / TAKEN).rmdir()
         return facts
 
     def _observer(self, record: LaunchRecord, job: Manifest) -> Observer:
@@ -259,6 +262,11 @@ class Supervisor:
 
     def _logs(self, record: LaunchRecord) -> Path:
         return attempt_folder(self.run_dir, record.attempt) / "logs"
+
+
+def job_key(asset: str, partition: str | None, job: TrainingJob) -> str:
+    """What all attempts at the same have in common. An asset may launch several programs with one fingerprint."""
+    return digest_json([asset, partition, job.fingerprint, job.program, job.run_dir])[:32]
 
 
 def _over(job: Manifest) -> bool:
