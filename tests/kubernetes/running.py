@@ -1,6 +1,7 @@
 """An asset under the Kubernetes launcher: in this process, or in one of its own that can be killed."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -187,6 +188,17 @@ def begin(place: Place, job: TrainingJob) -> Running:
     thread = threading.Thread(target=lambda: outcomes.append(materialize(place, job)), daemon=True)
     thread.start()
     return Running(thread, outcomes)
+
+
+def interrupted(place: Place, job: TrainingJob, when: Callable[[], Any]) -> None:
+    """Materialize in the main thread, where Dagster listens for SIGINT, and send that after `when` has returned."""
+
+    def interrupt() -> None:
+        when()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert "DagsterExecutionInterruptedError" in materialize(place, job).error
 
 
 def begin_process(place: Place, job: TrainingJob) -> subprocess.Popen[str]:
