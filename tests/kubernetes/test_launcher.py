@@ -176,6 +176,8 @@ def test_bad_data_fails_at_once_with_rank_node_and_the_end_of_its_log(place: Pla
     assert not outcome.success
     assert outcome.metadata["class"] == "data"
     assert "FAILED(data, rank 1)" in outcome.error
+    assert outcome.metadata["first failing rank"] == 1
+    assert outcome.metadata["on node"] == "node-1"
     assert "documents 7, 8 are empty" in outcome.error
     assert len([line for line in outcome.error.splitlines() if line.startswith("line ")]) in range(30, 51)
     assert len(view.names()) == 1

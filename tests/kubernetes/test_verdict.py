@@ -84,6 +84,10 @@ def test_a_rank_killed_for_memory_counts_before_the_preemption_of_its_sibling() 
     assert judge(pods, {}).cause is ExitClass.OUT_OF_MEMORY
 
 
+def test_pods_that_nobody_saw_are_judged_by_what_they_wrote() -> None:
+    assert judge([], {1: failure(ExitClass.NUMERICS, 3, 1.0)}).rank == 3
+
+
 def test_nothing_is_known() -> None:
     assert judge([], {}).cause is ExitClass.UNKNOWN
 

@@ -29,6 +29,8 @@ REQUEST_SECONDS = (10.0, 60.0)
 STREAM_SECONDS = (10.0, 300.0)
 """The same for streams. A connection that died silently is noticed after the second."""
 PATIENCE_SECONDS = 600.0
+SAID_AFTER = 4
+"""So many failures in a row are more than a cut connection."""
 
 Changed = Callable[[Manifest, bool], None]
 """Called with an object as it is now, and whether it is gone."""
@@ -84,6 +86,13 @@ class Cluster:
     def quotas(self) -> list[Manifest]:
         """The ResourceQuotas of the namespace."""
         return self._call(self.core.list_namespaced_resource_quota, self.namespace)["items"]
+
+    def warnings(self, pod: str) -> list[str]:
+        """What the cluster warns of about a pod, the oldest first."""
+        selector = f"involvedObject.name={pod},type=Warning"
+        found = self._call(self.core.list_namespaced_event, self.namespace, field_selector=selector)["items"]
+        found.sort(key=lambda each: each.get("lastTimestamp") or each.get("eventTime") or "")
+        return [f"{each.get('reason', '')}: {each.get('message', '')}" for each in found]
 
     def nodes(self) -> list[Manifest]:
         """All nodes of the cluster."""
@@ -181,11 +190,11 @@ class Cluster:
                     changed(item, gone)
                 failures = 0
             except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-                if isinstance(error, ApiException) and error.status == 410:
-                    version = None
-                    continue
                 failures += 1
-                logger.debug("watch interrupted: %s", error)
+                if failures == SAID_AFTER:
+                    logger.warning("the Kubernetes API server does not answer (%s); the job runs on meanwhile", error)
+                if isinstance(error, ApiException) and error.status not in PASSING:
+                    version = None  # 410: it has forgotten; any other refusal lasts, and listing anew says so
                 stop.wait(min(LONGEST_WAIT, 0.25 * 2**failures))
 
     def _events(self, function: Callable[..., Any], selector: str, version: str, stop: threading.Event) -> Iterator[Any]:
@@ -280,7 +289,7 @@ def _passes(error: BaseException) -> bool:
 
 
 def _say(state: RetryCallState) -> None:
-    if state.attempt_number == 3 and state.outcome:
+    if state.attempt_number == SAID_AFTER and state.outcome:
         logger.warning("the Kubernetes API server does not answer (%s); trying on", state.outcome.exception())
 
 

@@ -1,7 +1,7 @@
 """Runs training programs as Kubernetes Jobs, with the interface of the local launcher."""
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -10,6 +10,9 @@ from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ConfigurationError
 from resources.launchers.base import Launcher
 from resources.launchers.kubernetes.profile import ClusterProfile, load_profile
+
+if TYPE_CHECKING:
+    from resources.launchers.kubernetes.supervisor import Supervisor
 
 
 class KubernetesLauncher(Launcher):
@@ -39,7 +42,7 @@ class KubernetesLauncher(Launcher):
             context.add_asset_metadata(_metadata(supervisor))
             return facts
         except JobFailedError as error:
-            metadata = {"class": error.exit_class, **_metadata(supervisor)}
+            metadata = {"class": error.exit_class, **_metadata(supervisor), **_first_failure(supervisor)}
             raise dg.Failure(description=str(error), metadata=metadata, allow_retries=False) from error
         except Exception:
             raise
@@ -68,7 +71,7 @@ def _cancelled(context: dg.AssetExecutionContext) -> bool:
     return asked or "KUBERNETES_SERVICE_HOST" not in os.environ
 
 
-def _metadata(supervisor: Any) -> dict[str, Any]:
+def _metadata(supervisor: "Supervisor") -> dict[str, Any]:
     record = supervisor.record
     if record is None:
         return {}
@@ -79,3 +82,9 @@ def _metadata(supervisor: Any) -> dict[str, Any]:
         "nodes": ", ".join(sorted({pod.node for pod in supervisor.seen if pod.node})) or "none",
         "GPU-hours": round(supervisor.gpu_hours, 4),
     }
+
+
+def _first_failure(supervisor: "Supervisor") -> dict[str, Any]:
+    verdict = supervisor.verdict
+    facts = {"first failing rank": verdict.rank, "on pod": verdict.pod, "on node": verdict.node} if verdict else {}
+    return {name: value for name, value in facts.items() if value is not None}

@@ -40,6 +40,7 @@ class Observer:
         self._copies: dict[str, threading.Thread] = {}
         self._changed = threading.Event()
         self._stop = threading.Event()
+        self._error: BaseException | None = None
 
     def __enter__(self) -> "Observer":
         self._start(lambda: self._cluster.follow_jobs(self._selector, self._saw_job, self._stop))
@@ -51,9 +52,11 @@ class Observer:
         self._stop.set()
 
     def wait(self, seconds: float) -> Sight:
-        """What is known after the next change, or after `seconds`."""
+        """What is known after the next change, or after `seconds`; raises JobFailedError when no more can be."""
         self._changed.wait(seconds)
         self._changed.clear()
+        if self._error:
+            raise self._error
         return self.sight()
 
     def sight(self) -> Sight:
@@ -67,7 +70,14 @@ class Observer:
             thread.join(max(0.0, until - time.monotonic()))
 
     def _start(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, name="kubernetes watch", daemon=True).start()
+        def watch() -> None:
+            try:
+                work()
+            except BaseException as error:  # a watch that ended unseen would leave the supervisor waiting for ever
+                self._error = error
+                self._changed.set()
+
+        threading.Thread(target=watch, name="kubernetes watch", daemon=True).start()
 
     def _saw_job(self, item: Manifest, gone: bool) -> None:
         if item["metadata"]["uid"] == self._uid:

@@ -15,6 +15,7 @@ RIGHTS = (
     *(("batch", "jobs", verb) for verb in ("create", "get", "list", "watch", "patch", "delete")),
     *(("", "pods", verb) for verb in ("list", "watch", "delete")),
     ("", "pods/log", "get"),
+    ("", "events", "list"),
     *(("", "configmaps", verb) for verb in ("create", "get")),
     *(("", "services", verb) for verb in ("create", "get")),
     ("", "persistentvolumeclaims", "get"),

@@ -31,6 +31,8 @@ from resources.launchers.kubernetes.verdict import Verdict, judge
 
 LOOK_SECONDS = 1.0
 """Between two looks at what only time changes (an image that cannot be pulled, a node that does not answer)."""
+SLOW_SECONDS = 20.0
+"""A container that takes longer to start is asked why."""
 LAST_LINES = 50
 OUTPUT = "output"
 TAKEN = "taken"
@@ -50,6 +52,8 @@ class Supervisor:
         self.seen: tuple[Pod, ...] = ()
         """All pods of the present attempt."""
         self.gpu_hours = 0.0
+        self.verdict: Verdict | None = None
+        """Of the last attempt that failed."""
 
     def run(self) -> dict[str, Any]:
         """The facts of the job's result, with its output in `job.output`.
@@ -134,7 +138,10 @@ class Supervisor:
             )
             job = self._make(record, launch)
             if job is None:
-                return None if self._whole(record) else Verdict(ExitClass.PREEMPTION, "its Job is gone, and no result of it")
+                if self._whole(record):
+                    return None
+                failures = self._failures()
+                return judge((), failures) if failures else Verdict(ExitClass.PREEMPTION, "its Job is gone without a result")
             with self._observer(record, job) as observer:
                 try:
                     verdict = self._follow(observer, record)
@@ -168,13 +175,17 @@ class Supervisor:
 
     def _follow(self, observer: Observer, record: LaunchRecord) -> Verdict | None:
         said: Standing | None = None
+        since, warned = time.monotonic(), False
         watchdog = Watchdog(self.profile)
         while True:
             sight = observer.wait(LOOK_SECONDS)
             now = standing(sight.job, sight.pods, self.job.nodes)
             if now != said:
                 self._say(record, now)
-                said = now
+                said, since, warned = now, time.monotonic(), False
+            if now.state is State.STARTING and not warned and time.monotonic() - since > SLOW_SECONDS:
+                self._warn(record, sight)
+                warned = True
             if now.state is State.COMPLETE:
                 return None if self._whole(record) else Verdict(ExitClass.UNKNOWN, GONE)
             if now.state is State.FAILED:
@@ -195,6 +206,13 @@ class Supervisor:
             step = f" (step {metrics[-1]['step']})"
         self.context.log.info("%s: %s%s", record.name, now, step)
 
+    def _warn(self, record: LaunchRecord, sight: Sight) -> None:
+        """A volume that cannot be mounted is told in events only, and waited for without end."""
+        for pod in sight.pods:
+            if not pod.gone and pod.started is None:
+                for warning in self.cluster.warnings(pod.name)[-1:]:
+                    self.context.log.warning("%s: %s does not start: %s", record.name, pod.name, warning)
+
     def _gone(self, record: LaunchRecord, sight: Sight) -> Verdict | None:
         """Deleted by its time to live, by a person, or by another supervisor that was cancelled."""
         if self._whole(record):
@@ -210,6 +228,7 @@ class Supervisor:
     def _again(self, record: LaunchRecord, verdict: Verdict) -> LaunchRecord:
         """The next attempt; raises JobFailedError where none can help."""
         record = self.record = record.now(self.run_dir, state="failed", cause=verdict.cause.value)
+        self.verdict = verdict
         rank = "" if verdict.rank is None else f", rank {verdict.rank}"
         where = f" ({verdict.pod} on {verdict.node})" if verdict.pod else ""
         text = f"FAILED({verdict.cause.value}{rank}){where}: {verdict.message}"

@@ -1,7 +1,7 @@
 """Why an attempt failed: from the verdicts that the launchers left in the run directory, and from what the pods say."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lifecycle.training.exits import ExitClass, classify_signal
 from lifecycle.training.failures import Failure
@@ -40,6 +40,8 @@ def judge(pods: Iterable[Pod], failures: Mapping[int, Failure]) -> Verdict:
         failures: what the launcher of each node (by its number) said, where it could.
     """
     found = [verdict for pod in pods if (verdict := _of_pod(pod, failures))]
+    if not found:  # the pods are gone, and what they were was not seen
+        found = [_said(failure) for failure in failures.values()]
     if not found:
         return Verdict(ExitClass.UNKNOWN, "the Job failed and no pod says why")
     return min(found, key=lambda verdict: (LATER.get(verdict.cause, 0), verdict.time))
@@ -67,8 +69,7 @@ def _of_pod(pod: Pod, failures: Mapping[int, Failure]) -> Verdict | None:
         return _verdict(pod, ExitClass.OUT_OF_MEMORY, f"{pod.name} needed more than its memory limit (OOMKilled)")
     said = failures.get(pod.index)
     if said and pod.failed and (pod.exit_code is None or pod.exit_code == ExitClass(said.exit_class).code):
-        cause = ExitClass(said.exit_class)
-        return Verdict(cause, said.message, said.rank, pod.name, pod.node, said.time, said.last_lines)
+        return replace(_said(said), pod=pod.name, node=pod.node)
     if pod.disrupted:
         reason, message = pod.disrupted
         return _verdict(pod, ExitClass.PREEMPTION, f"the cluster took {pod.name} away: {reason}: {message}")
@@ -80,6 +81,11 @@ def _of_pod(pod: Pod, failures: Mapping[int, Failure]) -> Verdict | None:
     if pod.deleting and pod.failed:
         return _verdict(pod, ExitClass.PREEMPTION, f"{pod.name} was deleted")
     return None
+
+
+def _said(failure: Failure) -> Verdict:
+    cause = ExitClass(failure.exit_class)
+    return Verdict(cause, failure.message, failure.rank, time=failure.time, last_lines=failure.last_lines)
 
 
 def _of_reason(pod: Pod) -> ExitClass:
