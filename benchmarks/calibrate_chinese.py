@@ -33,8 +33,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import chinese_text as real  # noqa: E402
 from chinese_cuts import affordable, best_agreement, same_share, within_budget  # noqa: E402
 from chinese_page import write_page  # noqa: E402
-from curation import peer_python  # noqa: E402
 
+from benchmarks.curation import PEER_PACKAGES  # noqa: E402
+from benchmarks.peer import peer_python  # noqa: E402
 from lifecycle.curation.quality import RULES, Rule  # noqa: E402
 from lifecycle.curation.statistics import statistics  # noqa: E402
 from lifecycle.recipe.corpora import CurationConfig  # noqa: E402
@@ -87,7 +88,7 @@ def load(data: Path, peer_env: Path, scratch: Path) -> Sample:
     given, result = scratch / "texts.jsonl", scratch / "figures.json"
     given.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts), encoding="utf-8")
     script = Path(__file__).with_name("calibrate_chinese_peer.py")
-    subprocess.run([str(peer_python(peer_env)), str(script), str(given), str(result)], check=True)
+    subprocess.run([str(peer_python(peer_env, PEER_PACKAGES)), str(script), str(given), str(result)], check=True)
     peer = {name: np.array(values, float) for name, values in json.loads(result.read_text(encoding="utf-8")).items()}
     names = [name for name, some in groups.items() for _ in some]
     kinds = [real.KINDS.get(name, "damaged") for name in names]

@@ -20,7 +20,8 @@ page and the defaults of `lifecycle/recipe/rules.py` to them.
 The papers count words between blanks. Toolkits split Chinese with jieba for them, which is most of their time; here
 each Han character is a word (`lifecycle/curation/words.py`). So the thresholds have to be others. Text: prose (CLUE
 news, reviews, questions and encyclopaedia; laws; prospectuses; news commentary), technical documentation (five
-Markdown manuals), verse, and unsorted web pages with gambling and adverts among them. Documents are cut after 30,000
+Markdown manuals), verse, and unsorted web pages with gambling and adverts among them. Of each source up to 400 documents
+are drawn by hash; they are cut after 30,000
 characters.
 """
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import xxhash
+
 from lifecycle.corpora.read import records
 from lifecycle.corpora.records import Damage, Notes
 from lifecycle.curation.boilerplate import advert_sentences
@@ -47,7 +49,10 @@ Documents = dict[str, list[str]]
 
 
 def real_text(data: Path) -> Documents:
-    """Chinese documents by source, evenly spread over each; `data` is the folder that holds raw/."""
+    """Chinese documents by source, drawn by hash; `data` is the folder that holds raw/.
+
+    So one document more or less in a source, or in Chinese by another rule, changes one document of the sample.
+    """
     os.environ["LIFECYCLE_DATA"] = str(data)
     recipe = load_recipe(ROOT / "deploy" / "recipes" / "bilingual-sample.yaml")
     found = {}
@@ -56,8 +61,8 @@ def real_text(data: Path) -> Documents:
         if name == "news_zh":
             texts = ["\n".join(texts[at : at + NEWS_SENTENCES]) for at in range(0, len(texts), NEWS_SENTENCES)]
         chinese = [text for text in texts if text.strip() and language_of(text, "zh", 0.3) == "zh"]
-        wanted = min(PER_SOURCE, len(chinese))
-        found[name] = [chinese[at * len(chinese) // wanted][:LONGEST] for at in range(wanted)]
+        drawn = sorted(chinese, key=lambda text: xxhash.xxh3_128_digest(text.encode()))[:PER_SOURCE]
+        found[name] = [text[:LONGEST] for text in drawn]
     return found
 
 

@@ -14,7 +14,6 @@ is left out, ours has it all. So that ratio is a lower bound.
 import argparse
 import gzip
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import minhash, rules, whole
+from benchmarks.peer import peer_python
 
 PEER_PACKAGES = ("datatrove==0.10.1", "xxhash<4", "spacy", "nltk", "tokenizers", "jieba", "regex", "orjson")
 BYTES, QUICK_BYTES = 4_000_000, 1_000_000
@@ -39,15 +39,6 @@ def read_texts(path: Path, limit: int) -> list[str]:
     texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
     step = max(1, round(sum(len(text.encode()) for text in texts) / limit))
     return texts[::step]
-
-
-def peer_python(directory: Path) -> Path:
-    """The interpreter of the peer's environment, made when it is not there."""
-    python = directory / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER_PACKAGES], check=True)
-    return python
 
 
 def records(python: Path, texts: list[str], more: list[str], language: str, scratch: Path) -> Iterator[dict[str, Any]]:
@@ -82,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="curation-benchmark-") as temporary:
-        python = peer_python(arguments.peer_env or Path(temporary) / "peer")
+        python = peer_python(arguments.peer_env or Path(temporary) / "peer", PEER_PACKAGES)
         for language, path in arguments.input:
             texts = read_texts(path, QUICK_BYTES if arguments.quick else BYTES)
             print(f"{path.name}: {len(texts):,} documents of {language}")

@@ -25,6 +25,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.peer import peer_python  # noqa: E402
 from lifecycle.corpora.documents import DocumentWriter, iter_documents  # noqa: E402
 from lifecycle.recipe.training import TokenizerConfig  # noqa: E402
 from lifecycle.tokens.corpus import encode_with  # noqa: E402
@@ -37,15 +38,6 @@ TRAINING_MEGABYTES, QUICK_TRAINING_MEGABYTES = 6.0, 1.0
 QUICK_BYTES = 4_000_000
 HELDOUT = 20
 """Documents on which the tokenizer is measured after its training."""
-
-
-def peer_python(directory: Path) -> Path:
-    """The interpreter of the peer's environment, made when it is not there."""
-    python = directory / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER_PACKAGES], check=True)
-    return python
 
 
 def write_corpora(inputs: Sequence[tuple[str, Path]], limit: int | None, directory: Path) -> None:
@@ -166,7 +158,7 @@ def main() -> None:
     quick = arguments.quick
     with tempfile.TemporaryDirectory(prefix="encoding-benchmark-") as temporary:
         scratch = Path(temporary)
-        python = peer_python(arguments.peer_env or scratch / "peer")
+        python = peer_python(arguments.peer_env or scratch / "peer", PEER_PACKAGES)
         write_corpora(arguments.input, QUICK_BYTES if quick else None, scratch)
         config = TokenizerConfig(
             vocab_size=QUICK_VOCABULARY if quick else VOCABULARY,

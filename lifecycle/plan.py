@@ -1,19 +1,16 @@
 """What a run would do, before it does it: for every stage reuse, maybe or run, and why."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
 from lifecycle.artifacts import Artifact, InputReference, Manifest, Store, fingerprint_of
 from lifecycle.errors import CorruptArtifactError, LifecycleError
 from lifecycle.evaluation.gates import decide_gates
-from lifecycle.manifest import read_manifest
+from lifecycle.previous import previous_manifest
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
@@ -139,7 +136,7 @@ def _line(
     snapshot: Callable[[RawBytes], str],
 ) -> PlanLine:
     identity = stage.identity(recipe, source)
-    previous = _previous(store, recipe.name, stage, source)
+    previous = previous_manifest(store, recipe.name, stage, source)
     inputs, unknown = _inputs(recipe, stage, source, known)
     if unknown:
         own = [*_own_differences(previous, stage, identity), *_changed_inputs(previous, inputs)] if previous else []
@@ -206,43 +203,6 @@ def _snapshot(source: RawBytes) -> str:
     from lifecycle.corpora.snapshot import snapshot
 
     return snapshot(source).digest
-
-
-def _previous(store: Store, recipe_name: str, stage: Stage, source: str | None) -> Manifest | None:
-    """What this asset was last: by the recipe's own reference, else the newest artifact of the stage (and source)."""
-    reference = store.root / ".refs" / recipe_name / stage.name / f"{source or 'artifact'}.json"
-    with suppress(FileNotFoundError, ValidationError):
-        last = Artifact.model_validate_json(reference.read_text(encoding="utf-8"))
-        manifest = _manifest(store.directory(last.stage, last.fingerprint))
-        if manifest:
-            return manifest
-    candidates = [manifest for manifest in _manifests(store, stage.name) if _is_of(store, manifest, source)]
-    return max(candidates, key=lambda manifest: manifest.created_at, default=None)
-
-
-def _manifests(store: Store, stage: str) -> Iterator[Manifest]:
-    for directory in sorted((store.root / stage).glob("*")):
-        manifest = _manifest(directory)
-        if manifest:
-            yield manifest
-
-
-def _manifest(directory: Path) -> Manifest | None:
-    """The manifest there, or None: a damaged artifact explains nothing, and `find` reports it."""
-    try:
-        return read_manifest(directory)
-    except CorruptArtifactError:
-        return None
-
-
-def _is_of(store: Store, manifest: Manifest, source: str | None) -> bool:
-    """Whether a per-source artifact belongs to `source`: its own identity says so, or that of its input."""
-    if source is None:
-        return True
-    if isinstance(manifest.identity, Mapping) and "name" in manifest.identity:
-        return manifest.identity["name"] == source
-    inputs = [_manifest(store.directory(item.stage, item.fingerprint)) for item in manifest.inputs if item.stage != SNAPSHOT]
-    return any(_is_of(store, item, source) for item in inputs if item)
 
 
 def _own_differences(previous: Manifest, stage: Stage, identity: Any) -> list[str]:

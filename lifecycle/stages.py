@@ -117,9 +117,9 @@ def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
     return {key: value for key, value in identity(recipe.preferences).items() if key != "sources"}
 
 
-RAW_CORPORA = Stage("raw_corpora", "4", (), _source, per_source=True)
+RAW_CORPORA = Stage("raw_corpora", "5", (), _source, per_source=True)
 QUALITY_MODEL = Stage("quality_model", "1", (), _quality_model)
-CLEANED_CORPORA = Stage("cleaned_corpora", "4", ("raw_corpora",), _cleaning, per_source=True)
+CLEANED_CORPORA = Stage("cleaned_corpora", "5", ("raw_corpora",), _cleaning, per_source=True)
 CORPUS = Stage("corpus", "4", ("cleaned_corpora",), _corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)

@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,17 @@ from lifecycle.recipe.training import TokenizerConfig
 from tests.graph_home import Home, make_home
 
 SMALL_VOCABULARY = 1024
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One file stays in one worker, and all files that read the finished home share one: it takes a minute to make."""
+    files: dict[Path, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        files[item.path].append(item)
+    for path, members in files.items():
+        reads_home = any("finished" in getattr(item, "fixturenames", ()) for item in members)
+        for item in members:
+            item.add_marker(pytest.mark.xdist_group("finished" if reads_home else str(path)))
 
 
 @pytest.fixture(scope="session")

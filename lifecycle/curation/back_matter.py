@@ -1,18 +1,18 @@
 """What printed matter puts before and behind its text: a table of contents at the head, a list of references at the tail.
 
-A heading of the lists in phrases/headings says where it may begin; the lines behind it decide.
+A heading of the lists in phrases/headings, or of the recipe's own, says where it may begin; the lines behind it decide.
 """
 
 import re
 from functools import cache
-from pathlib import Path
+from typing import Literal
 
 import re2
 
-from lifecycle.recipe.curation import list_entries
+from lifecycle.curation.phrase_lists import PHRASES, any_phrase
+from lifecycle.recipe.curation import BoilerplateConfig, ListFile, list_file
 
-HEADINGS = Path(__file__).parent / "phrases" / "headings"
-FIELD = "curation.boilerplate"
+Kind = Literal["contents", "references"]
 
 HEAD_LINES = 30
 """Lines, from the beginning, among which the heading of a table of contents may stand."""
@@ -55,18 +55,19 @@ CONTINUED = re.compile(r"(?:\s{2,}|\t)\S")
 FENCE = re.compile(r"\s*(?:```|~~~)")
 
 
-def contents_head(text: str) -> str:
+def contents_head(text: str, config: BoilerplateConfig) -> str:
     """`text` without the table of contents at its head: its heading and the entries behind it, three at least.
 
     An entry that comes a second time is the heading of the first chapter: there the text begins.
     """
-    if not _pattern("contents").search(text[: HEAD_LINES * 200].encode("utf-8", "surrogatepass")):
+    heading = _heading("contents", config.contents_headings)
+    if not heading.search(_bytes(text[: HEAD_LINES * 200])):
         return text
     lines = text.split("\n")
     for number, line in enumerate(lines[:HEAD_LINES]):
         if FENCE.match(line):
             return text
-        if _is_heading(line, "contents"):
+        if heading.search(_bytes(line)):
             end = _contents_end(lines, number + 1)
             rest = "\n".join(lines[end:]).lstrip("\n")
             if end > number + 1 and len(rest.strip()) > len("\n".join(lines[number:end])):
@@ -75,13 +76,14 @@ def contents_head(text: str) -> str:
     return text
 
 
-def references_tail(text: str) -> str:
+def references_tail(text: str, config: BoilerplateConfig) -> str:
     """`text` without the list of references at its end, where all that follows the heading is such a list."""
-    if not _pattern("references").search(text.encode("utf-8", "surrogatepass")):
+    heading = _heading("references", config.references_headings)
+    if not heading.search(_bytes(text)):
         return text
     lines = text.split("\n")
     for number in range(len(lines) - 1, 0, -1):
-        if _is_heading(lines[number], "references"):
+        if heading.search(_bytes(lines[number])):
             tail = lines[number:]
             before = "\n".join(lines[:number])
             fenced = sum(FENCE.match(line) is not None for line in lines[:number]) % 2
@@ -118,17 +120,19 @@ def _are_references(lines: list[str]) -> bool:
     return read > 0 and found >= MIN_REFERENCES * read
 
 
-def _is_heading(line: str, kind: str) -> bool:
-    return _pattern(kind).search(line.encode("utf-8", "surrogatepass")) is not None
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _heading(kind: Kind, paths: tuple[str, ...]) -> "re2._Regexp":
+    """A whole line that is such a heading, numbered or marked or not."""
+    field = f"curation.boilerplate.{kind}_headings"
+    return _pattern(kind, tuple(list_file(path, field) for path in paths), field)
 
 
 @cache
-def _pattern(kind: str) -> "re2._Regexp":
-    """A whole line that is such a heading, numbered or marked or not."""
-    forms = [
-        entry[3:] if entry.startswith("re:") else re2.escape(entry)
-        for entry in list_entries(HEADINGS / f"{kind}.txt", FIELD)
-    ]
+def _pattern(kind: Kind, extra: tuple[ListFile, ...], field: str) -> "re2._Regexp":
     number = r"(?:[0-9一二三四五六七八九十]{1,3}(?:\.[0-9]+)*\s*[、.．]?\s*)?"
     before, behind = rf"(?im)^\s*(?:#{{1,6}}\s*)?[*_【\[]{{0,3}}{number}", r"[*_】\]]{0,3}\s*[:：]?\s*[*_]{0,3}\s*#*\s*$"
-    return re2.compile(f"{before}(?:{'|'.join(forms)}){behind}".encode())
+    phrases = any_phrase([PHRASES / "headings" / f"{kind}.txt"], extra, field)
+    return re2.compile(f"{before}(?:{phrases}){behind}".encode())

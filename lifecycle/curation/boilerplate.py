@@ -6,16 +6,14 @@ phrase of the lists go. In the middle of a text the same words are its subject a
 
 import re
 from functools import cache
-from pathlib import Path
 
 import re2
 
 from lifecycle.curation.markup import pieces
-from lifecycle.errors import RecipeError
-from lifecycle.recipe.curation import BoilerplateConfig, ListFile, list_entries, list_file
+from lifecycle.curation.phrase_lists import PHRASES, any_phrase
+from lifecycle.recipe.curation import BoilerplateConfig, ListFile, list_file
 
 FIELD = "curation.boilerplate.phrases"
-PHRASES = Path(__file__).parent / "phrases"
 SENTENCE = re.compile(  # where a line has no stop, it is one sentence
     r"[^\n]+?(?:[。！？；…]+[”’\"')）】」』]*|[.!?]+[\"')\]]*(?=\s|[^\x00-\x7f])|(?=\n)|\Z)\s*"
     r"|\s+"
@@ -92,16 +90,7 @@ def _is_advert(sentence: str, pattern: "re2._Regexp", config: BoilerplateConfig)
 
 @cache
 def _pattern(extra: tuple[ListFile, ...]) -> "re2._Regexp":
-    forms = []
-    for path in (*sorted(PHRASES.glob("*.txt")), *(file.path for file in extra)):
-        for entry in list_entries(path, FIELD):
-            form = entry[3:].strip() if entry.startswith("re:") else re2.escape(entry)
-            try:
-                re2.compile(form)
-            except re2.error as error:
-                raise RecipeError(f"{FIELD}: {path}: {entry!r} is no regular expression of RE2 ({error})") from error
-            forms.append(f"(?:{form})")
-    return re2.compile(f"(?im){'|'.join(forms)}".encode())
+    return re2.compile(f"(?im){any_phrase(sorted(PHRASES.glob('*.txt')), extra, FIELD)}".encode())
 
 
 def _head_end(text: str) -> int:

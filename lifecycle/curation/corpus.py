@@ -23,10 +23,10 @@ from lifecycle.curation.anchors import anchors
 from lifecycle.curation.cluster_samples import ClusterSamples
 from lifecycle.curation.contamination import HELDOUT, HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
-from lifecycle.curation.duplicates import Duplicate, find_duplicates
+from lifecycle.curation.duplicates import Duplicate, find_duplicates, write_duplicates
+from lifecycle.curation.first_said import mark_repeated
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
-from lifecycle.curation.repeated import RepeatedText
 from lifecycle.curation.sides import (
     BY_FILE,
     CONTAMINATION,
@@ -59,9 +59,6 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
 SIDES: tuple[Side, Side] = ("heldout", "train")
-DUPLICATES = pa.schema(
-    [(name, pa.string()) for name in ("id", "source", "kept_id", "kept_source", "rule")] + [("similarity", pa.float64())]
-)
 
 
 def build_corpus(
@@ -92,7 +89,7 @@ def build_corpus(
         logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
         dropped = find_duplicates(index, work, *spread)
         logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
-        _write_duplicates(out, index, dropped)
+        write_duplicates(out / "duplicates.parquet", index, dropped)
         written = _Written(cleaned, index, dropped, curation, work, cache or work)
         written.write(out)
     accounts = written.accounts()
@@ -137,21 +134,6 @@ def _against(paths: tuple[str, ...]) -> list[Path]:
     return found
 
 
-def _write_duplicates(out: Path, index: Index, dropped: Mapping[int, Duplicate]) -> None:
-    rows = [
-        {
-            "id": index.ids[position],
-            "source": index.sources[position],
-            "kept_id": index.ids[duplicate.kept],
-            "kept_source": index.sources[duplicate.kept],
-            "rule": duplicate.rule,
-            "similarity": duplicate.similarity,
-        }
-        for position, duplicate in sorted(dropped.items())
-    ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=DUPLICATES), out / "duplicates.parquet", compression="zstd")
-
-
 class _Written:
     """Both sides of the corpus: first the held-out one, so that its passages are known when the training side passes."""
 
@@ -166,7 +148,6 @@ class _Written:
     ) -> None:
         self._curation, self._work, self._cache = curation, work, cache
         self._samples = ClusterSamples(index, dropped)
-        self._repeated = RepeatedText(curation.repeated_text) if curation.repeated_text.unit != "none" else None
         self._evaluation = _evaluation_items(curation, work)
         self._tasks = {side: list(_tasks(side, cleaned, index, dropped, curation.heldout)) for side in SIDES}
         self._parts: dict[str, list[SourceLedger]] = {name: [] for name in cleaned}
@@ -174,6 +155,8 @@ class _Written:
 
     def write(self, out: Path) -> None:
         """Write both sides, the tables of overlaps and the samples of clusters."""
+        if self._curation.repeated_text.unit != "none":
+            self._mark_repeated()
         held = self._write_side("heldout", out)
         if self._curation.heldout_overlap:
             self._suspect(held, self._curation.heldout_overlap)
@@ -211,9 +194,11 @@ class _Written:
         """Link the documents of one side to `out`; the entries of its units."""
         (out / side).mkdir(parents=True)
         tasks = self._tasks[side]
-        passing = Passing(side, self._evaluation, self._curation.repeated_text.unit)
+        passing = Passing(side, self._evaluation, self._curation.repeated_text)
+        one = partial(pass_unit, passing, passing.settings(stages.CORPUS.code_version), self._cache)
+        passed = ordered_map(one, tasks, self._curation.workers, self._curation.executor)
         entries, shards, said = [], 0, time.monotonic()
-        for task, (entry, was_there) in zip(tasks, self._pass(passing, tasks), strict=True):
+        for task, (entry, was_there) in zip(tasks, passed, strict=True):
             entries.append(entry)
             self.reused += was_there
             self._parts[task.source] += Ledger.read(entry).sources
@@ -225,12 +210,14 @@ class _Written:
                 logger.info("corpus: %s of %s units of the %s side written", len(entries), len(tasks), side)
         return entries
 
-    def _pass(self, passing: Passing, tasks: list[Task]) -> Iterator[tuple[Path, bool]]:
-        settings = passing.settings(stages.CORPUS.code_version)
-        if self._repeated:  # what a document may say depends on all before it
-            return (pass_unit(passing, settings, self._work, task, self._repeated) for task in tasks)
-        one = partial(pass_unit, passing, settings, self._cache)
-        return ordered_map(one, tasks, self._curation.workers, self._curation.executor)
+    def _mark_repeated(self) -> None:
+        """Tell the units of both sides what earlier documents say; held-out ones come first."""
+        curation = self._curation
+        spread = (curation.workers, curation.executor)
+        tasks = [task for side in SIDES for task in self._tasks[side]]
+        marked = mark_repeated(tasks, curation.repeated_text, self._evaluation, self._cache, self._work, *spread)
+        held = len(self._tasks["heldout"])
+        self._tasks = {"heldout": marked[:held], "train": marked[held:]}
 
     def _suspect(self, held: list[Path], passage: OverlapConfig) -> None:
         """Mark the training documents that share an anchor with a held-out text, and give their units those texts."""

@@ -1,14 +1,21 @@
 """Which documents of a corpus say what another one says, and which of them stays."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lifecycle.curation.banding import Numbers
 from lifecycle.curation.index import AGAINST, Index
 from lifecycle.curation.near_duplicates import near_duplicates
 from lifecycle.parallel import Executor
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "source", "kept_id", "kept_source", "rule")] + [("similarity", pa.float64())]
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,22 @@ def find_duplicates(index: Index, work: Path, workers: int, executor: Executor =
         if position < index.own:
             dropped[position] = _duplicate("exact_duplicate", *gone.get(original, (original, 1.0)), index)
     return dict(sorted(dropped.items()))
+
+
+def write_duplicates(path: Path, index: Index, dropped: Mapping[int, Duplicate]) -> None:
+    """Write a row for each dropped document, in their order, with the one that is kept in its place."""
+    rows = [
+        {
+            "id": index.ids[position],
+            "source": index.sources[position],
+            "kept_id": index.ids[duplicate.kept],
+            "kept_source": index.sources[duplicate.kept],
+            "rule": duplicate.rule,
+            "similarity": duplicate.similarity,
+        }
+        for position, duplicate in sorted(dropped.items())
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression="zstd")
 
 
 def _duplicate(rule: str, kept: int, alike: float, index: Index) -> Duplicate:

@@ -14,9 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lifecycle.corpora.documents import Document, shards
-from lifecycle.curation.language import mixed_share
 from lifecycle.curation.normalise import steps
-from lifecycle.curation.quality import KEPT, MODEL_RULE, rules_of
+from lifecycle.curation.quality import KEPT, MIXED_RULE, MODEL_RULE, rules_of
 from lifecycle.curation.removed_lines import read_removed
 from lifecycle.curation.repeated_lines import Hashes
 from lifecycle.curation.rewrite import c4_text
@@ -94,17 +93,15 @@ def explain(
             document = _find(raw[source], identifier)
             text = document["text"] if document else ""
             decision, language = row["decision"][0].as_py(), row["lang"][0].as_py()
-            changes, final = _follow(text, language, decision, config[source], read_removed(directory))
+            changes = _follow(text, language, decision, config[source], read_removed(directory))
             where, instead = _in_corpus(corpus, identifier) if decision == KEPT else ("not there", None)
-            judged = (*_languages(final, language, config[source]), *_judge(row, config[source]))
+            judged = _judge(row, config[source])
             return Explanation(identifier, source, language, text[:EXCERPT], changes, judged, decision, where, instead)
     raise LifecycleError(f"no document has the id {identifier!r} in the sources {sorted(cleaned)}")
 
 
-def _follow(
-    text: str, language: str, decision: str, config: CurationConfig, repeated: Hashes
-) -> tuple[tuple[Change, ...], str]:
-    """Every change of the text, and the text that the rules judged."""
+def _follow(text: str, language: str, decision: str, config: CurationConfig, repeated: Hashes) -> tuple[Change, ...]:
+    """Every change of the text."""
     changes = []
     for rule, after in steps(text, config, repeated):
         changes.append(_change(rule, text, after))
@@ -113,7 +110,7 @@ def _follow(
         rewritten = c4_text(text, language, config, repeated)
         if rewritten != text:
             changes.append(_change("c4_lines", text, rewritten))
-    return tuple(changes), text
+    return tuple(changes)
 
 
 def _change(rule: str, old: str, new: str) -> Change:
@@ -131,19 +128,12 @@ def _excerpts(old: str, new: str) -> tuple[str, str]:
     return old[start:][:PLACE], new[start:][:PLACE]
 
 
-def _languages(text: str, language: str, config: CurationConfig) -> tuple[Judgement, ...]:
-    if config.max_mixed_language >= 1:
-        return ()
-    share, limit = mixed_share(text, language, config.language_model), config.max_mixed_language
-    return (Judgement("mixed_language", share, limit, share > limit, "Much of the text is in other languages."),)
-
-
 def _judge(row: pa.Table, config: CurationConfig) -> tuple[Judgement, ...]:
     counts, languages = counts_of(row), row["lang"].to_numpy(zero_copy_only=False).astype(np.str_)
     judged = []
-    for rule in rules_of(config):
+    for rule in (MIXED_RULE, *rules_of(config)):
         figures, limits = rule.figures(counts, languages), rule.limits(config, languages)
-        if not np.isnan(limits[0]):
+        if not np.isnan(figures[0] + limits[0]):
             broken = bool(rule.broken(figures, limits)[0])
             judged.append(Judgement(rule.name, float(figures[0]), float(limits[0]), broken, rule.description))
     return (*judged, *_judge_by_model(row))

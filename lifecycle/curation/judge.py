@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.blocklists import blocked_category
 from lifecycle.curation.buffers import buffers_of, column_of, lengths_of, text_of
-from lifecycle.curation.language import language_rule, languages_of
+from lifecycle.curation.language import languages_of, mixed_language
 from lifecycle.curation.language_sample import CHARACTERS
 from lifecycle.curation.model import ModelRule
-from lifecycle.curation.quality import KEPT, MODEL_RULE, decisions
+from lifecycle.curation.quality import KEPT, MIXED_RULE, MODEL_RULE, decisions
 from lifecycle.curation.repair import Change, Repaired, around_difference, repair
 from lifecycle.curation.repeated_lines import Hashes
 from lifecycle.curation.rewrite import c4_text
+from lifecycle.curation.sidecar import LANGUAGE_COLUMNS
 from lifecycle.curation.statistics import Columns, statistics_of_arrow
 from lifecycle.recipe.corpora import CurationConfig
 
@@ -47,9 +48,9 @@ def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(
     """Repair the documents of a table, and decide which of them stay; the first broken rule counts, the model's last."""
     repaired = repair(table["text"], config, repeated)
     languages = _languages(repaired, table["lang"].to_pylist(), config)
-    counts = statistics_of_arrow(repaired.texts, languages)
+    counts = statistics_of_arrow(repaired.texts, languages) | _mixed(repaired.texts, languages, config)
     decided = decisions(counts, languages, config)
-    _apply_languages(repaired.texts, languages, decided, config)
+    _apply_languages(counts, np.asarray(languages, dtype=np.str_), decided, config)
     if config.blocklists:
         _apply_blocklists(repaired.texts, decided, config)
     scored = model.judge(repaired.texts.to_pylist(), languages) if model else None
@@ -73,18 +74,24 @@ def _languages(repaired: Repaired, declared: list[str], config: CurationConfig) 
     return languages_of([buffer[begin:end].tobytes().decode("utf-8", "ignore") for begin, end in places], declared, config)
 
 
+def _mixed(texts: pa.LargeStringArray, languages: list[str], config: CurationConfig) -> Columns:
+    """The columns of mixed language, measured only where the recipe asks, of documents in a language that it wants."""
+    found = np.zeros((len(languages), len(LANGUAGE_COLUMNS)), dtype=np.int64)
+    if config.max_mixed_language is not None:
+        buffer, offsets = buffers_of(texts)
+        for document, language in enumerate(languages):
+            if language in config.languages:
+                found[document] = mixed_language(text_of(buffer, offsets, document), language, config.language_model)
+    return {name: found[:, place] for place, name in enumerate(LANGUAGE_COLUMNS)}
+
+
 def _apply_languages(
-    texts: pa.LargeStringArray, languages: list[str], decided: NDArray[np.str_], config: CurationConfig
+    counts: Columns, languages: NDArray[np.str_], decided: NDArray[np.str_], config: CurationConfig
 ) -> None:
-    """Languages come before every other rule; the share of others is measured only where the recipe asks."""
+    """Languages come before every other rule."""
+    broken = MIXED_RULE.broken(MIXED_RULE.figures(counts, languages), MIXED_RULE.limits(config, languages))
+    decided[broken] = MIXED_RULE.name
     decided[~np.isin(languages, config.languages)] = "language"
-    if config.max_mixed_language == 1:
-        return
-    buffer, offsets = buffers_of(texts)
-    for document in np.flatnonzero(decided != "language").tolist():
-        rule = language_rule(text_of(buffer, offsets, document), languages[document], config)
-        if rule:
-            decided[document] = rule
 
 
 def _apply_blocklists(texts: pa.LargeStringArray, decided: NDArray[np.str_], config: CurationConfig) -> None:

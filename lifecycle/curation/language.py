@@ -67,17 +67,9 @@ def languages_of(texts: Sequence[str], declared: Sequence[str], config: Cleaning
     return [language_of(text, language, score, model) for text, language in zip(texts, declared, strict=True)]
 
 
-def language_rule(text: str, language: str, config: CleaningConfig) -> str | None:
-    """The rule of languages that a text in `language` breaks: `language`, `mixed_language`, or none."""
-    if language not in config.languages:
-        return "language"
-    if config.max_mixed_language < 1 and mixed_share(text, language, config.language_model) > config.max_mixed_language:
-        return "mixed_language"
-    return None
-
-
-def mixed_share(text: str, language: str, model: str = "fast") -> float:
-    """Share of the text outside code that is in other languages than `language`, by letters, a Han character for three.
+def mixed_language(text: str, language: str, model: str = "fast") -> tuple[int, int]:
+    """Letters outside code whose language was asked for, and those in other languages than `language`; a Han character
+    counts as three.
 
     Measured on segments: lines, cut every 300 characters; long texts by a sample, so that its cost has a bound.
     """
@@ -88,7 +80,7 @@ def mixed_share(text: str, language: str, model: str = "fast") -> float:
         if weight >= SEGMENT_LETTERS:
             whole += weight
             foreign += weight * (_segment_language(taken, language, model) != language)
-    return foreign / whole if whole else 0.0
+    return whole, foreign
 
 
 def _segments(text: str) -> list[str]:

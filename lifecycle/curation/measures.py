@@ -68,3 +68,9 @@ MEASURES: dict[str, Measure] = {
     **{f"repeated_{n}gram_share": _over(f"repeated_{n}gram", "characters") for n in range(5, 11)},
 }
 """By name. Shares are of the column named in `_over`; lengths are in characters."""
+
+
+def mixed_share(counts: Counts) -> Figures:
+    """Share of foreign letters by `language.mixed_language`; NaN, which no rule drops, where nothing was measured."""
+    whole = counts["asked_letters"]
+    return np.divide(counts["foreign_letters"], whole, out=np.full(len(whole), np.nan), where=whole > 0)

@@ -155,9 +155,9 @@ def _changes(config: CurationConfig, repeated: Hashes) -> Iterator[Change]:
         yield _once("repeated_lines", _tidy(partial(without_lines, repeated=repeated, config=config.repeated_lines)))
     if config.boilerplate:
         if config.boilerplate.trim_contents:
-            yield _once("contents_head", _tidy(contents_head))
+            yield _once("contents_head", _tidy(partial(contents_head, config=config.boilerplate)))
         if config.boilerplate.trim_references:
-            yield _once("references_tail", _tidy(references_tail))
+            yield _once("references_tail", _tidy(partial(references_tail, config=config.boilerplate)))
         yield _once("advert_sentences", _tidy(partial(advert_sentences, config=config.boilerplate)))
         if config.boilerplate.trim_broken:
             yield _once("broken_edges", _tidy(broken_edges))

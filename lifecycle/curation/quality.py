@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.measures import MEASURES, Counts, Figures
+from lifecycle.curation.measures import MEASURES, Counts, Figures, mixed_share
 from lifecycle.recipe.corpora import CurationConfig
 from lifecycle.recipe.rules import RuleSet
 
@@ -25,7 +25,7 @@ class Rule:
     """One reason to drop a document."""
 
     name: str
-    set: RuleSet | Literal["quality_model"]
+    set: RuleSet | Literal["language", "quality_model"]
     measure: str
     threshold: str
     description: str
@@ -40,6 +40,8 @@ class Rule:
         """The measure of every document, shape (documents,)."""
         if self.set == "quality_model":
             return counts[self.measure].astype(np.float64)
+        if self.set == "language":
+            return mixed_share(counts)
         found = MEASURES[self.measure](counts)
         if self.measure == "short_line_share_30":
             for language, measure in SHORT_LINE_MEASURES.items():
@@ -48,6 +50,9 @@ class Rule:
 
     def limits(self, config: CurationConfig, languages: NDArray[np.str_]) -> Figures:
         """The threshold for every document by its language, NaN where the rule does not ask, shape (documents,)."""
+        if self.set == "language":
+            limit = config.max_mixed_language
+            return np.full(len(languages), np.nan if limit is None else limit)
         if self.set == "light":
             return np.full(len(languages), float(getattr(config.quality, self.threshold)))
         section = getattr(config, self.set)
@@ -148,6 +153,14 @@ _CHINESE = _rules(
     ("chinese_table", "mean_segment_length", "min_mean_segment_length", "A table: cells instead of sentences."),
     ("chinese_switches", "script_switch_rate", "max_script_switch_rate", "Han and Latin letters by turns: spam, listings."),
 )
+MIXED_RULE = Rule(
+    "mixed_language",
+    "language",
+    "mixed_share",
+    "max_mixed_language",
+    "Much of the text is in other languages.",
+)
+"""Asked before `RULES`, of documents in a language that the recipe wants."""
 MODEL_RULE = Rule(
     "quality_model",
     "quality_model",

@@ -1,7 +1,8 @@
 """`statistics/`: the counts of every document that a source had, and what was decided, without any text.
 
 One row for each document read, in reading order: `id`, `lang`, `decision` (`kept`, or the rule that dropped the document),
-and the columns of `lifecycle.curation.columns`, counted on the repaired text. Thresholds are tried out on it.
+the columns of `lifecycle.curation.columns`, and `asked_letters` and `foreign_letters` (`language.mixed_language`; zero where
+the recipe does not ask), all counted on the repaired text. Thresholds are tried out on it.
 Where the recipe has a quality model, `quality_score` and `quality_limit` follow: score, and threshold of the language.
 """
 
@@ -19,8 +20,10 @@ from lifecycle.errors import DataError
 
 DIRECTORY = "statistics"
 TEXT_COLUMNS = ("id", "lang", "decision")
+LANGUAGE_COLUMNS = ("asked_letters", "foreign_letters")
+COUNTS = (*COLUMNS, *LANGUAGE_COLUMNS)
 MODEL_COLUMNS = ("quality_score", "quality_limit")
-SCHEMA = pa.schema([(name, pa.string()) for name in TEXT_COLUMNS] + [(name, pa.int64()) for name in COLUMNS])
+SCHEMA = pa.schema([(name, pa.string()) for name in TEXT_COLUMNS] + [(name, pa.int64()) for name in COUNTS])
 
 
 def part_name(number: int) -> str:
@@ -50,9 +53,9 @@ class SidecarWriter:
         counts: NDArray[np.int64],
         judged: NDArray[np.float64] | None = None,
     ) -> None:
-        """Append documents; `counts` has shape (documents, columns), `judged` (documents, 2): score and limit of each."""
+        """Append documents; `counts` has shape (documents, counts), `judged` (documents, 2): score and limit of each."""
         arrays = [pa.array(each, pa.string()) for each in (ids, languages, decided)]
-        arrays += [pa.array(counts[:, place]) for place in range(len(COLUMNS))]
+        arrays += [pa.array(counts[:, place]) for place in range(len(COUNTS))]
         if judged is not None:
             arrays += [pa.array(judged[:, place]) for place in range(len(MODEL_COLUMNS))]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
+from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import SCHEMA, Document, check_rows, open_shard, shard_writer
 from lifecycle.corpora.units import Unit
@@ -17,9 +18,9 @@ from lifecycle.curation.anchors import Hashes, anchors
 from lifecycle.curation.buffers import Integers
 from lifecycle.curation.contamination import HELDOUT, Overlaps
 from lifecycle.curation.passages import PassageIndex
-from lifecycle.curation.repeated import RepeatedText
+from lifecycle.curation.repeated import says_something, without
 from lifecycle.ledger import Ledger, LedgerWriter
-from lifecycle.recipe.corpora import OverlapConfig
+from lifecycle.recipe.corpora import OverlapConfig, RepeatedTextConfig
 from lifecycle.results import result
 
 Side = Literal["heldout", "train"]
@@ -70,6 +71,26 @@ def _index(path: Path, digest: str, words: int, han: int) -> tuple[PassageIndex,
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """What documents of a unit say that earlier ones said, on disk: their numbers, and places of lines or paragraphs."""
+
+    path: Path
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path, places: NDArray[np.uint32]) -> "Repeated":
+        """The places, shape (lines or paragraphs, 2), that were written to `path`."""
+        return cls(path, xxhash.xxh3_128_hexdigest(places.tobytes()))
+
+    def places(self) -> dict[int, set[int]]:
+        """Places by document."""
+        found: dict[int, set[int]] = {}
+        for document, place in np.load(self.path).tolist():
+            found.setdefault(document, set()).add(place)
+        return found
+
+
+@dataclass(frozen=True)
 class Task:
     """A unit of one source, and what is known of its documents."""
 
@@ -82,6 +103,7 @@ class Task:
     rules: tuple[str, ...]
     heldout: Protected | None = None
     """The held-out texts that its suspects may quote."""
+    repeated: Repeated | None = None
 
     def empty(self) -> bool:
         """Whether none of its documents is of this side."""
@@ -94,26 +116,23 @@ class Passing:
 
     side: Side
     evaluation: Protected | None
-    repeated_unit: str
+    repeated: RepeatedTextConfig
 
     def settings(self, code_version: str) -> str:
-        """What decides the result of a unit besides its content and `Task.known`."""
-        return f"{code_version} {self.side} {self.repeated_unit} {self.evaluation.identity() if self.evaluation else ''}"
+        """What decides the result of a unit besides its content and its `Task`."""
+        evaluation = self.evaluation.identity() if self.evaluation else ""
+        return f"{code_version} {self.side} {self.repeated.model_dump_json()} {evaluation}"
 
 
-def pass_unit(
-    passing: Passing, settings: str, cache: Path, task: Task, repeated: RepeatedText | None = None
-) -> tuple[Path, bool]:
+def pass_unit(passing: Passing, settings: str, cache: Path, task: Task) -> tuple[Path, bool]:
     """The entry of a unit: the documents that stay (no file where none does), what they share with protected texts, and the
-    ledger; and whether it was there.
-
-    Args:
-        repeated: knows what earlier units said; then the result is of this order only, and `cache` must be of this run.
-    """
+    ledger; and whether it was there."""
     known = f"{xxhash.xxh3_128_hexdigest(task.known)} {task.rules} {task.heldout.identity() if task.heldout else ''}"
+    if task.repeated:
+        known += f" {task.repeated.digest}"
 
     def make(directory: Path) -> None:
-        _Unit(passing, task, repeated).write(directory)
+        _Unit(passing, task).write(directory)
 
     return result(cache, task.unit.key(f"{settings}\n{task.source}\n{known}"), make)
 
@@ -121,18 +140,20 @@ def pass_unit(
 class _Unit:
     """The documents of one unit on their way."""
 
-    def __init__(self, passing: Passing, task: Task, repeated: RepeatedText | None) -> None:
-        self._passing, self._task, self._repeated = passing, task, repeated
+    def __init__(self, passing: Passing, task: Task) -> None:
+        self._passing, self._task = passing, task
         self._evaluation = passing.evaluation.overlaps() if passing.evaluation else None
         self._heldout = task.heldout.overlaps() if task.heldout else None
+        self._repeated = task.repeated.places() if task.repeated else {}
         self._ledger = LedgerWriter(task.source)
 
     def write(self, directory: Path) -> None:
         characters = documents = 0
         writer = None
         try:
-            for table, known in _tables(self._task):
-                kept = [document for document in map(self._judge, table.to_pylist(), known) if document is not None]
+            for table, known, numbers in _tables(self._task):
+                judged = map(self._judge, table.to_pylist(), known, numbers)
+                kept = [document for document in judged if document is not None]
                 documents += len(kept)
                 characters += sum(len(document["text"]) for document in kept)
                 if kept:
@@ -150,53 +171,52 @@ class _Unit:
             self._heldout.write(directory / OVERLAPS)
         Ledger(sources=(self._ledger.close(),)).write(directory)
 
-    def _judge(self, document: Document, known: int) -> Document | None:
+    def _judge(self, document: Document, known: int, number: int) -> Document | None:
         """Enter one document into the ledger; as it stays, or None."""
         before = document["text"]
-        rule, document = self._rule(document, known)
+        rule, document = self._rule(document, known, self._repeated.get(number))
         if rule:
             self._ledger.drop(rule, document["id"], before)
             return None
         changed = document["text"] != before
         if changed:
-            self._ledger.change(f"repeated_{self._passing.repeated_unit}", document["id"], before, document["text"])
+            self._ledger.change(f"repeated_{self._passing.repeated.unit}", document["id"], before, document["text"])
         self._ledger.keep(document["text"], before if changed else None, document["lang"])
         if self._passing.side == HELDOUT:
             self._ledger.sample(HELDOUT, document["id"], document["text"])
         return document
 
-    def _rule(self, document: Document, known: int) -> tuple[str | None, Document]:
+    def _rule(self, document: Document, known: int, repeated: set[int] | None) -> tuple[str | None, Document]:
         """The rule that drops a document, or None; and the document without what earlier ones said."""
         if known >= FIRST_RULE:
             return self._task.rules[known - FIRST_RULE], document
         if self._evaluation and self._evaluation.found_in(document):
             return "contaminated", document
-        if self._repeated:
-            rest = self._repeated.rest(document["text"])
-            if rest is not document["text"]:
-                document = document | {"text": rest}
-                if not self._repeated.says_something(rest):
-                    return "only_repeated_text", document
+        if repeated:
+            document = document | {"text": without(document["text"], repeated, self._passing.repeated)}
+            if not says_something(document["text"], self._passing.repeated):
+                return "only_repeated_text", document
         if self._heldout and known == SUSPECT and self._heldout.found_in(document):
             return "overlaps_heldout", document
         return None, document
 
 
-def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int]]]:
-    """The documents of this side, a row group at a time, with what is known of each."""
+def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int], list[int]]]:
+    """The documents of this side, a row group at a time, with what is known of each, and its number within the unit."""
     known = np.frombuffer(task.known, dtype=np.uint8)
     begin = 0
     with open_shard(task.unit.path) as file:
         for number in range(task.unit.first, task.unit.last):
             rows = file.metadata.row_group(number).num_rows
             here = known[begin : begin + rows]
+            numbers = np.arange(begin, begin + rows)
             begin += rows
             if (here == OTHER_SIDE).all():
                 continue
             table = file.read_row_group(number)
             check_rows(table.num_rows, rows)
             mine = here != OTHER_SIDE
-            yield table.filter(pa.array(mine)), here[mine].tolist()
+            yield table.filter(pa.array(mine)), here[mine].tolist(), numbers[mine].tolist()
 
 
 def unit_anchors(config: OverlapConfig, cache: Path, unit: Unit) -> tuple[Path, bool]:

@@ -8,11 +8,12 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from lifecycle.curation.quality import MODEL_RULE, RULES, Rule
+from lifecycle.curation.quality import MIXED_RULE, MODEL_RULE, RULES, Rule
 from lifecycle.curation.sidecar import counts_of, read_sidecar
 from lifecycle.errors import LifecycleError
 
 SAMPLES = 5
+SWEPT = (MIXED_RULE, *RULES, MODEL_RULE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def sweep(sidecars: Mapping[str, Path], name: str, values: Sequence[float], lang
         ids += [each for each, wanted in zip(table["id"].to_pylist(), asked, strict=True) if wanted]
     figures = np.concatenate(parts) if parts else np.empty(0)
     if not figures.size:
-        raise LifecycleError(f"sweep: no document{f' in language {language!r}' if language else ''} in {sorted(sidecars)}")
+        where = f"{f' in language {language!r}' if language else ''} in {sorted(sidecars)}"
+        hint = "; give `curation.max_mixed_language` (1 drops nothing), which measures it" if rule is MIXED_RULE else ""
+        raise LifecycleError(f"sweep: no document with a figure for {rule.name}{where}{hint}")
     order = np.argsort(figures, kind="stable")
     return [_step(rule, value, figures[order], [ids[place] for place in order]) for value in values]
 
@@ -60,12 +63,12 @@ def sweep(sidecars: Mapping[str, Path], name: str, values: Sequence[float], lang
 def find_rule(name: str) -> Rule:
     """The rule of `RULE` or `RULE.threshold`; raises LifecycleError with what there is."""
     wanted, _, threshold = name.partition(".")
-    for rule in (*RULES, MODEL_RULE):
+    for rule in SWEPT:
         if rule.name == wanted:
             if threshold and threshold != rule.threshold:
                 raise LifecycleError(f"rule {wanted} has the threshold {rule.threshold}, not {threshold!r}")
             return rule
-    raise LifecycleError(f"no rule named {wanted!r}; there are {', '.join(rule.name for rule in (*RULES, MODEL_RULE))}")
+    raise LifecycleError(f"no rule named {wanted!r}; there are {', '.join(rule.name for rule in SWEPT)}")
 
 
 def _step(rule: Rule, value: float, figures: np.ndarray, ids: Sequence[str]) -> Step:

@@ -50,8 +50,9 @@ class CleaningConfig(Section):
     its speed and 1 GB of memory for each worker (`pip install lifecycle[lingua]`)."""
     min_language_score: float = Field(default=0.3, ge=0, le=1)
     """Below this certainty (code, tables, short text) a document is taken to be in its source's language."""
-    max_mixed_language: float = Field(default=1.0, ge=0, le=1)
-    """Share of a document's text in other languages than its own, above which it is dropped; at 1 nothing is measured."""
+    max_mixed_language: float | None = Field(default=None, ge=0, le=1)
+    """Share of a document's text in other languages than its own, above which it is dropped. At 1 it is measured and drops
+    nothing, so that `lifecycle sweep` can try limits; null measures nothing, which saves asking the model again."""
     quality_sets: tuple[RuleSet, ...] = ("light",)
     """Which sets of quality rules documents must pass, in this order."""
     quality: QualityThresholds = QualityThresholds()

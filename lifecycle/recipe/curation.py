@@ -35,8 +35,12 @@ class BoilerplateConfig(Section):
     """Characters up to which a sentence with such a phrase is an advert; a longer one says something else as well."""
     trim_contents: bool = True
     """Whether a table of contents at the head goes."""
+    contents_headings: tuple[str, ...] = ()
+    """Files of its headings beside those that ship in lifecycle/curation/phrases/headings, written as phrase files are."""
     trim_references: bool = True
     """Whether a list of references at the end goes."""
+    references_headings: tuple[str, ...] = ()
+    """Files of its headings, likewise."""
     trim_broken: bool = False
     """Whether a first or last sentence that is cut off is trimmed, where whole sentences stay."""
 
@@ -91,7 +95,7 @@ def list_entries(path: Path, field: str) -> list[str]:
 
 def list_digests(curation: "CleaningConfig") -> dict[str, str]:
     """The content of every list file that the recipe names: another word in a list is another result."""
-    phrases = curation.boilerplate.phrases if curation.boilerplate else ()
-    named = [("curation.boilerplate.phrases", path) for path in phrases]
+    lists = ("phrases", "contents_headings", "references_headings") if curation.boilerplate else ()
+    named = [(f"curation.boilerplate.{name}", path) for name in lists for path in getattr(curation.boilerplate, name)]
     named += [(f"curation.blocklists.{entry.category}", entry.path) for entry in curation.blocklists]
     return {path: digest_file(list_file(path, field).path) for field, path in named}

@@ -38,12 +38,12 @@ class ChineseGopherQuality(GopherQuality):
     English stop words say nothing.
     """
 
-    min_words: int = Field(default=82, ge=0)
+    min_words: int = Field(default=80, ge=0)
     max_words: int = Field(default=160_000, gt=0)
     min_mean_word_length: float = Field(default=1, ge=0)
     max_mean_word_length: float = Field(default=6.4, gt=0)
-    max_hash_ratio: float = Field(default=0.067, ge=0)
-    max_ellipsis_ratio: float = Field(default=0.049, ge=0)
+    max_hash_ratio: float = Field(default=0.066, ge=0)
+    max_ellipsis_ratio: float = Field(default=0.04, ge=0)
     min_alpha_word_share: float = Field(default=0.83, ge=0, le=1)
     min_stop_words: int = Field(default=0, ge=0, le=8)
 
@@ -73,10 +73,10 @@ class ChineseGopherRepetition(GopherRepetition):
     prose (laws above all), so these are the strictest thresholds that lose less than 1 % each.
     """
 
-    max_top_2gram_share: float = Field(default=0.18, ge=0)
+    max_top_2gram_share: float = Field(default=0.21, ge=0)
     max_top_3gram_share: float = Field(default=0.19, ge=0)
-    max_top_4gram_share: float = Field(default=0.21, ge=0)
-    max_repeated_5gram_share: float = Field(default=0.45, ge=0)
+    max_top_4gram_share: float = Field(default=0.18, ge=0)
+    max_repeated_5gram_share: float = Field(default=0.44, ge=0)
     max_repeated_6gram_share: float = Field(default=0.41, ge=0)
     max_repeated_7gram_share: float = Field(default=0.38, ge=0)
     max_repeated_8gram_share: float = Field(default=0.35, ge=0)
@@ -130,7 +130,7 @@ class ChineseQuality(Section):
     """
 
     min_han_share: float = Field(default=0.15, ge=0, le=1)
-    """Han characters over letters and digits: below it the page is in another script. At 0.6 84 % of manuals went."""
+    """Han characters over letters and digits: below it the page is in another script. At 0.6 85 % of manuals went."""
     min_common_share: float = Field(default=0.2, ge=0, le=1)
     """The 500 commonest characters over Han characters: running text has 0.5 to 0.8, mojibake and name lists less."""
     min_sentences: int = Field(default=1, ge=0)
@@ -140,15 +140,15 @@ class ChineseQuality(Section):
 
     It loses a fifth of manuals and every one-line text without a mark at its end; no value that catches menus loses less.
     """
-    min_mean_sentence_length: float = Field(default=7, ge=0)
+    min_mean_sentence_length: float = Field(default=6.5, ge=0)
     """Characters that are not white space, over sentences."""
-    max_mean_sentence_length: float = Field(default=180, gt=0)
+    max_mean_sentence_length: float = Field(default=190, gt=0)
     max_contents_lines: int = Field(default=10, ge=0)
     """Chapter headings and dotted page references: more is a table of contents …"""
     max_contents_line_share: float = Field(default=0.25, ge=0, le=1)
     """… and so is a page that has mostly these."""
-    min_mean_segment_length: float = Field(default=6, ge=0)
-    """Characters between blanks, tabs and bars; many table pages are below, and at 10 so were 46 % of manuals."""
+    min_mean_segment_length: float = Field(default=5.4, ge=0)
+    """Characters between blanks, tabs and bars; few table pages are below. At 10 all are, and so were 46 % of manuals."""
     max_script_switch_rate: float = Field(default=0.15, ge=0)
     """Changes between Han and alphabetic letters, over letters."""
 

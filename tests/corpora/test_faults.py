@@ -80,16 +80,17 @@ def _write_huge(path: Path, kind: str, size: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "size"), [("text", 20_000_000), ("jsonl", 200_000_000), ("parquet", 20_000_000)])
-def test_a_line_of_200_megabytes(tmp_path: Path, kind: str, size: int) -> None:
+@pytest.mark.parametrize("kind", ["text", "jsonl", "parquet"])
+def test_a_line_of_200_megabytes(tmp_path: Path, kind: str) -> None:
     """It is read, judged and counted in memory of some copies of itself."""
+    size = 200_000_000
     _write_huge(tmp_path / f"a.{kind}", kind, size)
     command = [sys.executable, "-c", LONG, kind, str(tmp_path / f"a.{kind}"), str(tmp_path / "read")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     longest, peak = map(int, done.stdout.split())
     assert longest >= size
-    assert peak < 1_200_000_000 + 12 * size  # where no cache holds the kernels, compiling them takes its part
+    assert peak < 1_200_000_000 + 8 * size  # where no cache holds the kernels, compiling them takes its part
 
 
 def test_a_line_larger_than_allowed_is_counted_and_the_next_one_read(tmp_path: Path) -> None:
@@ -117,15 +118,29 @@ def test_nested_pages(tmp_path: Path, depth: int) -> None:
 
 
 def test_lone_surrogates_in_json(tmp_path: Path) -> None:
-    """Half of a pair is no text: the line is counted; a file that is one JSON value ends with it, and the place is named."""
-    lines = ['{"text": "a \\ud800 b"}', '{"text": "whole \\ud83d\\ude00 pair"}', '{"text": "\\udc00"}']
-    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    documents, account = read(tmp_path / "read", kind="jsonl", path=str(tmp_path / "a.jsonl"), tolerance=1)
-    assert [document["text"] for document in documents] == ["whole 😀 pair"]
-    assert account.dropped == {"invalid_json": 2}
-    (tmp_path / "a.json").write_text(f"[{','.join(lines)}]", encoding="utf-8")
-    with pytest.raises(DataError, match=r"invalid_json at a\.json:1: .*surrogate"):
-        read(tmp_path / "read json", kind="json", path=str(tmp_path / "a.json"))
+    """Half of a pair is no text: the record is counted, and costs no other one, be they lines or items of one array."""
+    records = [
+        '{"text": "a \\ud800 b"}',
+        '{"text": "whole \\ud83d\\ude00 pair", "n": 123456789012345678901234567890}',
+        '{"text": "\\udc00"}',
+        '{"text": "fine", "author": "\\ud800"}',
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(records), encoding="utf-8")
+    (tmp_path / "a.json").write_text(f"[{','.join(records)}]", encoding="utf-8")
+    for kind in ("jsonl", "json"):
+        documents, account = read(tmp_path / f"read {kind}", kind=kind, path=str(tmp_path / f"a.{kind}"), tolerance=1)
+        assert [document["text"] for document in documents] == ["whole 😀 pair"]
+        assert account.dropped == {"invalid_json": 3}
+        with pytest.raises(DataError, match=rf"sample: 3 of 4 records.*invalid_json at a\.{kind}:[134]: .*ud(800|c00)"):
+            read(tmp_path / f"strict {kind}", kind=kind, path=str(tmp_path / f"a.{kind}"))
+
+
+@pytest.mark.parametrize("fault", ["NaN", "1e", "[" * 100_000, '"\x01"', "1" * 5000 + "x"])
+def test_a_lone_surrogate_makes_no_other_fault_of_a_file_pass(tmp_path: Path, fault: str) -> None:
+    """The reader that knows halves of pairs knows no more of what is not JSON, and is not felled by what is deep."""
+    (tmp_path / "a.json").write_text(f'[{{"text": "\\ud800"}}, {{"text": {fault}}}]', encoding="utf-8")
+    with pytest.raises(DataError, match=r"invalid_json at a\.json:1: "):
+        read(tmp_path / "read", kind="json", path=str(tmp_path / "a.json"))
 
 
 @pytest.mark.parametrize("kind", ["text", "jsonl", "json", "csv", "html", "warc", "parquet"])

@@ -1,6 +1,7 @@
 """Tables of contents and lists of references: what goes, and what only looks like one."""
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,12 @@ from hypothesis import strategies as st
 
 from lifecycle.curation.back_matter import contents_head, references_tail
 from lifecycle.curation.enclosed_numbers import WRITTEN_OUT, enclosed_numbers
+from lifecycle.errors import RecipeError
+from lifecycle.recipe.corpora import CurationConfig
+from lifecycle.recipe.curation import BoilerplateConfig, list_digests
 from tests.curation.test_rules import CHINESE, ENGLISH
 
+CONFIG = BoilerplateConfig()
 LONG_ZH, LONG_EN = "\n".join([CHINESE] * 4), "\n".join([ENGLISH] * 4)
 
 
@@ -26,7 +31,7 @@ LONG_ZH, LONG_EN = "\n".join([CHINESE] * 4), "\n".join([ENGLISH] * 4)
 )
 def test_lists_of_references_go(tail: str) -> None:
     for text in (LONG_ZH, LONG_EN):
-        assert references_tail(f"{text}\n\n{tail}") == text
+        assert references_tail(f"{text}\n\n{tail}", CONFIG) == text
 
 
 @pytest.mark.parametrize(
@@ -43,7 +48,7 @@ def test_lists_of_references_go(tail: str) -> None:
     ],
 )
 def test_what_is_no_list_of_references_stays(text: str) -> None:
-    assert references_tail(text) == text
+    assert references_tail(text, CONFIG) == text
 
 
 @pytest.mark.parametrize(
@@ -59,7 +64,7 @@ def test_what_is_no_list_of_references_stays(text: str) -> None:
 )
 def test_tables_of_contents_go(head: str) -> None:
     for text in (LONG_ZH, LONG_EN):
-        assert contents_head(f"Title\n{head}{text}") == f"Title\n{text}"
+        assert contents_head(f"Title\n{head}{text}", CONFIG) == f"Title\n{text}"
 
 
 def test_the_text_begins_where_an_entry_comes_again() -> None:
@@ -68,7 +73,7 @@ def test_the_text_begins_where_an_entry_comes_again() -> None:
     body = (
         "第一章　总则\n第一条　为了保护权利，制定本法。\n第二条　本法适用于全国。\n第二章　权利\n第三条　公民有权利。\n" * 2
     )
-    assert contents_head(f"某某法\n目　录\n{entries}{body}") == f"某某法\n{body}"
+    assert contents_head(f"某某法\n目　录\n{entries}{body}", CONFIG) == f"某某法\n{body}"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,7 @@ def test_the_text_begins_where_an_entry_comes_again() -> None:
     ],
 )
 def test_what_is_no_table_of_contents_stays(text: str) -> None:
-    assert contents_head(text) == text
+    assert contents_head(text, CONFIG) == text
 
 
 LINES = [
@@ -105,10 +110,10 @@ LINES = [
 @given(st.lists(st.sampled_from(LINES), max_size=20).map("\n".join) | st.text())
 def test_they_only_take_away_and_once_is_enough(text: str) -> None:
     for rule in (contents_head, references_tail):
-        once = rule(text)
+        once = rule(text, CONFIG)
         assert len(once) <= len(text)
         assert set(once.split("\n")) <= set(text.split("\n"))
-    tail = references_tail(text)
+    tail = references_tail(text, CONFIG)
     assert text.startswith(tail)
 
 
@@ -132,3 +137,29 @@ def test_every_enclosed_number_keeps_its_value() -> None:
         digits = "".join(each for each in plain if each.isdecimal())
         if digits:
             assert float(digits) == unicodedata.numeric(character)
+
+
+def test_the_users_own_headings(tmp_path: Path) -> None:
+    """Lists of the recipe extend those that ship, count for its identity, and are as strict."""
+    contents, references, bad = (tmp_path / f"{name}.txt" for name in ("contents", "references", "bad"))
+    contents.write_text("# mine\n内容一览\n", encoding="utf-8")
+    references.write_text("re:works[ ]consulted", encoding="utf-8")
+    bad.write_text("re:(", encoding="utf-8")
+    mine = BoilerplateConfig(contents_headings=(str(contents),), references_headings=(str(references),))
+    entries = "".join(f"第{number}章 题目{number} …… {number}\n" for number in "一二三四")
+    for heading, config, goes in (("内容一览", mine, True), ("内容一览", CONFIG, False), ("目录", mine, True)):
+        text = f"{heading}\n{entries}{LONG_ZH}"
+        assert contents_head(text, config) == (LONG_ZH if goes else text)
+    tail = "[1] A. Author, A Title, 2001.\n[2] B. Author, 1999."
+    for heading, config, goes in (
+        ("Works Consulted", mine, True),
+        ("Works Consulted", CONFIG, False),
+        ("References", mine, True),
+    ):
+        text = f"{LONG_EN}\n\n{heading}\n{tail}"
+        assert references_tail(text, config) == (LONG_EN if goes else text)
+    assert set(list_digests(CurationConfig(boilerplate=mine))) == {str(contents), str(references)}
+    with pytest.raises(RecipeError, match=r"curation\.boilerplate\.contents_headings: .*bad\.txt: 're:\('"):
+        contents_head(LONG_ZH, BoilerplateConfig(contents_headings=(str(bad),)))
+    with pytest.raises(RecipeError, match=r"curation\.boilerplate\.references_headings: no file at"):
+        references_tail(LONG_ZH, BoilerplateConfig(references_headings=(str(tmp_path / "none.txt"),)))

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from lifecycle.curation.minhash import signatures, threshold
-from lifecycle.curation.repeated import RepeatedText
 from lifecycle.errors import DataError
-from lifecycle.recipe.corpora import CurationConfig, MinHashConfig, RepeatedTextConfig
+from lifecycle.recipe.corpora import CurationConfig, MinHashConfig
 from tests.curation.cleaning import account_of, write_documents
 from tests.curation.near import search
 from tests.curation.test_corpus import both, build, duplicates
@@ -59,28 +58,3 @@ def test_a_folder_without_documents_to_compare_with_is_named(tmp_path: Path) -> 
     curation = CurationConfig(against=(str(tmp_path / "a.txt"),))
     with pytest.raises(DataError, match=r"curation\.against\[0\]: no documents-\*\.parquet below"):
         build(tmp_path, {"a": [random_text(1), random_text(2)]}, curation=curation)
-
-
-def test_repeated_lines_stay_in_the_first_document_only(tmp_path: Path) -> None:
-    notice = "This site uses cookies, and by reading on you agree to all of our terms of use."
-    chinese = "本站所有内容均来自网络，仅供学习交流使用，如有侵权请联系我们删除。"
-    texts = [f"{random_text(seed)}\n{notice}\n{chinese}\n- short" for seed in range(20)] + [
-        f"{notice.upper()}\n{chinese}\nend"
-    ]
-    curation = CurationConfig(repeated_text=RepeatedTextConfig(unit="line"), heldout_overlap=None)
-    out = build(tmp_path, {"a": texts}, curation=curation)
-    kept = [document["text"] for document in both(out)]
-    assert sum(notice in text for text in kept) == 1
-    assert sum(chinese in text for text in kept) == 1
-    assert sum("- short" in text for text in kept) == 20
-    account = account_of(out, "a")
-    assert account.changed == {"repeated_line": 19}
-    assert account.dropped == {"only_repeated_text": 1}
-
-
-def test_a_refrain_within_one_document_stays() -> None:
-    line = "the falcon cannot hear the falconer and things fall apart at once"
-    seen = RepeatedText(RepeatedTextConfig(unit="paragraph"))
-    poem = f"{line}\n\nfirst\n\n{line}"
-    assert seen.rest(poem) is poem
-    assert seen.rest(f"other\n\n{line}") == "other"

@@ -9,16 +9,17 @@ from rich.console import Console
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
 from lifecycle.curation.explain import explain, render
-from lifecycle.curation.quality import KEPT, RULES, decisions
+from lifecycle.curation.quality import KEPT, MIXED_RULE, RULES, decisions
 from lifecycle.curation.sidecar import counts_of, read_sidecar
 from lifecycle.curation.sweep import sweep
 from lifecycle.errors import DataError, LifecycleError
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
 from lifecycle.recipe.curation import PiiConfig, RepeatedLinesConfig
 from tests.curation.cleaning import account_of, rows, write_documents
+from tests.curation.test_language import DE, EN
 from tests.curation.test_rules import CHINESE, ENGLISH
 
-CONFIG = CurationConfig(workers=1)
+CONFIG = CurationConfig(workers=1, max_mixed_language=1)
 TEXTS = [
     ENGLISH,
     "short",
@@ -60,22 +61,52 @@ def test_a_sweep_needs_the_sidecar_only(stages: tuple[Path, Path]) -> None:
 def test_a_sweep_counts_what_the_rule_would_keep(stages: tuple[Path, Path]) -> None:
     _, cleaned = stages
     table = read_sidecar(cleaned)
-    for rule in RULES:
+    for rule in (MIXED_RULE, *RULES):
         figures = rule.figures(counts_of(table), np.array(table["lang"].to_pylist()))
         for value in (*figures, 0.5):
-            assert sweep({"sample": cleaned}, rule.name, [value])[0].kept == (~rule.broken(figures, value)).sum(), rule
+            kept = (~rule.broken(figures, value) & ~np.isnan(figures)).sum()
+            assert sweep({"sample": cleaned}, rule.name, [value])[0].kept == kept, rule
+
+
+def test_a_limit_on_mixed_languages_is_tried_out_and_explained_from_the_sidecar(tmp_path: Path) -> None:
+    """It was measured at the decision and thrown away: another limit meant asking the model about all the text again."""
+    texts = [f"{EN}\n" * 6 + f"{DE}\n" * lines for lines in range(4)] + ["short"]
+    raw = write_documents(tmp_path / "raw", texts)
+    kept = {}
+    for limit in (1.0, 0.2):
+        cleaned = tmp_path / str(limit)
+        cleaned.mkdir()
+        config = CurationConfig(workers=1, max_mixed_language=limit, quality_sets=())
+        clean_source(raw, "sample", config, cleaned, tmp_path / "run")
+        kept[limit] = account_of(cleaned).dropped.get("mixed_language", 0)
+    for path in (tmp_path / "1.0").glob("documents-*"):
+        path.unlink()
+    steps = sweep({"sample": tmp_path / "1.0"}, "mixed_language.max_mixed_language", [0, 0.2, 1])
+    assert [step.documents for step in steps] == [4, 4, 4]  # of a few letters nothing is known
+    assert [step.documents - step.kept for step in steps] == [3, kept[0.2], 0]
+    assert kept[1.0] == 0 < kept[0.2] < 3
+    found = explain(rows(raw)[3]["id"], {"sample": raw}, {"sample": tmp_path / "0.2"}, None, {"sample": config})
+    judged = {each.rule: each for each in found.judgements}["mixed_language"]
+    assert judged.broken
+    assert judged.limit == 0.2
+    assert judged.figure == max(figure for _, figure in steps[1].boundary)
 
 
 def test_what_a_sweep_cannot_do(stages: tuple[Path, Path], tmp_path: Path) -> None:
     _, cleaned = stages
-    with pytest.raises(LifecycleError, match="no rule named 'nothing'; there are too_short"):
+    with pytest.raises(LifecycleError, match="no rule named 'nothing'; there are mixed_language, too_short"):
         sweep({"sample": cleaned}, "nothing", [1])
     with pytest.raises(LifecycleError, match="has the threshold min_characters"):
         sweep({"sample": cleaned}, "too_short.max_characters", [1])
-    with pytest.raises(LifecycleError, match="no document in language 'fr'"):
+    with pytest.raises(LifecycleError, match="no document with a figure for too_short in language 'fr'"):
         sweep({"sample": cleaned}, "too_short", [1], "fr")
     with pytest.raises(DataError, match="make cleaned_corpora again"):
         sweep({"sample": tmp_path}, "too_short", [1])
+    unmeasured = tmp_path / "unmeasured"
+    unmeasured.mkdir()
+    clean_source(tmp_path / "raw", "sample", CurationConfig(workers=1), unmeasured, tmp_path / "run")
+    with pytest.raises(LifecycleError, match=r"figure for mixed_language.*give `curation\.max_mixed_language`"):
+        sweep({"sample": unmeasured}, "mixed_language", [0.5])
 
 
 def test_a_document_is_followed_to_the_corpus(stages: tuple[Path, Path], tmp_path: Path) -> None:

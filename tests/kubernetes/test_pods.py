@@ -156,19 +156,23 @@ def test_program_that_is_not_there(api: Client) -> None:
     assert (state.exit_code, state.reason) == (128, "StartError")
 
 
-def test_log_by_tail_time_and_container(fake_cluster: FakeCluster, api: Client) -> None:
+def test_log_by_tail_time_and_container(fake_cluster: FakeCluster, api: Client, tmp_path: Path) -> None:
     """Each line has its own time; `sinceSeconds` and `tailLines` pick from the end."""
-    api.create(job("lines", "for i in 1 2 3; do echo $i; done; sleep 1.2; echo 4"))
+    api.create(job("lines", f"for i in 1 2 3; do echo $i; done; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo 4"))
+    [pod] = running(api, "lines")
+    name = pod.metadata.name
+    eventually(lambda: api.log(name) == "1\n2\n3\n")
+    fake_cluster.advance(60)
+    (tmp_path / "go").touch()
     ended(api, "lines")
-    name = api.pods("lines")[0].metadata.name
     assert api.log(name, tail_lines=2) == "3\n4\n"
     assert api.log(name, container="main", limit_bytes=3) == "1\n2"
     stamped = api.log(name, timestamps=True).splitlines()
     assert [line.partition(" ")[2] for line in stamped] == list("1234")
     assert sorted(stamped) == stamped
-    assert api.log(name, since_seconds=1) == "4\n"
+    assert api.log(name, since_seconds=30) == "4\n"
     fake_cluster.advance(60)
-    assert api.log(name, since_seconds=1) == ""
+    assert api.log(name, since_seconds=30) == ""
     with pytest.raises(ApiException) as wrong:
         api.log(name, container="other")
     assert wrong.value.status == 400

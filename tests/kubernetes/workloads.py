@@ -10,6 +10,7 @@ from kubernetes import client, config
 from tests.kubernetes.fake import FakeCluster
 
 IMAGE = "lifecycle:test"
+SLEEP = "sleep 300"
 PATIENCE = 20.0
 
 

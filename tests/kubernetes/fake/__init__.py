@@ -30,7 +30,8 @@ Pods
     the variable MASTER_PORT a free port, the same for all pods of a job; a port written as a literal stays as it is.
 
 Not imitated: probes, limits of memory and CPU, read-only mounts, sidecars, pod affinity, topology spread, preemption by
-priority, Kueue (a test releases a suspended job itself), managedFields, protobuf, TLS.
+priority, success policies, back-off per index, Kueue (a test releases a suspended job itself), managedFields, protobuf,
+TLS (so a request without a token is the kubeconfig's user). While the API server is away, controllers go on.
 """
 
 from tests.kubernetes.fake.cluster import FakeCluster

@@ -124,18 +124,15 @@ def _validator(resource: Resource) -> jsonschema.Draft202012Validator:
 def _type_error(resource: Resource, path: list[Any], error: jsonschema.ValidationError) -> str:
     """The message of Go's JSON decoder."""
     names = [part for part in path if not isinstance(part, int)]
-    wanted = (
-        [name for name in error.validator_value if name != "null"]
-        if isinstance(error.validator_value, list)
-        else [error.validator_value]
-    )
+    allowed: Any = error.validator_value
+    wanted = next(name for name in (allowed if isinstance(allowed, list) else [allowed]) if name != "null")
     holders = [_GO_STRUCTS[name] for name in names[:-1] if name in _GO_STRUCTS]
     struct = holders[-1] if holders else f"{resource.kind}Spec"
     if names[-1:] and names[-2:-1] in (["labels"], ["annotations"], ["nodeSelector"]):
         names = names[:-1]
     value = error.instance
     kind = "bool" if isinstance(value, bool) else {dict: "object", list: "array", str: "string"}.get(type(value), "number")
-    target = _GO_TYPES.get(wanted[0], wanted[0])
+    target = _GO_TYPES.get(wanted, wanted)
     return f"json: cannot unmarshal {kind} into Go struct field {struct}.{'.'.join(names)} of type {target}"
 
 

@@ -160,9 +160,9 @@ def _quota(item: Object) -> None:
     item.setdefault("status", {"hard": hard, "used": dict.fromkeys(hard, "0")})
 
 
-_DEFAULTS: dict[str, Callable[[Object], None]] = {
+_DEFAULTS: dict[str, Callable[[Object], object]] = {
     "Job": _job,
-    "Pod": lambda item: admit_pod(item) and None,
+    "Pod": admit_pod,
     "Service": _service,
     "Namespace": _namespace,
     "PersistentVolumeClaim": _claim,

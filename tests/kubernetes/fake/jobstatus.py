@@ -1,5 +1,6 @@
 """What a job's status says, from its pods."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.kubernetes.fake.answers import Object
@@ -59,7 +60,7 @@ class JobView:
             return succeeded > 0 and not self.active()
         return succeeded >= spec["completions"]
 
-    def wanted(self) -> list[int | None]:
+    def wanted(self) -> Sequence[int | None]:
         """The indexes for which a pod must be made now (None for each pod of a job without indexes)."""
         spec = self.job["spec"]
         blocking = self.active()

@@ -22,6 +22,7 @@ PHASE_SECONDS = 1.3
 """A container is reported as terminated about a second before the pod's phase follows."""
 GONE_SECONDS = 0.5
 RESTART_SECONDS = 10.0
+NEVER = float("inf")
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Run:
     previous: dict[str, Container] = field(default_factory=dict)
     restarts: int = 0
     failed_pulls: int = 0
-    stopping_until: float | None = None
+    stopping_until: float = NEVER
     fate: tuple[str, str] = ("", "")
     """Reason and message where the kubelet itself ends the pod."""
 
@@ -195,7 +196,6 @@ class Kubelet:
         self._next(run, "fate", 0.0)
 
     def _on_fate(self, run: Run, now: float) -> None:
-        assert run.stopping_until is not None
         if now >= run.stopping_until:
             for container in run.all():
                 container.kill()
@@ -214,19 +214,13 @@ class Kubelet:
             if now >= run.due:
                 delete_pod(self.store, run.pod, 0)
             return
-        if run.stopping_until is None:
+        if run.stopping_until == NEVER:
             run.stopping_until = now + grace
             for container, spec in zip(run.all(), _every(run.pod), strict=False):
                 if not container.ended():
                     container.ask_to_stop()
-                    event(
-                        self.store,
-                        run.pod,
-                        "kubelet",
-                        "Killing",
-                        f"Stopping container {spec['name']}",
-                        container=spec["name"],
-                    )
+                    name = spec["name"]
+                    event(self.store, run.pod, "kubelet", "Killing", f"Stopping container {name}", container=name)
         if now >= run.stopping_until:
             for container in run.all():
                 container.kill()

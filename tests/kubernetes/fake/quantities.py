@@ -3,37 +3,24 @@
 import re
 from decimal import Decimal
 
-_SUFFIXES = {
-    "": Decimal(1),
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "k": Decimal(10**3),
-    "M": Decimal(10**6),
-    "G": Decimal(10**9),
-    "T": Decimal(10**12),
-    "P": Decimal(10**15),
-    "E": Decimal(10**18),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
-    "Pi": Decimal(2**50),
-    "Ei": Decimal(2**60),
-}
-_FORM = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)$")
+from kubernetes.utils.quantity import parse_quantity
+
+FORM = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
+"""The server's own; the client's parser takes a blank before the suffix."""
 
 
 def quantity(value: str | int | float) -> Decimal:
     """The number that a quantity means.
 
     Raises:
-        ValueError: it is not a quantity.
+        ValueError: it is not a quantity, with the server's message.
     """
-    found = _FORM.match(str(value))
-    if not found:
-        raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
-    return Decimal(found[1] + (found[2] or "")) * _SUFFIXES[found[3] or ""]
+    try:
+        if not re.fullmatch(FORM, str(value)):
+            raise ValueError
+        return parse_quantity(str(value))
+    except ValueError:
+        raise ValueError(f"quantities must match the regular expression '{FORM}'") from None
 
 
 def write_quantity(value: Decimal) -> str:
