@@ -177,7 +177,7 @@ class Running:
 
     def outcome(self) -> Outcome:
         """Its outcome, waited for."""
-        self.thread.join(SECONDS * 2)
+        self.thread.join(SECONDS * 4)
         assert self.outcomes, "the materialization has not ended"
         return self.outcomes[0]
 
