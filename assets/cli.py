@@ -3,7 +3,7 @@
 import json
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load: the end, without a stack trace
 
@@ -64,6 +64,57 @@ def ui(
 
     prepare_home(home.resolve(), recipe.resolve())
     serve(home.resolve(), dagster_port, mlflow_port)
+
+
+ClusterOption = Annotated[
+    Path, typer.Option("--profile", envvar="LIFECYCLE_CLUSTER", help="The cluster profile.", dir_okay=False)
+]
+
+
+@app.command()
+def jobs(
+    profile: ClusterOption,
+    home: HomeOption = Path(".lifecycle"),
+    reap: Annotated[bool, typer.Option("--reap", help="Only what nobody owns: what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --reap: delete it.")] = False,
+) -> None:
+    """List what runs in the cluster: for whom, since when, with which checkpoint."""
+    from assets.cluster import list_jobs
+
+    console.print(list_jobs(str(profile), _instance(home), reap, yes))
+
+
+def _instance(home: Path) -> Any:
+    """The Dagster instance of $DAGSTER_HOME, which a cluster has, else that of `home`."""
+    import os
+
+    import dagster as dg
+
+    if "DAGSTER_HOME" not in os.environ:
+        from assets.run import prepare_home
+
+        prepare_home(home.resolve(), DEFAULT_RECIPE)
+    return dg.DagsterInstance.get()
+
+
+@app.command()
+def doctor(
+    profile: ClusterOption,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Look at the cluster of the profile.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Ranks of the job to look for.")] = 1,
+    probe: Annotated[bool, typer.Option("--probe", help="Also run an all-reduce in the cluster, for a minute.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="How long the probe may take.")] = 60.0,
+    home: HomeOption = Path(".lifecycle"),
+) -> None:
+    """Say whether the cluster can run a job: rights, quota, nodes, image, volumes, and on request the network."""
+    from assets.cluster import examine
+
+    if not cluster:
+        raise typer.BadParameter("say what to look at", param_hint="--cluster")
+    table, good = examine(str(profile), home.resolve() / "store", processes, seconds if probe else None)
+    console.print(table)
+    if not good:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """The one list of everything that Dagster loads."""
 
+import os
+
 import dagster as dg
 
 from assets import corpora, evaluation, instructions, models, preferences, quality, tokens
+from assets.cluster import cluster_executor, sweep_schedule
 from assets.console import console
-from assets.recipe import HOME, RECIPE, RECIPE_PATH, TRACKING_URI
+from assets.recipe import CLUSTER, HOME, RECIPE, RECIPE_PATH, TRACKING_URI
+from resources.launchers.kubernetes.launcher import KubernetesLauncher
 from resources.launchers.local import LocalLauncher
 from resources.stages import StageRunner
 from resources.store import ArtifactIOManager, StoreResource
@@ -43,8 +47,10 @@ defs = dg.Definitions(
     ],
     resources={
         "runner": StageRunner(recipe_path=str(RECIPE_PATH), store=store, tracking=tracking),
-        "launcher": LocalLauncher(),
+        "launcher": KubernetesLauncher(profile_path=CLUSTER) if CLUSTER else LocalLauncher(),
         "artifacts": ArtifactIOManager(root=STORE_ROOT),
     },
+    executor=cluster_executor() if CLUSTER and "KUBERNETES_SERVICE_HOST" in os.environ else None,
+    schedules=[sweep_schedule(CLUSTER)] if CLUSTER else [],
     loggers={"console": console},
 )

@@ -10,7 +10,7 @@ from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.errors import LifecycleError
-from resources.launchers.local import LocalLauncher
+from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
 GATES_HOLD = "gates_hold"
@@ -20,7 +20,7 @@ GATES_HOLD = "gates_hold"
 def base_eval(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     base_model: Artifact,
     heldout_text: Artifact,
 ) -> dg.MaterializeResult:
@@ -37,7 +37,7 @@ def base_eval(
 def sft_eval(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     sft_model: Artifact,
     heldout_text: Artifact,
 ) -> dg.MaterializeResult:
@@ -54,7 +54,7 @@ def sft_eval(
 def dpo_eval(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     dpo_model: Artifact,
     sft_model: Artifact,
     preference_pairs: Artifact,
@@ -87,7 +87,7 @@ def dpo_eval(
 def _evaluate(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     workspace: Workspace,
     name: str,
     model: Artifact,

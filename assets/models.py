@@ -14,7 +14,7 @@ from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import FEW_PAIRS, few_pairs
 from lifecycle.recipe.fine_tuning import FineTuning
 from lifecycle.stages import Stage
-from resources.launchers.local import LocalLauncher
+from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
 ENOUGH_PAIRS = "enough_pairs"
@@ -30,7 +30,7 @@ def base_model_asset(trained: bool) -> dg.AssetsDefinition:
         def base_model(
             context: dg.AssetExecutionContext,
             runner: StageRunner,
-            launcher: LocalLauncher,
+            launcher: Launcher,
             pretrain_memmap: Artifact,
             tokenizer: Artifact,
         ) -> dg.MaterializeResult:
@@ -60,7 +60,7 @@ def base_model_asset(trained: bool) -> dg.AssetsDefinition:
 def _train_base(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     pretrain_memmap: Artifact,
     tokenizer: Artifact,
 ) -> dg.MaterializeResult:
@@ -107,7 +107,7 @@ def sft_model_asset(mixed: bool) -> dg.AssetsDefinition:
         def sft_model(
             context: dg.AssetExecutionContext,
             runner: StageRunner,
-            launcher: LocalLauncher,
+            launcher: Launcher,
             base_model: Artifact,
             sft_memmap: Artifact,
         ) -> dg.MaterializeResult:
@@ -125,7 +125,7 @@ def sft_model_asset(mixed: bool) -> dg.AssetsDefinition:
     def mixed_sft_model(
         context: dg.AssetExecutionContext,
         runner: StageRunner,
-        launcher: LocalLauncher,
+        launcher: Launcher,
         base_model: Artifact,
         sft_memmap: Artifact,
         pretrain_memmap: Artifact,
@@ -137,7 +137,7 @@ def sft_model_asset(mixed: bool) -> dg.AssetsDefinition:
 
 
 def _fine_tune(
-    context: dg.AssetExecutionContext, runner: StageRunner, launcher: LocalLauncher, inputs: dict[str, Artifact]
+    context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, inputs: dict[str, Artifact]
 ) -> dg.MaterializeResult:
     config = runner.recipe.sft
     directories = {SFT_INPUTS[name]: str(artifact.path) for name, artifact in inputs.items()}
@@ -171,7 +171,7 @@ sft_model = sft_model_asset(mixed=RECIPE.sft.pretraining is not None)
 def dpo_model(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     sft_model: Artifact,
     preference_pairs: Artifact,
 ) -> dg.MaterializeResult:

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.recipe import RECIPE, SOURCES
+from assets.recipe import CLUSTER, RECIPE, SOURCES
 from lifecycle.stages import Stage
 
 CORPORA = "1_corpora"
@@ -21,6 +21,12 @@ ANY = dg.PythonObjectDagsterType(object, "ArtifactReference")
 
 ACCELERATOR_POOL = "accelerator"
 """Stages that want the GPUs (on a laptop: all cores) run one at a time."""
+
+LIGHT_STEP = {
+    "container_config": {"resources": {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}},
+    "pod_spec_config": {"termination_grace_period_seconds": 180},
+}
+"""In a cluster, a step that only follows a training's own Job; cancelled, it waits for the checkpoint."""
 
 
 def stage_asset(
@@ -45,6 +51,7 @@ def stage_asset(
         code_version=stage.code_version,
         partitions_def=SOURCES if stage.per_source else None,
         pool=ACCELERATOR_POOL if accelerator else None,
+        op_tags={"dagster-k8s/config": LIGHT_STEP} if accelerator and CLUSTER else None,
         check_specs=list(checks) if checks else None,
         io_manager_key="artifacts",
         dagster_type=ANY,

@@ -6,7 +6,7 @@ from assets.ledger_metadata import sources_metadata
 from assets.policy import PREFERENCES, stage_asset
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
-from resources.launchers.local import LocalLauncher
+from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
 
@@ -36,7 +36,7 @@ def raw_preferences(context: dg.AssetExecutionContext, runner: StageRunner, corp
 def preference_pairs(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
-    launcher: LocalLauncher,
+    launcher: Launcher,
     raw_preferences: Artifact,
     instructions: Artifact,
     sft_model: Artifact,

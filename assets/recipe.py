@@ -16,5 +16,8 @@ RECIPE_PATH = Path(os.environ.get("LIFECYCLE_RECIPE") or PROJECT / "deploy" / "r
 HOME = Path(os.environ.get("LIFECYCLE_HOME") or ".lifecycle").resolve()
 TRACKING_URI = os.environ.get("LIFECYCLE_TRACKING_URI") or f"sqlite:///{HOME / 'mlflow.db'}"
 
+CLUSTER = os.environ.get("LIFECYCLE_CLUSTER")
+"""The cluster profile of the Kubernetes launcher; without it training runs on this machine."""
+
 RECIPE = load_recipe(RECIPE_PATH)
 SOURCES = dg.StaticPartitionsDefinition([source.name for source in RECIPE.sources])

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, model_validator
+
+from lifecycle.files import write_atomically
 from lifecycle.recipe.base import Section
 
 
@@ -22,13 +25,21 @@ class TrainingJob(Section):
     """Directories of the input artifacts by name."""
     output: str
     run_dir: str
-    processes: int = 1
+    processes: int = Field(default=1, gt=0)
+    """Ranks over all nodes."""
+    nodes: int = Field(default=1, gt=0)
+    """Machines that share the ranks evenly; each runs its own launcher on the same run directory."""
 
-    def write(self) -> Path:
-        """Write the job to `<run_dir>/job.json` and return that path."""
-        path = Path(self.run_dir) / "job.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(indent=2), encoding="utf-8")
+    @model_validator(mode="after")
+    def _shared_evenly(self) -> "TrainingJob":
+        if self.processes % self.nodes:
+            raise ValueError(f"{self.processes} processes cannot be shared evenly by {self.nodes} nodes")
+        return self
+
+    def write(self, directory: Path | None = None) -> Path:
+        """Write the job to `job.json` in `directory` (by default the run directory) and return that path."""
+        path = (directory or Path(self.run_dir)) / "job.json"
+        write_atomically(path, self.model_dump_json(indent=2))
         return path
 
     @classmethod

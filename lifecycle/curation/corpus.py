@@ -281,7 +281,8 @@ def _tasks(
             held = np.array([is_heldout(group, heldout) for group in index.groups[first : first + unit.rows]], dtype=bool)
             fates = [dropped.get(position) for position in range(first, first + unit.rows)]
             state = np.array([FIRST_RULE + rules.index(fate.rule) if fate else STAYS for fate in fates], dtype=np.uint8)
-            for side, mine in (("heldout", held), ("train", ~held)):
+            for side in SIDES:
+                mine = held if side == "heldout" else ~held
                 if mine.any():
                     known = np.where(mine, state, np.uint8(OTHER_SIDE)).tobytes()
                     found[side].append(Task(source, unit, first, known, rules))

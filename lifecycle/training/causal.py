@@ -28,6 +28,7 @@ from lifecycle.training.distributed import hosts, rank, start, world
 from lifecycle.training.engine import chosen_attention, start_engine
 from lifecycle.training.estimate import Estimate, estimate
 from lifecycle.training.export import export
+from lifecycle.training.failures import RESULT
 from lifecycle.training.feed import Feed
 from lifecycle.training.heartbeat import Heartbeat
 from lifecycle.training.journal import Journal, read_metrics
@@ -44,7 +45,6 @@ from lifecycle.training.task_plots import draw_tasks
 from lifecycle.training.throughput import FORMULA, flops_per_token, peak_flops, shape_of
 from lifecycle.training.validation import TaskSet, ValidationSet, open_tasks, open_validation
 
-RESULT = "result.json"
 LOSSES_AVERAGED = 20
 
 

@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
+from lifecycle.files import write_atomically
 from lifecycle.recipe.base import Section
 from lifecycle.training.exits import ExitClass, classify_signal
 from lifecycle.training.heartbeat import Beat
 from lifecycle.training.rank import ERRORS
 
 FILE = "failure.json"
-LAST_LINES = 25
+RESULT = "result.json"
+LAST_LINES = 50
 
 
 class Failure(Section):
@@ -21,6 +23,8 @@ class Failure(Section):
     rank: int | None
     message: str
     advice: str
+    time: float
+    """When it failed, by its own clock where it could still say so (seconds since the epoch)."""
     last_lines: tuple[str, ...] = ()
     """The end of that rank's log."""
 
@@ -36,39 +40,41 @@ class Failure(Section):
         """Whether the ranks could not meet because the port chosen for that was no longer free."""
         return self.exit_class == ExitClass.NETWORK.value and "EADDRINUSE" in self.message
 
-    def write(self, run_dir: Path) -> None:
+    def write(self, directory: Path) -> None:
         """Write `failure.json`."""
-        (run_dir / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")
+        write_atomically(directory / FILE, self.model_dump_json(indent=1))
 
     @classmethod
-    def read(cls, run_dir: Path) -> "Failure | None":
-        """The failure in `run_dir`, or None when the launcher itself died before it wrote one."""
-        path = run_dir / FILE
+    def read(cls, directory: Path) -> "Failure | None":
+        """The failure in `directory`, or None when the launcher itself died before it wrote one."""
+        path = directory / FILE
         return cls.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def find_failure(
-    run_dir: Path, codes: list[int], ended: dict[int, float], killed: set[int], stop_asked: bool, memory_kill: bool
+    run_dir: Path, codes: dict[int, int], ended: dict[int, float], killed: set[int], stop_asked: bool, memory_kill: bool
 ) -> Failure | None:
-    """The verdict over all ranks' exit codes, or None when the run succeeded.
+    """The verdict over the exit codes by rank, or None when the run (on this machine) succeeded.
 
     The earliest failure counts, by the ranks' own clock where they could still report. Network failures come after all
     others: a rank that lost its peer reports one within milliseconds of the peer's end.
     """
     found: list[tuple[bool, float, int, ExitClass, str]] = []
-    for rank, code in enumerate(codes):
+    for rank, code in codes.items():
         if code == 0 or rank in killed:
             continue
         cause, message, when = _cause(run_dir, rank, code, ended[rank], memory_kill)
         found.append((cause is ExitClass.NETWORK, when, rank, cause, message))
     if found:
-        _, _, rank, cause, message = min(found, key=lambda item: item[:3])
-        return _failure(run_dir, cause, rank, message)
+        _, when, rank, cause, message = min(found, key=lambda item: item[:3])
+        return _failure(run_dir, cause, rank, message, when)
     if killed:
         cause = ExitClass.PREEMPTION if stop_asked else ExitClass.UNKNOWN
-        return _failure(run_dir, cause, min(killed), "had to be killed: it did not stop in time")
-    if not (run_dir / "result.json").exists():
-        return _failure(run_dir, ExitClass.UNKNOWN, 0, "the program ended without an error and without a result.json")
+        rank = min(killed)
+        return _failure(run_dir, cause, rank, "had to be killed: it did not stop in time", ended[rank])
+    if 0 in codes and not (run_dir / RESULT).exists():
+        message = "the program ended without an error and without a result.json"
+        return _failure(run_dir, ExitClass.UNKNOWN, 0, message, ended[0])
     return None
 
 
@@ -78,7 +84,7 @@ def stall_failure(run_dir: Path, beat: Beat) -> Failure:
         f"it stood still in step {beat.step} ({beat.phase}) for more than {beat.limit:g} s (guards.stall_seconds), and the "
         "others with it; its log ends with the stacks of its threads"
     )
-    return _failure(run_dir, ExitClass.NODE_FAULT, beat.rank, message)
+    return _failure(run_dir, ExitClass.NODE_FAULT, beat.rank, message, beat.time)
 
 
 def _cause(run_dir: Path, rank: int, code: int, seen: float, memory_kill: bool) -> tuple[ExitClass, str, float]:
@@ -92,7 +98,7 @@ def _cause(run_dir: Path, rank: int, code: int, seen: float, memory_kill: bool) 
     return ExitClass.UNKNOWN, f"ended with exit code {code} and reported nothing", seen
 
 
-def _failure(run_dir: Path, cause: ExitClass, rank: int, message: str) -> Failure:
+def _failure(run_dir: Path, cause: ExitClass, rank: int, message: str, when: float) -> Failure:
     log = run_dir / "logs" / f"rank_{rank}.log"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     return Failure(
@@ -101,6 +107,7 @@ def _failure(run_dir: Path, cause: ExitClass, rank: int, message: str) -> Failur
         rank=rank,
         message=message,
         advice=cause.advice,
+        time=when,
         last_lines=() if cause is ExitClass.PREEMPTION else tuple(lines[-LAST_LINES:]),
     )
 

@@ -1,14 +1,14 @@
-"""Run a job's program in local processes: `python -m lifecycle.training.launch job.json`.
+"""Run a job's program in processes of this machine: `python -m lifecycle.training.launch job.json`.
 
-The ranks are started here and not by torchrun, which hides their exit codes and ignores grace periods. The exit code is
-the class of the first rank that failed (`exits.ExitClass`), and `<run_dir>/failure.json` says more.
+A job of several nodes has one launcher on each (`place.find_place`); node 0 speaks for all. The ranks are started here and
+not by torchrun, which hides their exit codes and ignores grace periods. The exit code is the class of the first rank that
+failed (`exits.ExitClass`), and `failure.json` says more.
 """
 
 import fcntl
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,16 +16,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass
-from lifecycle.training.failures import Failure, find_failure, memory_kills, stall_failure
+from lifecycle.training.failures import FILE, RESULT, Failure, find_failure, memory_kills, stall_failure
 from lifecycle.training.heartbeat import FOLDER, Beat, stalled
 from lifecycle.training.mending import Trial, mended
 from lifecycle.training.parent import PARENT, die_with_parent
+from lifecycle.training.place import Place, find_place
 from lifecycle.training.rank import ERRORS
 from lifecycle.training.relay import Relay, open_relay
 
@@ -44,9 +45,9 @@ TRACEBACK_SECONDS = 1.0
 
 @dataclass
 class Ranks:
-    """The processes of a run."""
+    """The processes of a run on this machine, by rank."""
 
-    processes: list[subprocess.Popen[bytes]]
+    processes: dict[int, subprocess.Popen[bytes]]
     ended: dict[int, float]
     """When each rank that has ended was seen to have ended (seconds since the epoch)."""
     killed: set[int]
@@ -54,10 +55,10 @@ class Ranks:
 
     def poll(self) -> list[int]:
         """The ranks that still run."""
-        for number, process in enumerate(self.processes):
+        for number, process in self.processes.items():
             if process.poll() is not None:
                 self.ended.setdefault(number, time.time())
-        return [number for number in range(len(self.processes)) if number not in self.ended]
+        return [number for number in self.processes if number not in self.ended]
 
     def ask(self) -> None:
         """Ask those that still run to stop: the ranks alone, because one that compiles waits for ever for lost workers."""
@@ -76,43 +77,46 @@ class Ranks:
         self.poll()
 
 
-def run_job(job: TrainingJob, relay: Relay) -> Failure | None:
+def run_job(job: TrainingJob, place: Place, relay: Relay) -> Failure | None:
     """Run the job to its end; returns None when it succeeded. SIGTERM and SIGINT are passed on to the ranks once."""
-    run_dir = Path(job.run_dir)
-    with _exclusive(run_dir, relay):
-        relay.watch(run_dir)
+    own = place.folder(Path(job.run_dir))
+    with _exclusive(own, relay):
+        relay.watch(own)
         stop_asked: list[float] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop_asked.append(time.monotonic()))
         trial = Trial(job)
         while True:
-            failure = _meet(trial, relay, stop_asked)
-            change = mended(trial, failure) if failure and not stop_asked else None
+            failure = _meet(trial, place, relay, stop_asked)
+            # Where there are several nodes all must start again together: that is up to whoever started them.
+            change = mended(trial, failure) if failure and not stop_asked and place.nodes == 1 else None
             if change is None:
                 break
             trial, text = change
             relay.say(text)
         if failure:
-            failure.write(run_dir)
+            failure.write(own)
         return failure
 
 
-def _meet(trial: Trial, relay: Relay, stop_asked: list[float]) -> Failure | None:
-    """One attempt, repeated when the ranks could not meet."""
+def _meet(trial: Trial, place: Place, relay: Relay, stop_asked: list[float]) -> Failure | None:
+    """One attempt, repeated when the ranks could not meet on a port that this machine chose."""
+    if place.port is not None:
+        return _attempt(trial, place, relay, stop_asked)
     for port in (_free_port() for _ in range(PORT_ATTEMPTS)):
-        failure = _attempt(trial, relay, stop_asked, port)
+        failure = _attempt(trial, replace(place, address="127.0.0.1", port=port), relay, stop_asked)
         if failure is None or stop_asked or not failure.port_was_taken:
             break
         relay.say(f"another process took port {port} meanwhile; once more with another one")
     return failure
 
 
-def _attempt(trial: Trial, relay: Relay, stop_asked: list[float], port: int) -> Failure | None:
+def _attempt(trial: Trial, place: Place, relay: Relay, stop_asked: list[float]) -> Failure | None:
     """Start the ranks, wait for their end, and say what went wrong."""
     run_dir = Path(trial.job.run_dir)
-    _clear(run_dir)
+    _clear(run_dir, place)
     kills_before = memory_kills()
-    ranks = _start(trial, run_dir, port)
+    ranks = _start(trial, run_dir, place)
     try:
         stalled_rank = _supervise(ranks, relay, stop_asked, run_dir)
     finally:
@@ -120,7 +124,7 @@ def _attempt(trial: Trial, relay: Relay, stop_asked: list[float], port: int) -> 
     relay.poll(last=True)
     if stalled_rank:
         return stall_failure(run_dir, stalled_rank)
-    codes = [process.returncode for process in ranks.processes]
+    codes = {rank: process.returncode for rank, process in ranks.processes.items()}
     return find_failure(run_dir, codes, ranks.ended, ranks.killed, bool(stop_asked), memory_kills() > kills_before)
 
 
@@ -142,7 +146,8 @@ def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float], run_dir: Pat
             relay.say(f"the ranks {running} did not stop within {GRACE_SECONDS:.0f} s and are killed")
             return None
         if first_failure is None and (beat := stalled(run_dir, time.time())):
-            ranks.processes[beat.rank].send_signal(signal.SIGUSR1)
+            if beat.rank in ranks.processes:
+                ranks.processes[beat.rank].send_signal(signal.SIGUSR1)
             time.sleep(TRACEBACK_SECONDS)
             return beat
         relay.poll()
@@ -150,38 +155,37 @@ def _supervise(ranks: Ranks, relay: Relay, stop_asked: list[float], run_dir: Pat
     return None
 
 
-def _start(trial: Trial, run_dir: Path, port: int) -> Ranks:
+def _start(trial: Trial, run_dir: Path, place: Place) -> Ranks:
     job = trial.job
     logs = run_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    job_file = job.write()
-    shared = environment(job.processes, port) | ({"CUDA_LAUNCH_BLOCKING": "1"} if trial.synchronous else {})
-    processes: list[subprocess.Popen[bytes]] = []
-    for number in range(job.processes):
+    job_file = job.write(place.folder(run_dir))
+    shared = environment(place) | ({"CUDA_LAUNCH_BLOCKING": "1"} if trial.synchronous else {})
+    processes: dict[int, subprocess.Popen[bytes]] = {}
+    for local, number in enumerate(place.ranks):
         with (logs / f"rank_{number}.log").open("ab") as log:
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "lifecycle.training.rank", job.program, str(job_file)],
-                    env={**shared, "RANK": str(number), "LOCAL_RANK": str(number)},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            processes[number] = subprocess.Popen(
+                [sys.executable, "-m", "lifecycle.training.rank", job.program, str(job_file)],
+                env={**shared, "RANK": str(number), "LOCAL_RANK": str(local)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
     return Ranks(processes, {}, set())
 
 
-def environment(processes: int, port: int) -> dict[str, str]:
+def environment(place: Place) -> dict[str, str]:
     """The environment of every rank; what the caller has already set about threads or devices stays."""
+    assert place.address is not None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = str(max(1, cores // processes))
+    threads = str(max(1, cores // len(place.ranks)))
     values = {
         **os.environ,
         PARENT: str(os.getpid()),
-        "WORLD_SIZE": str(processes),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(place.world),
+        "MASTER_ADDR": place.address,
+        "MASTER_PORT": str(place.port),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
@@ -189,7 +193,7 @@ def environment(processes: int, port: int) -> dict[str, str]:
     # Threads that spin at barriers make small steps 10 to 100 times slower as soon as anything else wants a core.
     values.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     values.setdefault("TORCHINDUCTOR_COMPILE_THREADS", threads)
-    if sys.platform == "linux":
+    if sys.platform == "linux" and place.nodes == 1:
         # All ranks are on this machine; without it gloo looks the host name up, which a container may not resolve.
         values.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if not Path("/dev/nvidiactl").exists():
@@ -203,19 +207,23 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _clear(run_dir: Path) -> None:
-    """Remove what an earlier attempt said of its end."""
-    for name in (ERRORS, FOLDER):
-        shutil.rmtree(run_dir / name, ignore_errors=True)
-    for name in ("result.json", "failure.json"):
-        (run_dir / name).unlink(missing_ok=True)
+def _clear(run_dir: Path, place: Place) -> None:
+    """Remove what an earlier attempt said of the end of this machine's ranks, and of ranks that there are no more."""
+    for folder in (ERRORS, FOLDER):
+        for path in (run_dir / folder).glob("rank_*"):
+            rank = int(path.stem.removeprefix("rank_"))
+            if rank in place.ranks or rank >= place.world:
+                path.unlink(missing_ok=True)
+    (place.folder(run_dir) / FILE).unlink(missing_ok=True)
+    if place.node == 0:
+        (run_dir / RESULT).unlink(missing_ok=True)
 
 
 @contextmanager
-def _exclusive(run_dir: Path, relay: Relay) -> Iterator[None]:
-    """One launcher per run directory: a second one waits until the first, perhaps just stopping, has ended."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / ".launch.lock").open("w") as file:
+def _exclusive(own: Path, relay: Relay) -> Iterator[None]:
+    """One launcher per node and run directory: a second one waits until the first, perhaps just stopping, has ended."""
+    own.mkdir(parents=True, exist_ok=True)
+    with (own / ".launch.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -228,12 +236,13 @@ def main() -> None:
     """Run the job whose file is the one argument; exits with 0 or the code of an `ExitClass`."""
     die_with_parent(signal.SIGTERM)
     job = TrainingJob.read(sys.argv[1])
-    with open_relay() as relay:
-        failure = run_job(job, relay)
+    place = find_place(job)
+    with open_relay(speaks=place.node == 0) as relay:
+        failure = run_job(job, place, relay)
         if failure:
             relay.fail(failure.text)
-        else:
-            result: dict[str, Any] = json.loads((Path(job.run_dir) / "result.json").read_text(encoding="utf-8"))
+        elif place.node == 0:
+            result: dict[str, Any] = json.loads((Path(job.run_dir) / RESULT).read_text(encoding="utf-8"))
             relay.give(result)
     sys.exit(ExitClass(failure.exit_class).code if failure else 0)
 

@@ -50,12 +50,12 @@ class Relay:
 
 
 @contextmanager
-def open_relay() -> Iterator[Relay]:
-    """A relay to Dagster where this process was started through Pipes, to stdout elsewhere.
+def open_relay(speaks: bool = True) -> Iterator[Relay]:
+    """A relay to Dagster where this process was started through Pipes and `speaks` for its job, to stdout elsewhere.
 
     Under Dagster the reason of a bad end travels in `failure.json` alone: whoever started the job raises it as an error.
     """
-    if dagster_pipes.PipesEnvVarParamsLoader().is_dagster_pipes_process():
+    if speaks and dagster_pipes.PipesEnvVarParamsLoader().is_dagster_pipes_process():
         with dagster_pipes.open_dagster_pipes() as pipes:
             yield Relay(pipes.log.info, pipes.report_custom_message, lambda _: None)
     else:

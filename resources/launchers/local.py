@@ -10,7 +10,6 @@ from typing import Any
 
 from dagster import (
     AssetExecutionContext,
-    ConfigurableResource,
     PipesTempFileContextInjector,
     PipesTempFileMessageReader,
     open_pipes_session,
@@ -18,22 +17,19 @@ from dagster import (
 
 from lifecycle.errors import JobFailedError
 from lifecycle.jobs import TrainingJob
+from resources.launchers.base import Launcher
 
 STOP_SECONDS = 75.0
 """The launcher itself gives the ranks 60 s for a checkpoint."""
 
 
-class LocalLauncher(ConfigurableResource):
+class LocalLauncher(Launcher):
     """Starts `lifecycle.training.launch` and waits for it; progress appears in the Dagster log while it runs."""
 
     def run(self, context: AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:
-        """Run `job` to its end and return the facts in its `result.json`.
+        """See `Launcher.run`.
 
-        A Pipes session makes Dagster strict: the calling asset must return a `MaterializeResult(value=…)`, never a
-        bare value. Cancelling the Dagster run asks the job to stop, waits for its checkpoint, and leaves no process behind.
-
-        Raises:
-            JobFailedError: the job ended badly; the message names class, rank and what to do.
+        Cancelling the Dagster run asks the job to stop, waits for its checkpoint, and leaves no process behind.
         """
         with open_pipes_session(
             context=context,

@@ -1,11 +1,17 @@
 """The fake cluster as a fixture."""
 
+import os
+import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from resources.launchers.kubernetes.client import connect
+from resources.launchers.kubernetes.profile import load_profile
 from tests.kubernetes.fake import FakeCluster, Image
+from tests.kubernetes.running import REAL, Place, View, write_profile
 
 
 @pytest.fixture
@@ -16,3 +22,29 @@ def fake_cluster(tmp_path: Path) -> Iterator[FakeCluster]:
     yield cluster
     cluster.close()
     assert not cluster.errors, cluster.errors[0]
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Where the launcher's tests run their jobs: a real cluster where one is named, the fake one elsewhere."""
+    if not REAL:
+        store = tmp_path / "store"
+        store.mkdir()
+        kubeconfig = request.getfixturevalue("fake_cluster").kubeconfig
+        yield Place(write_profile(tmp_path / "profile.yaml", store), kubeconfig, store)
+        return
+    if "fake_cluster" in request.fixturenames:
+        pytest.skip("only the fake cluster can be broken in this way")
+    store = Path(os.environ["LIFECYCLE_TEST_STORE"]) / uuid.uuid4().hex[:8]
+    shutil.copytree(Path(__file__).parents[1], store / "code" / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    yield Place(write_profile(tmp_path / "profile.yaml", store), Path(REAL), store)
+    shutil.rmtree(store, ignore_errors=True)
+
+
+@pytest.fixture
+def view(place: Place) -> Iterator[View]:
+    """The cluster of `place` through its API; nothing of ours is left in a real one."""
+    found = View(connect(load_profile(place.profile).namespace, str(place.kubeconfig), patience=20))
+    yield found
+    if REAL:
+        found.clear()

@@ -1,0 +1,23 @@
+"""What an asset may ask of a launcher, wherever that runs the job."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from dagster import AssetExecutionContext, ConfigurableResource
+
+from lifecycle.jobs import TrainingJob
+
+
+class Launcher(ConfigurableResource, ABC):
+    """Runs training and generation programs."""
+
+    @abstractmethod
+    def run(self, context: AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:
+        """Run `job` to its end and return the facts in its `result.json`; progress appears in the Dagster log meanwhile.
+
+        The asset must return a `MaterializeResult(value=…)`, never a bare value: a Pipes session makes Dagster strict.
+
+        Raises:
+            JobFailedError: the job ended badly; the message names class, rank and what to do. Launchers that can say more
+                raise a `dagster.Failure` with that as its cause.
+        """

@@ -1,0 +1,1 @@
+"""Runs training programs as Kubernetes Jobs that survive whoever started them."""
