@@ -143,11 +143,12 @@ def test_calls_of_tools_are_kept_and_alike_in_every_dialect(tmp_path: Path, dial
 
 def test_a_source_names_the_task_of_records_that_name_none(tmp_path: Path):
     """Multi-task fine-tuning takes a task's files as one source."""
-    (tmp_path / "a.jsonl").write_text(GOOD + '{"instruction": "x", "output": "y", "difficulty": 4}', encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text(GOOD)
+    (tmp_path / "b.jsonl").write_text('{"instruction": "x", "output": "y", "difficulty": 4}')
     config = _config(tmp_path).model_copy(update={"task": "translation"})
     conversations, _ = file_conversations(config)
-    assert [conversation.task for conversation in conversations] == ["greeting", "translation", "translation"]
-    assert [conversation.difficulty for conversation in conversations] == [None, None, 4.0]
+    assert [conversation.task for conversation in conversations] == ["greeting", "translation"]
+    assert [conversation.difficulty for conversation in conversations] == [2.0, 4.0]
 
 
 @pytest.mark.parametrize(
