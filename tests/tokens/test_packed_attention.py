@@ -58,7 +58,13 @@ def packed(memmap: TokenMemmap) -> Batch:
     """One sequence of several conversations, without the padding at its end."""
     batch = PackedDocuments(memmap, SEQUENCE, "sft").batch(np.array([0]))
     used = int((batch.segments >= 0).sum())
-    return Batch(*(getattr(batch, name)[:, :used] for name in batch.__dataclass_fields__))
+    return places(batch, slice(used))
+
+
+def places(batch: Batch, chosen: slice | torch.Tensor) -> Batch:
+    """The chosen places of each field; conversations of one task have no `tasks`."""
+    fields = (getattr(batch, name) for name in batch.__dataclass_fields__)
+    return Batch(*(field if field is None else field[:, chosen] for field in fields))
 
 
 def losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -72,7 +78,7 @@ def alone(model: Any, batch: Batch) -> torch.Tensor:
     parts = []
     for number in batch.segments.unique().tolist():
         inside = batch.segments[0] == number
-        part = Batch(*(getattr(batch, name)[:, inside] for name in batch.__dataclass_fields__))
+        part = places(batch, inside)
         parts.append(losses(model(part.ids, use_cache=False).logits, part))
     return torch.cat(parts)
 
