@@ -5,10 +5,10 @@ hash. Which it is depends on the passage alone, so both texts choose the same. T
 which documents need to be compared with protected texts at all.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.words import IDEOGRAPH, Points, character_class, character_tables, code_points, find_words, mix
 from lifecycle.recipe.corpora import OverlapConfig
 
@@ -33,7 +33,7 @@ def among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
     return wanted[np.minimum(places, wanted.size - 1)] == hashes
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _anchors(points: Points, classes: NDArray[np.uint8], lower: Points, words: int, han: int, run: int) -> Hashes:
     found, begins, _ = find_words(points, classes, lower)
     count = found.size

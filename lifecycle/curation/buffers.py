@@ -1,9 +1,10 @@
 """String columns as UTF-8 bytes and offsets, which compiled code reads where they are."""
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from lifecycle.curation.compiled import compiled
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -47,7 +48,7 @@ def lengths_of(buffer: Bytes, offsets: Integers) -> Integers:
     return lengths
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count(buffer: Bytes, offsets: Integers, lengths: Integers) -> None:
     for i in range(lengths.size):
         count = 0

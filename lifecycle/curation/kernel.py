@@ -4,7 +4,6 @@ Compiled by numba, without the interpreter lock. A document is read from beginni
 looked at while it is still in the processor's cache. `lifecycle.curation.lines` has the part that looks at one line.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from lifecycle.curation.columns import (
     TERMINAL_LINES,
     TEXT_LINES,
 )
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.lines import hash_bytes, stripped
 from lifecycle.curation.marks import TERMINAL
 from lifecycle.curation.ngrams import RESULTS, enter, new_table, repetition, table_mask
@@ -46,7 +46,7 @@ RAW, STRIPPED, PARAGRAPH = np.uint64(0x9E37), np.uint64(0x79B9), np.uint64(0x7F4
 NEWLINE = 10
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def score(
     buffer: Bytes, offsets: Integers, wide: Bytes, marks: Marks, lower: Marks, stop_words: Hashes, out: NDArray[np.int64]
 ) -> None:
@@ -79,7 +79,7 @@ def score(
             row[COVERED_BIGRAM + place] = grams[place]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _repeated_lines(buffer: Bytes, begin: int, end: int, marks: Marks, table: Hashes, stamp: int, row: Integers) -> None:
     """Lines between newlines and paragraphs between empty lines, and which of them were there before.
 
@@ -137,7 +137,7 @@ def _repeated_lines(buffer: Bytes, begin: int, end: int, marks: Marks, table: Ha
     row[REPEATED_LINES] += outer == 2
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _text_line(buffer: Bytes, last: int, characters: int, marks: Marks, row: Integers) -> None:
     """Count a line that holds more than white space and ends before byte `last`."""
     row[TEXT_LINES] += 1
@@ -150,7 +150,7 @@ def _text_line(buffer: Bytes, last: int, characters: int, marks: Marks, row: Int
     row[TERMINAL_LINES] += point < marks.size and marks[point] & TERMINAL != 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _characters(buffer: Bytes, begin: int, end: int) -> int:
     count = 0
     for position in range(begin, end):

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.marks import ALPHABETIC, CLASS, mark_tables
 from lifecycle.curation.marks import HAN as HAN_MARK
 from lifecycle.curation.utf8 import decode
@@ -35,7 +35,7 @@ def sample(text: str) -> Sample:
     return Sample(out[:size].tobytes().decode(), letters, han, kana)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _take(
     data: NDArray[np.uint8],
     marks: NDArray[np.uint32],
@@ -82,7 +82,7 @@ def _take(
     return size, letters, han, int(kana)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _begins(data: NDArray[np.uint8], position: int, scheme: NDArray[np.uint8]) -> bool:
     if position + scheme.size > data.size:
         return False
@@ -92,7 +92,7 @@ def _begins(data: NDArray[np.uint8], position: int, scheme: NDArray[np.uint8]) -
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _past_url(data: NDArray[np.uint8], marks: NDArray[np.uint32], position: int) -> int:
     """The first byte of white space."""
     while position < data.size:
@@ -103,7 +103,7 @@ def _past_url(data: NDArray[np.uint8], marks: NDArray[np.uint32], position: int)
     return position
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _past_code(data: NDArray[np.uint8], position: int) -> int:
     """Behind the next back-tick of the line, or behind this one where there is none."""
     for place in range(position + 1, data.size):

@@ -1,6 +1,5 @@
 """One line of a document: what it begins and ends with, its sentences, and whether C4 would keep it."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from lifecycle.curation.columns import (
     SENTENCE_LINES,
     SENTENCES,
 )
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.marks import CLASS, CLOSER, END, TERMINAL, WIDE_END
 from lifecycle.curation.utf8 import decode
 from lifecycle.curation.words import SPACE
@@ -57,7 +57,7 @@ _CHAPTER_NUMERALS = np.array(
 _CHAPTER_UNITS = np.array([ord(c) for c in "章节回卷部篇集節"], dtype=np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def hash_bytes(buffer: Bytes, begin: int, end: int) -> np.uint64:
     """A hash of some bytes (multiply and shift over eight, FNV-1a over the rest); `mix` it before taking a part of it."""
     value = np.uint64(0xCBF29CE484222325) + np.uint64(end - begin)
@@ -74,7 +74,7 @@ def hash_bytes(buffer: Bytes, begin: int, end: int) -> np.uint64:
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def stripped(buffer: Bytes, begin: int, end: int, marks: Marks) -> tuple[int, int]:
     """The range without white space at either side, as `str.strip`."""
     while begin < end:
@@ -91,7 +91,7 @@ def stripped(buffer: Bytes, begin: int, end: int, marks: Marks) -> tuple[int, in
     return begin, end
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _last(buffer: Bytes, begin: int, end: int) -> int:
     """Where the last character before `end` begins."""
     start = end - 1
@@ -100,7 +100,7 @@ def _last(buffer: Bytes, begin: int, end: int) -> int:
     return start
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def finish_line(
     buffer: Bytes,
     begin: int,
@@ -159,7 +159,7 @@ def finish_line(
         row[C4_SENTENCES] += sentences
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _sentences(buffer: Bytes, begin: int, end: int, marks: Marks) -> int:
     """Sentences of a line, as `scan` counts them."""
     sentences = 0
@@ -186,7 +186,7 @@ def _sentences(buffer: Bytes, begin: int, end: int, marks: Marks) -> int:
     return sentences + material
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _ends_in_ellipsis(buffer: Bytes, begin: int, end: int, dots_only: bool = False) -> bool:
     if end - begin < 3:
         return False
@@ -196,12 +196,12 @@ def _ends_in_ellipsis(buffer: Bytes, begin: int, end: int, dots_only: bool = Fal
     return not dots_only and one == 0xE2 and two == 0x80 and three == 0xA6
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _ends_as_in_c4(last: int) -> bool:
     return last == 46 or last == 63 or last == 33 or last == 34 or last == 39
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _ends_sentence(buffer: Bytes, begin: int, end: int, marks: Marks) -> bool:
     """Whether what stands before closing quotation marks and brackets ends a sentence in any script."""
     while end > begin:
@@ -216,7 +216,7 @@ def _ends_sentence(buffer: Bytes, begin: int, end: int, marks: Marks) -> bool:
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _is_contents(buffer: Bytes, begin: int, end: int) -> bool:
     """第…章 and its kin at the beginning, or dot leaders before a page number at the end."""
     point, width = decode(buffer, begin, end)
@@ -241,7 +241,7 @@ def _is_contents(buffer: Bytes, begin: int, end: int) -> bool:
     return position > begin and _ends_in_ellipsis(buffer, begin, position)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _among(point: int | np.int64, points: NDArray[np.int64]) -> bool:
     found = False
     for i in range(points.size):
@@ -249,7 +249,7 @@ def _among(point: int | np.int64, points: NDArray[np.int64]) -> bool:
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _without_citations(buffer: Bytes, begin: int, end: int, spare: Bytes) -> int:
     """Copy the line into `spare` without [digits], [edit] and [citation needed]; returns the bytes copied."""
     size = 0
@@ -273,7 +273,7 @@ def _without_citations(buffer: Bytes, begin: int, end: int, spare: Bytes) -> int
 _NOTES = np.frombuffer(b"edit\0citation needed\0", dtype=np.uint8)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _behind(buffer: Bytes, begin: int, end: int) -> int:
     """Where the note that begins here ends, or `end` when none does."""
     start = 0
@@ -291,7 +291,7 @@ def _behind(buffer: Bytes, begin: int, end: int) -> int:
     return end
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _phrases(buffer: Bytes, begin: int, end: int) -> int:
     """Which kinds of phrase occur, without regard to case, as bits; looked for at the rarest letter of each."""
     found = 0
@@ -313,7 +313,7 @@ def _phrases(buffer: Bytes, begin: int, end: int) -> int:
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _is_phrase(buffer: Bytes, start: int, place: int, size: int) -> bool:
     for i in range(size):
         here = buffer[start + i]

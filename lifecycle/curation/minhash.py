@@ -6,10 +6,10 @@ Massive Datasets", chapter 3: two documents of Jaccard similarity s meet in a ba
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.words import Points, character_tables, code_points, find_words, mix
 from lifecycle.recipe.corpora import MinHashConfig
 
@@ -45,7 +45,7 @@ def signatures(texts: Sequence[str], config: MinHashConfig) -> Signatures:
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _sign(
     points: Points,
     classes: NDArray[np.uint8],
@@ -82,7 +82,7 @@ def band_keys(signature: Signatures, config: MinHashConfig) -> tuple[Hashes, NDA
     return keys.ravel(), np.repeat(rows, config.bands)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _band_keys(signature: Signatures, rows: NDArray[np.uint32], width: int, keys: NDArray[np.uint64]) -> None:
     for i in range(rows.size):
         for band in range(keys.shape[1]):
@@ -92,7 +92,7 @@ def _band_keys(signature: Signatures, rows: NDArray[np.uint32], width: int, keys
             keys[i, band] = key
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def agreeing(one: NDArray[np.uint32], two: NDArray[np.uint32]) -> int:
     """Places in which two signatures agree."""
     count = 0

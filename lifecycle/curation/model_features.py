@@ -1,9 +1,9 @@
 """Hashed character n-grams: what the quality model sees of a text."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.words import DIGIT, SPACE, character_class, character_tables, code_points, mix
 from lifecycle.recipe.base import Section
 
@@ -26,7 +26,7 @@ class Features(Section):
         return _buckets(points, classes, lower, self.min_ngram, self.max_ngram, self.bucket_bits)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _buckets(
     points: NDArray[np.uint32], classes: NDArray[np.uint8], lower: NDArray[np.uint32], shortest: int, longest: int, bits: int
 ) -> Buckets:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.banding import Numbers, SignedTexts
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.minhash import Signatures, agreeing, least_agreeing
 from lifecycle.parallel import Executor, ordered_map
 
@@ -162,7 +162,7 @@ def _settled(
     return numbers[gone], numbers[keeper[gone]], places[gone]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _settle(
     signature: Signatures, ends: Numbers, pinned: NDArray[np.bool_], least: int, compared: int
 ) -> tuple[Numbers, Numbers]:
@@ -186,7 +186,7 @@ def _settle(
     return keeper, places
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _join(parents: Numbers, places: Numbers, ends: Numbers, signature: Signatures, least: int) -> None:
     begin = 0
     for end in ends:
@@ -199,14 +199,14 @@ def _join(parents: Numbers, places: Numbers, ends: Numbers, signature: Signature
         begin = end
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _unite(parents: Numbers, edges: NDArray[np.int64]) -> None:
     for i in range(edges.shape[0]):
         root, other = _root(parents, edges[i, 0]), _root(parents, edges[i, 1])
         parents[max(root, other)] = min(root, other)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _root(parents: Numbers, node: int) -> int:
     while parents[node] != node:
         parents[node] = parents[parents[node]]
@@ -214,7 +214,7 @@ def _root(parents: Numbers, node: int) -> int:
     return node
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _roots(parents: Numbers, nodes: Numbers) -> Numbers:
     result = np.empty_like(nodes)
     for place in range(nodes.size):
@@ -222,7 +222,7 @@ def _roots(parents: Numbers, nodes: Numbers) -> Numbers:
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _hashes(signature: Signatures) -> NDArray[np.uint64]:
     result = np.empty(signature.shape[0], dtype=np.uint64)
     for text in range(result.size):

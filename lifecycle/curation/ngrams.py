@@ -6,10 +6,10 @@ hashes of words and of pairs of words, and most places are gone after n = 3. Mos
 words would save less than it costs.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.words import mix
 
 Integers = NDArray[np.int64]
@@ -26,7 +26,7 @@ COVERED, TOP, REPEATED = 0, 1, 4
 RESULTS = 10
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def enter(table: Hashes, mask: int, stamp: int, key: np.uint64, fresh: int) -> int | np.int64:
     """The name of `key` in an open table, which is `fresh` where it was not there.
 
@@ -46,13 +46,13 @@ def enter(table: Hashes, mask: int, stamp: int, key: np.uint64, fresh: int) -> i
         place = (place + 1) & mask
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def new_table(items: int) -> Hashes:
     """A table for `enter`, of up to `items` keys of one stamp."""
     return np.zeros(2 * (table_mask(items) + 1), np.uint64)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def table_mask(items: int) -> int:
     """Size less one of a table that `items` entries fill to at most a half."""
     size = 16
@@ -61,7 +61,7 @@ def table_mask(items: int) -> int:
     return size - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def repetition(
     hashes: Hashes,
     lengths: Small,
@@ -119,7 +119,7 @@ def repetition(
     return stamp
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _forget_single(name: Small, live: Small, frequency: Small, count: int) -> int:
     """Leave the places whose n-gram occurs more than once; returns how many these are."""
     kept = 0
@@ -132,7 +132,7 @@ def _forget_single(name: Small, live: Small, frequency: Small, count: int) -> in
     return int(kept)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _span(lengths: Small, start: int, n: int) -> int:
     total = 0
     for word in range(start, start + n):
@@ -140,7 +140,7 @@ def _span(lengths: Small, start: int, n: int) -> int:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _top(lengths: Small, frequency: Small, first: Small, total: int, n: int) -> int:
     best, often = -1, 1
     for found in range(total):
@@ -149,7 +149,7 @@ def _top(lengths: Small, frequency: Small, first: Small, total: int, n: int) -> 
     return (_span(lengths, first[best] if best >= 0 else 0, n) + n - 1) * often
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _covered(
     name: Small, live: Small, alive: int, lengths: Small, frequency: Small, covered: Small, unused: Small, total: int
 ) -> int:
@@ -169,7 +169,7 @@ def _covered(
     return best
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _repeated(name: Small, live: Small, alive: int, lengths: Small, seen: Small, total: int, n: int) -> int:
     for found in range(total):
         seen[found] = 0

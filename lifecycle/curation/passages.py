@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.words import (
     DIGIT,
     IDEOGRAPH,
@@ -141,7 +141,7 @@ def _agreeing(one: list[str], start: int, two: list[str], there: int) -> int:
     return length
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _windows(
     points: Points, classes: NDArray[np.uint8], lower: Points, words: int, han: int
 ) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
@@ -178,14 +178,14 @@ def _windows(
     return hashes[:kept], starts[:kept], ends[:kept]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _fill(bits: Hashes, hashes: Hashes, shift: np.uint64) -> None:
     for value in hashes:
         place = value >> shift
         bits[place >> np.uint64(6)] |= np.uint64(1) << (place & np.uint64(63))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _candidates(
     hashes: Hashes, known: Hashes, bits: Hashes, shift: np.uint64
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

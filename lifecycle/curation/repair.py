@@ -3,12 +3,12 @@ Python sees the rest."""
 
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import buffers_of, column_of, lengths_of, text_of
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.normalise import normalise
 from lifecycle.curation.repeated_lines import Hashes
 from lifecycle.curation.screen import (
@@ -117,7 +117,7 @@ def _assemble(
     return out, places
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _fill(
     buffer: Bytes,
     offsets: Integers,

@@ -5,7 +5,6 @@ Runs of ASCII letters and digits, blanks and Han characters are most of all text
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from lifecycle.curation.columns import (
     WORD_CHARACTERS,
     WORDS,
 )
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.lines import finish_line
 from lifecycle.curation.marks import ALPHABETIC, BREAK, CLASS, CLOSER, COMMON, END, SEPARATOR, WIDE_END
 from lifecycle.curation.marks import HAN as HAN_MARK
@@ -46,7 +46,7 @@ _FOLDED: NDArray[np.uint64] = np.array([byte + 32 if 65 <= byte <= 90 else byte 
 LONGEST_STOP_WORD = 4
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def scan(
     buffer: Bytes,
     begin: int,
@@ -235,7 +235,7 @@ def scan(
     return min(words, hashes.size)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _end_word(
     value: Any, length: int, words: int, hashes: Hashes, lengths: Small, stop_words: Hashes, found: int
 ) -> tuple[int, int]:

@@ -8,11 +8,11 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers
+from lifecycle.curation.compiled import compiled
 from lifecycle.curation.enclosed_numbers import WRITTEN_OUT
 from lifecycle.curation.marks import ranges
 from lifecycle.curation.mojibake import ENCODINGS, LOST, characters_of
@@ -90,14 +90,14 @@ def _tail(character: str) -> list[str]:
     return decomposition.split()[1:] if decomposition and decomposition[0] != "<" else []
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def screen(buffer: Bytes, offsets: Integers, marks: NDArray[np.uint32], flags: Flags, characters: Integers) -> None:
     """Fill the flags and the number of characters of each document, shapes (documents,)."""
     for i in range(offsets.size - 1):
         flags[i], characters[i] = _screen_one(buffer, offsets[i], offsets[i + 1], marks)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) -> tuple[int | np.int64, int]:
     found = 0
     count = 0
@@ -135,12 +135,12 @@ def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) 
     return found, count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _is_letter(point: int | np.int64) -> Any:
     return 65 <= point <= 90 or 97 <= point <= 122
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def tidy(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32], out: Bytes, at: int) -> int:
     """Write what `normalise.white_space` makes of one document to `out` from place `at` on; returns where it ends."""
     line = place = at
@@ -176,7 +176,7 @@ def tidy(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32], out: By
     return place
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _trimmed(out: Bytes, line: int, place: int) -> int:
     while place > line and (out[place - 1] in (_BLANK, _TAB)):
         place -= 1

@@ -7,9 +7,10 @@ marks belong to the letter before them. Everything else separates words.
 import unicodedata
 from functools import lru_cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from lifecycle.curation.compiled import compiled
 
 SYMBOL, LETTER, DIGIT, SPACE, IDEOGRAPH = range(5)
 """Classes of characters; an IDEOGRAPH is a letter that is also a word."""
@@ -58,13 +59,13 @@ def code_points(text: str) -> Points:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def character_class(classes: NDArray[np.uint8], point: int) -> int:
     """The class of one code point."""
     return classes[point] if point < classes.shape[0] else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def mix(value: np.uint64) -> np.uint64:
     """Spread the bits of a 64-bit integer (the finaliser of SplitMix64, Steele, Lea and Flood 2014)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -72,7 +73,7 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def find_words(
     points: Points, classes: NDArray[np.uint8], lower: Points
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:

@@ -1,0 +1,63 @@
+"""How functions of this package are compiled: by numba, without the interpreter lock, and kept on disk.
+
+numba keeps what it compiled for as long as the file of the function stays the same. Here functions of one file call those of
+others and read their constants, which are compiled into them: a kernel from before `git pull` would go on filling yesterday's
+columns. So what is kept belongs to the content of every module of the package.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numba
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    InTreeCacheLocator,
+    UserProvidedCacheLocator,
+    UserWideCacheLocator,
+)
+
+from lifecycle.digests import digest_file, digest_json
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Decorator: compile `function` when it is first called, or load what an earlier process compiled."""
+    dispatcher: Any = numba.njit(nogil=True)(function)
+    if hasattr(dispatcher, "enable_caching"):  # the plain function, where numba is switched off, has none
+        dispatcher._cache = _PackageCache(function)  # as `enable_caching` does, which knows of one kind of cache only
+    return dispatcher
+
+
+@cache
+def package_stamp(package: Path) -> str:
+    """Digest of the names and contents of all modules in a directory."""
+    return digest_json({path.name: digest_file(path) for path in sorted(package.glob("*.py"))})
+
+
+class _OfPackage:
+    _py_file: str
+
+    def get_source_stamp(self) -> str:
+        return package_stamp(Path(self._py_file).parent)
+
+
+class _Provided(_OfPackage, UserProvidedCacheLocator):
+    pass
+
+
+class _InTree(_OfPackage, InTreeCacheLocator):
+    pass
+
+
+class _UserWide(_OfPackage, UserWideCacheLocator):
+    pass
+
+
+class _PackageCacheImpl(CompileResultCacheImpl):
+    _locator_classes: ClassVar[list[type]] = [_Provided, _InTree, _UserWide]
+
+
+class _PackageCache(FunctionCache):
+    _impl_class = _PackageCacheImpl
