@@ -1,7 +1,7 @@
 """How functions of this package are compiled: by numba, without the interpreter lock, and kept on disk.
 
 numba keeps what it compiled for as long as the file of the function stays the same. Here functions of one file call those of
-others and read their constants, which are compiled into them: a kernel from before `git pull` would go on filling yesterday's
+others and read their constants, which are compiled into them: after an update, an old kernel would go on filling the old
 columns. So what is kept belongs to the content of every module of the package.
 """
 
