@@ -26,7 +26,7 @@ def cluster(fake_cluster: FakeCluster) -> Cluster:
 def chatty(fake_cluster: FakeCluster, cluster: Cluster, script: str) -> str:
     """A pod that runs a shell script; its name, once it runs."""
     container = {"name": "main", "image": "lifecycle:test", "command": ["sh", "-c", script]}
-    spec = {"restartPolicy": "Never", "containers": [container], "terminationGracePeriodSeconds": 1}
+    spec = {"restartPolicy": "Never", "containers": [container], "terminationGracePeriodSeconds": 30}
     metadata = {"name": "chatty", "namespace": "default"}
     body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": spec}}}
     cluster.create_job(body)

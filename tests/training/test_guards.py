@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -31,7 +32,7 @@ from lifecycle.training.saving import finish, save
 from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.step import judge, train_step
 from lifecycle.training.stop import StopRequest
-from lifecycle.training.validation import ValidationSet, bits_per_byte
+from lifecycle.training.validation import Measured, ValidationSet, validate
 from tests.training import tiny
 
 
@@ -178,8 +179,9 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_leaves_the_one_bef
 
 def test_a_validation_that_fails_leaves_the_model_in_training(run: Run) -> None:
     """Left in evaluation mode, a model keeps what it no longer needs and trains without dropout."""
-    held_out = ValidationSet(run.data, 2, 100)
-    bits_per_byte(run.engine, held_out, 2)
+    groups = np.zeros(len(run.data.memmap), dtype=np.int64)
+    held_out = ValidationSet(Measured(run.data, np.arange(2), groups, 1), (), (), 100)
+    validate(run.engine, held_out, 2)
     assert run.engine.training
 
     def fail(*_: object) -> None:
@@ -187,7 +189,7 @@ def test_a_validation_that_fails_leaves_the_model_in_training(run: Run) -> None:
 
     run.engine.module.register_forward_pre_hook(fail)
     with pytest.raises(RuntimeError, match="out of memory"):
-        bits_per_byte(run.engine, held_out, 2)
+        validate(run.engine, held_out, 2)
     assert run.engine.training
 
 

@@ -66,7 +66,7 @@ def test_a_real_engine_trains_with_the_preset(
     path = PRESETS / f"{name}.json"
     stage = json.loads(path.read_text())["zero_optimization"]["stage"]
     settings = training(zero_stage=stage, deepspeed=str(path), micro_batch=8, sequence_length=64)
-    engine = start_engine(build_model(tiny.ARCHITECTURE, tiny.VOCAB, torch.float32, 0, tokenizer), settings, device.type)
+    engine = start_engine(build_model(tiny.ARCHITECTURE, tiny.VOCAB, torch.float32, 0, tokenizer), settings, device)
     batch = PackedDocuments(TokenMemmap(memmap), 64, "pretrain").batch(np.arange(8))
     weight, losses = batch.weights.sum(), []
     for _ in range(2):
