@@ -10,6 +10,7 @@ import pytest
 
 from resources.launchers.kubernetes.client import connect
 from resources.launchers.kubernetes.profile import load_profile
+from tests.kubernetes import workloads
 from tests.kubernetes.fake import FakeCluster, Image
 from tests.kubernetes.running import REAL, Place, View, write_profile
 
@@ -22,6 +23,12 @@ def fake_cluster(tmp_path: Path) -> Iterator[FakeCluster]:
     yield cluster
     cluster.close()
     assert not cluster.errors, cluster.errors[0]
+
+
+@pytest.fixture
+def api(fake_cluster: FakeCluster) -> workloads.Client:
+    """The raw API of the fake cluster."""
+    return workloads.connect(fake_cluster)
 
 
 @pytest.fixture

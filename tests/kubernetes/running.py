@@ -218,11 +218,11 @@ def begin_process(place: Place, job: TrainingJob) -> subprocess.Popen[str]:
     )
 
 
-def wait_until(what: Callable[[], Any], said: str, seconds: float = SECONDS) -> Any:
+def wait_until(what: Callable[[], Any], said: str = "", seconds: float = SECONDS) -> Any:
     """The first true answer of `what`."""
     until = time.monotonic() + seconds
     while not (answer := what()):
-        assert time.monotonic() < until, f"never came: {said}"
+        assert time.monotonic() < until, f"never came: {said or what}"
         time.sleep(0.05)
     return answer
 

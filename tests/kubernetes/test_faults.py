@@ -13,14 +13,10 @@ from kubernetes.client.exceptions import ApiException
 
 from tests.kubernetes.fake import FakeCluster, Image
 from tests.kubernetes.raw import ask
-from tests.kubernetes.workloads import Client, connect, ended, eventually, job, running
+from tests.kubernetes.running import wait_until
+from tests.kubernetes.workloads import Client, connect, ended, job, running
 
 COUNT = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; sleep 0.02; done"
-
-
-@pytest.fixture
-def api(fake_cluster: FakeCluster) -> Client:
-    return connect(fake_cluster)
 
 
 @pytest.mark.parametrize("code", [401, 403, 409, 410, 415, 422, 429, 500, 503])
@@ -75,7 +71,7 @@ def test_server_away_refuses_and_cuts_and_comes_back(fake_cluster: FakeCluster, 
         except (urllib3.exceptions.HTTPError, OSError):
             return False
 
-    eventually(back)
+    wait_until(back)
     assert api.log(pod.metadata.name) == "done\n"
 
 
@@ -215,7 +211,7 @@ def test_kubectl_creates_lists_logs_and_deletes(fake_cluster: FakeCluster, api: 
     wrong = job("Wrong", "true")
     assert 'The Job "Wrong" is invalid:' in kubectl("create", "-f", "-", text=yaml.safe_dump(wrong))
     assert 'job.batch "shown" deleted' in kubectl("delete", "job", "shown")
-    eventually(lambda: not fake_cluster.pods())
+    wait_until(lambda: not fake_cluster.pods())
 
 
 def test_nothing_runs_after_the_cluster_is_closed(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -225,6 +221,6 @@ def test_nothing_runs_after_the_cluster_is_closed(tmp_path_factory: pytest.TempP
     api = connect(cluster)
     api.create(job("left", "echo $$; sleep 300"))
     [pod] = running(api, "left")
-    pid = int(eventually(lambda: api.log(pod.metadata.name)))
+    pid = int(wait_until(lambda: api.log(pod.metadata.name)))
     cluster.close()
     assert not psutil.pid_exists(pid)

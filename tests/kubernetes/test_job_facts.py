@@ -7,14 +7,10 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from tests.kubernetes.fake import FakeCluster
-from tests.kubernetes.workloads import SLEEP, Client, conditions, connect, ended, eventually, job, running
+from tests.kubernetes.running import wait_until
+from tests.kubernetes.workloads import SLEEP, Client, conditions, ended, job, running
 
 IGNORE_DISRUPTION = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
-
-
-@pytest.fixture
-def api(fake_cluster: FakeCluster) -> Client:
-    return connect(fake_cluster)
 
 
 def test_deletion_without_policy_leaves_the_pods_running(fake_cluster: FakeCluster, api: Client) -> None:
@@ -22,7 +18,7 @@ def test_deletion_without_policy_leaves_the_pods_running(fake_cluster: FakeClust
     api.create(job("orphans", SLEEP, 2))
     running(api, "orphans", 2)
     api.delete("orphans")
-    eventually(lambda: not fake_cluster.jobs())
+    wait_until(lambda: not fake_cluster.jobs())
     left = running(api, "orphans", 2)
     assert all(pod.metadata.owner_references is None for pod in left)
 
@@ -32,13 +28,13 @@ def test_background_deletion_takes_the_pods(fake_cluster: FakeCluster, api: Clie
     api.create(job("owned", SLEEP, 2))
     running(api, "owned", 2)
     api.delete("owned", propagation_policy="Background")
-    eventually(lambda: not fake_cluster.pods())
+    wait_until(lambda: not fake_cluster.pods())
 
 
 def test_failed_rank_takes_the_other_ranks_log(api: Client) -> None:
     """Fact 2: with `backoffLimit: 0` only the failed pod stays, and the log of the other is gone."""
     api.create(job("two", "echo here; [ $JOB_COMPLETION_INDEX = 1 ] && exit 7; sleep 300", 2))
-    zero = eventually(lambda: [p.metadata.name for p in api.pods("two") if p.metadata.name.startswith("two-0")])[0]
+    zero = wait_until(lambda: [p.metadata.name for p in api.pods("two") if p.metadata.name.startswith("two-0")])[0]
     done = ended(api, "two")
     assert done.status.failed == 2
     assert [pod.metadata.name.startswith("two-1") for pod in api.pods("two")] == [True]
@@ -60,7 +56,7 @@ def test_deadline_takes_the_pods(fake_cluster: FakeCluster, api: Client) -> None
 def test_restarts_in_place_end_at_the_limit(fake_cluster: FakeCluster, api: Client) -> None:
     """Fact 3: after `OnFailure` reaches its limit the pod is gone with its log."""
     api.create(job("again", "exit 3", pod={"restartPolicy": "OnFailure"}, backoffLimit=1))
-    eventually(lambda: any(s.restart_count for pod in api.pods("again") for s in pod.status.container_statuses or []))
+    wait_until(lambda: any(s.restart_count for pod in api.pods("again") for s in pod.status.container_statuses or []))
     fake_cluster.advance(60)
     assert conditions(ended(api, "again"))[-1] == ("Failed", "True", "BackoffLimitExceeded")
     assert api.pods("again") == []
@@ -69,7 +65,7 @@ def test_restarts_in_place_end_at_the_limit(fake_cluster: FakeCluster, api: Clie
 def test_failed_pods_are_replaced_up_to_the_limit(fake_cluster: FakeCluster, api: Client) -> None:
     """A limit of 1 means two pods, the second after a back-off."""
     api.create(job("retry", "exit 3", backoffLimit=1))
-    eventually(lambda: api.job("retry").status.failed == 1)
+    wait_until(lambda: api.job("retry").status.failed == 1)
     fake_cluster.advance(30)
     assert ended(api, "retry").status.failed == 2
     assert len(api.pods("retry")) == 2
@@ -89,7 +85,7 @@ def test_evicted_pod_is_replaced_where_disruptions_are_ignored(fake_cluster: Fak
     before = {pod.metadata.name for pod in running(api, "evicted", 2)}
     first = min(before)
     fake_cluster.evict(first)
-    eventually(lambda: first not in {pod.metadata.name for pod in api.pods("evicted")})
+    wait_until(lambda: first not in {pod.metadata.name for pod in api.pods("evicted")})
     after = {pod.metadata.name for pod in running(api, "evicted", 2)}
     assert len(after - before) == 1
     assert next(iter(after - before)).startswith("evicted-0-")
@@ -110,9 +106,9 @@ def test_lost_node_holds_its_pods_until_it_is_removed(fake_cluster: FakeCluster,
     name, node = pod.metadata.name, pod.spec.node_name
     fake_cluster.lose_node(node)
     fake_cluster.advance(52)
-    eventually(lambda: ("Ready", "Unknown", "NodeStatusUnknown") in conditions(api.core.read_node(node)))
+    wait_until(lambda: ("Ready", "Unknown", "NodeStatusUnknown") in conditions(api.core.read_node(node)))
     fake_cluster.advance(11)
-    stuck = eventually(lambda: [p for p in api.pods("lost") if p.metadata.deletion_timestamp])
+    stuck = wait_until(lambda: [p for p in api.pods("lost") if p.metadata.deletion_timestamp])
     assert stuck[0].status.phase == "Running"
     fake_cluster.advance(600)
     assert [p.metadata.name for p in api.pods("lost")] == [name]
@@ -120,7 +116,7 @@ def test_lost_node_holds_its_pods_until_it_is_removed(fake_cluster: FakeCluster,
         api.log(name)
     assert away.value.status == 500
     fake_cluster.remove_node(node)
-    eventually(lambda: fake_cluster.advance(10) or [p.metadata.name for p in api.pods("lost")] != [name])
+    wait_until(lambda: fake_cluster.advance(10) or [p.metadata.name for p in api.pods("lost")] != [name])
     [new] = running(api, "lost")
     assert new.spec.node_name != node
 
@@ -147,8 +143,8 @@ def test_missing_image_waits_for_ever_and_starts_when_it_comes(fake_cluster: Fak
         statuses = [s for pod in api.pods("noimg") for s in pod.status.container_statuses or [] if s.state.waiting]
         return [s.state.waiting.reason for s in statuses]
 
-    eventually(lambda: waiting() == ["ErrImagePull"])
-    eventually(lambda: waiting() == ["ImagePullBackOff"])
+    wait_until(lambda: waiting() == ["ErrImagePull"])
+    wait_until(lambda: waiting() == ["ImagePullBackOff"])
     fake_cluster.advance(86400)
     assert api.job("noimg").status.active == 1
     fake_cluster.images["registry.test/later:1"] = fake_cluster.images["lifecycle:test"]
@@ -158,7 +154,7 @@ def test_missing_image_waits_for_ever_and_starts_when_it_comes(fake_cluster: Fak
 def test_suspended_job_waits_for_hours_and_keeps_its_condition(fake_cluster: FakeCluster, api: Client) -> None:
     """Fact 12: a queue is no failure, and no deadline runs in it."""
     api.create(job("queued", "true", suspend=True, activeDeadlineSeconds=60))
-    eventually(lambda: conditions(api.job("queued")) == [("Suspended", "True", "JobSuspended")])
+    wait_until(lambda: conditions(api.job("queued")) == [("Suspended", "True", "JobSuspended")])
     fake_cluster.advance(6 * 3600)
     assert api.pods("queued") == []
     api.batch.patch_namespaced_job("queued", api.namespace, {"spec": {"suspend": False}})
@@ -182,7 +178,7 @@ def test_finished_job_expires(fake_cluster: FakeCluster, api: Client) -> None:
     ended(api, "ttl")
     assert api.job("ttl").status.succeeded == 1
     fake_cluster.advance(3600)
-    eventually(lambda: not fake_cluster.jobs() and not fake_cluster.pods())
+    wait_until(lambda: not fake_cluster.jobs() and not fake_cluster.pods())
 
 
 def test_what_the_job_owns_goes_with_it_and_nothing_else(fake_cluster: FakeCluster, api: Client, tmp_path: Path) -> None:
@@ -195,9 +191,9 @@ def test_what_the_job_owns_goes_with_it_and_nothing_else(fake_cluster: FakeClust
     spec = {"clusterIP": "None", "selector": {"job-name": "owner"}}
     api.core.create_namespaced_service(api.namespace, {"metadata": metadata, "spec": spec})
     api.delete("owner", propagation_policy="Foreground")
-    eventually(lambda: not api.core.list_namespaced_config_map(api.namespace).items)
-    eventually(lambda: not api.core.list_namespaced_service(api.namespace).items)
-    eventually(lambda: not fake_cluster.jobs())
+    wait_until(lambda: not api.core.list_namespaced_config_map(api.namespace).items)
+    wait_until(lambda: not api.core.list_namespaced_service(api.namespace).items)
+    wait_until(lambda: not fake_cluster.jobs())
     assert [claim.metadata.name for claim in api.core.list_namespaced_persistent_volume_claim(api.namespace).items] == [
         "store"
     ]
@@ -214,9 +210,9 @@ def test_sigterm_reaches_the_first_process_within_its_grace(fake_cluster: FakeCl
     )
     api.create(job("graceful", [sys.executable, "-c", program], pod={"terminationGracePeriodSeconds": 60}))
     [pod] = running(api, "graceful")
-    eventually(lambda: "ready" in api.log(pod.metadata.name))
+    wait_until(lambda: "ready" in api.log(pod.metadata.name))
     api.delete("graceful", propagation_policy="Background")
-    eventually(lambda: not fake_cluster.pods())
+    wait_until(lambda: not fake_cluster.pods())
     assert (tmp_path / "saved").read_text() == "yes"
 
 
@@ -234,7 +230,7 @@ def test_node_short_of_memory_evicts(fake_cluster: FakeCluster, api: Client) -> 
     api.create(job("pressed", SLEEP, podFailurePolicy={"rules": [IGNORE_DISRUPTION]}))
     [pod] = running(api, "pressed")
     fake_cluster.pressure(pod.metadata.name)
-    eventually(lambda: len(api.pods("pressed")) == 2)
+    wait_until(lambda: len(api.pods("pressed")) == 2)
     old = next(p for p in api.pods("pressed") if p.metadata.name == pod.metadata.name)
     assert (old.status.phase, old.status.reason) == ("Failed", "Evicted")
     assert ("DisruptionTarget", "True", "TerminationByKubelet") in conditions(old)

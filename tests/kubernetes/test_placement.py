@@ -3,18 +3,14 @@
 import pytest
 
 from tests.kubernetes.fake import FakeCluster
-from tests.kubernetes.workloads import SLEEP, Client, conditions, connect, ended, eventually, job, running
-
-
-@pytest.fixture
-def api(fake_cluster: FakeCluster) -> Client:
-    return connect(fake_cluster)
+from tests.kubernetes.running import wait_until
+from tests.kubernetes.workloads import SLEEP, Client, conditions, ended, job, running
 
 
 def test_missing_gpus_wait_for_a_node_that_has_them(fake_cluster: FakeCluster, api: Client) -> None:
     """Fact 11."""
     api.create(job("gpus", "true", pod={"container": {"resources": {"limits": {"nvidia.com/gpu": 2}}}}))
-    pod = eventually(lambda: next((p for p in api.pods("gpus") if p.status.conditions), None))
+    pod = wait_until(lambda: next((p for p in api.pods("gpus") if p.status.conditions), None))
     assert conditions(pod) == [("PodScheduled", "False", "Unschedulable")]
     assert "3 Insufficient nvidia.com/gpu" in pod.status.conditions[0].message
     fake_cluster.set_gpus("node-1", 2)
@@ -29,7 +25,7 @@ def test_gpus_are_taken_until_their_pod_ends(fake_cluster: FakeCluster, api: Cli
     api.create(job("first", SLEEP, pod=gpu))
     running(api, "first")
     api.create(job("second", "true", pod=gpu))
-    eventually(lambda: any(conditions(pod) for pod in api.pods("second")))
+    wait_until(lambda: any(conditions(pod) for pod in api.pods("second")))
     assert api.pods("second")[0].status.phase == "Pending"
     api.delete("first", propagation_policy="Background")
     assert ended(api, "second").status.succeeded == 1
@@ -39,7 +35,7 @@ def test_node_selectors_and_taints_decide_the_node(fake_cluster: FakeCluster, ap
     """What a profile asks for is honoured, and the message names what stands in the way."""
     fake_cluster.add_node("gpu-0", 8, {"pool": "training"}, [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}])
     api.create(job("picky", "true", pod={"nodeSelector": {"pool": "training"}}))
-    pod = eventually(lambda: next((p for p in api.pods("picky") if p.status.conditions), None))
+    pod = wait_until(lambda: next((p for p in api.pods("picky") if p.status.conditions), None))
     assert "1 node(s) had untolerated taint {gpu: yes}" in pod.status.conditions[0].message
     assert "3 node(s) didn't match Pod's node affinity/selector" in pod.status.conditions[0].message
     toleration = {"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}
@@ -63,7 +59,7 @@ def test_job_whose_pods_are_refused_only_says_so_in_events(
 ) -> None:
     """The job is accepted, stays active with no pod, and nothing but an event tells why."""
     api.create(job("refused", "true", pod=pod))
-    seen = eventually(lambda: [event["message"] for event in fake_cluster.events() if event["reason"] == "FailedCreate"])
+    seen = wait_until(lambda: [event["message"] for event in fake_cluster.events() if event["reason"] == "FailedCreate"])
     assert seen[0] == f'Error creating: pods "refused-0-" is forbidden: {told}'
     assert api.pods("refused") == []
     assert not api.job("refused").status.conditions
@@ -78,9 +74,9 @@ def test_quota_holds_a_job_back_until_there_is_room(fake_cluster: FakeCluster, a
     api.create(job("first", SLEEP, pod=gpus))
     running(api, "first")
     used = lambda: api.core.read_namespaced_resource_quota("team", api.namespace).status.used  # noqa: E731
-    eventually(lambda: used() == {"requests.nvidia.com/gpu": "2"})
+    wait_until(lambda: used() == {"requests.nvidia.com/gpu": "2"})
     api.create(job("second", "true", pod=gpus))
-    seen = eventually(lambda: [event["message"] for event in fake_cluster.events() if event["reason"] == "FailedCreate"])
+    seen = wait_until(lambda: [event["message"] for event in fake_cluster.events() if event["reason"] == "FailedCreate"])
     assert seen[0].endswith(
         "exceeded quota: team, requested: requests.nvidia.com/gpu=2, used: requests.nvidia.com/gpu=2, "
         "limited: requests.nvidia.com/gpu=2"

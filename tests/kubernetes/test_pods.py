@@ -8,12 +8,8 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from tests.kubernetes.fake import FakeCluster, Image
-from tests.kubernetes.workloads import Client, connect, ended, eventually, job, running
-
-
-@pytest.fixture
-def api(fake_cluster: FakeCluster) -> Client:
-    return connect(fake_cluster)
+from tests.kubernetes.running import wait_until
+from tests.kubernetes.workloads import Client, ended, job, running
 
 
 def output(api: Client, name: str) -> str:
@@ -75,7 +71,7 @@ def test_missing_config_map_holds_the_pod_until_it_is_there(fake_cluster: FakeCl
     volumes = [{"name": "job", "configMap": {"name": "later"}}]
     mounts = [{"name": "job", "mountPath": "/etc/job"}]
     api.create(job("early", "cat /etc/job/a", pod={"volumes": volumes, "container": {"volumeMounts": mounts}}))
-    eventually(lambda: any(event["reason"] == "FailedMount" for event in fake_cluster.events()))
+    wait_until(lambda: any(event["reason"] == "FailedMount" for event in fake_cluster.events()))
     api.core.create_namespaced_config_map(api.namespace, {"metadata": {"name": "later"}, "data": {"a": "now"}})
     assert output(api, "early") == "now"
 
@@ -134,7 +130,7 @@ def test_descendants_end_with_the_first_process(fake_cluster: FakeCluster, api: 
     api.create(job("family", "setsid sleep 300 & echo $!; exit 3"))
     ended(api, "family")
     child = int(api.log(api.pods("family")[0].metadata.name))
-    eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
 
 
 def test_init_container_runs_first_and_its_failure_fails_the_pod(api: Client, tmp_path: Path) -> None:
@@ -161,7 +157,7 @@ def test_log_by_tail_time_and_container(fake_cluster: FakeCluster, api: Client, 
     api.create(job("lines", f"for i in 1 2 3; do echo $i; done; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo 4"))
     [pod] = running(api, "lines")
     name = pod.metadata.name
-    eventually(lambda: api.log(name) == "1\n2\n3\n")
+    wait_until(lambda: api.log(name) == "1\n2\n3\n")
     fake_cluster.advance(60)
     (tmp_path / "go").touch()
     ended(api, "lines")

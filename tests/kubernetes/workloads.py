@@ -1,17 +1,15 @@
 """Jobs for tests of the fake cluster, and waiting for what becomes of them."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from kubernetes import client, config
 
 from tests.kubernetes.fake import FakeCluster
+from tests.kubernetes.running import wait_until
 
 IMAGE = "lifecycle:test"
 SLEEP = "sleep 300"
-PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
@@ -64,16 +62,6 @@ def conditions(item: Any) -> list[tuple[str, str, str]]:
     return [(one.type, one.status, one.reason) for one in item.status.conditions or []]
 
 
-def eventually(look: Callable[[], Any], why: str = "") -> Any:
-    """The first true answer of `look`; fails if none comes."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        if answer := look():
-            return answer
-        time.sleep(0.01)
-    raise AssertionError(f"did not come: {why or look}")
-
-
 def ended(api: Client, name: str) -> Any:
     """The job once it is complete or failed."""
 
@@ -81,7 +69,7 @@ def ended(api: Client, name: str) -> Any:
         found = api.job(name)
         return found if any(c.type in ("Complete", "Failed") for c in found.status.conditions or []) else None
 
-    return eventually(look, f"the end of {name}")
+    return wait_until(look, f"the end of {name}")
 
 
 def running(api: Client, name: str, count: int = 1) -> list[Any]:
@@ -91,4 +79,4 @@ def running(api: Client, name: str, count: int = 1) -> list[Any]:
         pods = [pod for pod in api.pods(name) if pod.status.phase == "Running" and not pod.metadata.deletion_timestamp]
         return pods if len(pods) == count else None
 
-    return eventually(look, f"{count} running pods of {name}")
+    return wait_until(look, f"{count} running pods of {name}")
