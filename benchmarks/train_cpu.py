@@ -147,15 +147,15 @@ def _model_and_batches(home: Path, steps: int) -> tuple[Any, Iterable[Any]]:
 
 def ours(home: Path, turns: Turns, precision: str) -> None:
     """The causal program, whole, inside the launcher's environment."""
-    from lifecycle.training import causal
-    from lifecycle.training.batches import SampleOrder
+    from lifecycle.training import causal, loop
 
-    class TakingTurns(SampleOrder):
-        def micro_batch(self, *place: int) -> Any:
-            turns.step()  # the first thing that a step does, and once, as there is no accumulation
-            return super().micro_batch(*place)
+    step = loop.train_step
 
-    causal.SampleOrder = TakingTurns  # pyright: ignore[reportPrivateImportUsage]
+    def taking_turns(*arguments: Any) -> Any:
+        turns.step()
+        return step(*arguments)
+
+    loop.train_step = taking_turns  # pyright: ignore[reportPrivateImportUsage]
     causal.main(job_of(home, turns.steps, precision))
 
 
