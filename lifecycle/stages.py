@@ -4,21 +4,14 @@ Assets, `lifecycle plan` and the tests all read this one table. A stage's `code_
 give other bytes for the same input.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
+from lifecycle import identities
 from lifecycle.artifacts import Artifact, InputReference
-from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import LifecycleError
-from lifecycle.recipe import Recipe, identity
-from lifecycle.recipe.cleaning import CleaningConfig
-from lifecycle.recipe.curation import list_digests, list_file
-from lifecycle.recipe.quality import samples
-from lifecycle.tokens.base_files import base_digests
-from lifecycle.tokens.templates import read_template, template_label
-
-Identity = Callable[[Recipe, str | None], Any]
+from lifecycle.identities import Identity
+from lifecycle.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -32,135 +25,29 @@ class Stage:
     per_source: bool = False
 
 
-LATER = ("epochs", "weight", "tolerance", "curation")
-LATER_OF_FILES = ("tolerance", "max_conversations")
-SENSITIVE = "instructions.sensitive"
-
-
-def _source(recipe: Recipe, source: str | None) -> Any:
-    """Not what decides only whether reading fails (tolerance) or how text is judged or seen later."""
-    assert source is not None
-    return {key: value for key, value in identity(recipe.source(source)).items() if key not in LATER}
-
-
-def _cleaning(recipe: Recipe, source: str | None) -> Any:
-    """What is done to one source, its own switches included, and the content of every list that it uses."""
-    assert source is not None
-    curation = recipe.curation.of(recipe.source(source))
-    own = {key: value for key, value in identity(curation).items() if key in CleaningConfig.model_fields}
-    model = {"min_score": recipe.quality_model.min_score} if recipe.quality_model else None
-    return own | {"lists": list_digests(curation)} | ({"quality_model": model} if model else {})
-
-
-def _quality_model(recipe: Recipe, _: str | None) -> Any:
-    """Thresholds of the recipe change cleaning alone; samples that are sources of the recipe count as these are read."""
-    config = recipe.quality_model
-    assert config is not None
-    fields = {key: value for key, value in identity(config).items() if key not in ("positive", "negative", "min_score")}
-    labelled = [
-        {"good": good} | {key: value for key, value in identity(source).items() if key not in LATER}
-        for source, good in samples(recipe, config).values()
-    ]
-    return fields | {"samples": labelled, "min_language_score": recipe.curation.min_language_score}
-
-
-def _corpus(recipe: Recipe, _: str | None) -> Any:
-    """Files named by `decontaminate` and `against` count by content, as snapshots, wherever they lie."""
-    curation = identity(recipe.curation)
-    fields = ("minhash", "deduplication_scope", "repeated_text", "overlap", "heldout", "heldout_overlap")
-    return {key: curation[key] for key in fields}
-
-
-def _heldout(recipe: Recipe, _: str | None) -> Any:
-    evaluation = recipe.evaluation
-    return {
-        "max_bytes": recipe.curation.heldout.max_bytes,
-        "max_items": evaluation.max_items,
-        "win_rate_prompts": evaluation.win_rate_prompts,
-        "seed": evaluation.seed,
-    }
-
-
-def _mix(recipe: Recipe, _: str | None) -> Any:
-    sources = {source.name: {"epochs": source.epochs, "weight": source.weight} for source in recipe.sources}
-    return {"seed": recipe.mix_seed, "sources": sources, "mix": identity(recipe.mix)}
-
-
-def _section(name: str) -> Identity:
-    return lambda recipe, _: identity(getattr(recipe, name))
-
-
-def _tokenizer(recipe: Recipe, _: str | None) -> Any:
-    """The chat template and the base tokenizer count by their content, not by where their files lie."""
-    chosen = recipe.tokenizer.chat_template
-    template = {"name": template_label(chosen), "text": digest_json(read_template(chosen))}
-    base = recipe.tokenizer.base and base_digests(recipe.tokenizer.base)
-    return identity(recipe.tokenizer) | {"chat_template": template, "base": base}
-
-
-def _base_model(recipe: Recipe, _: str | None) -> Any:
-    """The shape of a given model is part of its bytes, which count as a snapshot."""
-    section = identity(recipe.base_model)
-    return {key: value for key, value in section.items() if not (recipe.base_model.start and key == "architecture")}
-
-
-def _sft_memmap(recipe: Recipe, _: str | None) -> Any:
-    heldout = identity(recipe.sft.heldout)
-    return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed, "heldout": heldout}
-
-
-def _report(recipe: Recipe, _: str | None) -> Any:
-    return {"name": recipe.name, "gates": identity(recipe.gates)}
-
-
-def _raw_instructions(recipe: Recipe, _: str | None) -> Any:
-    """What is read; not what decides only whether reading fails (tolerance) or what cleaning keeps."""
-    config = recipe.instructions
-    sources = [
-        {key: value for key, value in identity(source).items() if source.kind != "files" or key not in LATER_OF_FILES}
-        for source in config.sources
-    ]
-    told = any(source.kind == "own_identity" for source in config.sources)
-    return {"sources": sources} | ({"identity": identity(config.identity)} if told else {})
-
-
-def _instructions(recipe: Recipe, _: str | None) -> Any:
-    """Lists of phrases count by their content."""
-    config = recipe.instructions
-    lists = {entry.category: digest_file(list_file(entry.path, SENSITIVE).path) for entry in config.sensitive}
-    caps = {source.name: source.max_conversations for source in config.sources if source.kind == "files"}
-    return {key: value for key, value in identity(config).items() if key != "sources"} | {"caps": caps, "lists": lists}
-
-
-def _raw_preferences(recipe: Recipe, _: str | None) -> Any:
-    return identity(recipe.preferences.sources)
-
-
-def _preference_pairs(recipe: Recipe, _: str | None) -> Any:
-    return {key: value for key, value in identity(recipe.preferences).items() if key != "sources"}
-
-
-RAW_CORPORA = Stage("raw_corpora", "5", (), _source, per_source=True)
-QUALITY_MODEL = Stage("quality_model", "1", (), _quality_model)
-CLEANED_CORPORA = Stage("cleaned_corpora", "6", ("raw_corpora",), _cleaning, per_source=True)
-CORPUS = Stage("corpus", "5", ("cleaned_corpora",), _corpus)
-HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), _heldout)
-TOKENIZER = Stage("tokenizer", "2", ("corpus",), _tokenizer)
-PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), _mix)
-BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), _base_model)
-RAW_INSTRUCTIONS = Stage("raw_instructions", "4", ("corpus",), _raw_instructions)
-INSTRUCTIONS = Stage("instructions", "4", ("raw_instructions", "tokenizer", "heldout_text"), _instructions)
-SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), _sft_memmap)
-SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), _section("sft"))
-RAW_PREFERENCES = Stage("raw_preferences", "3", ("corpus",), _raw_preferences)
+RAW_CORPORA = Stage("raw_corpora", "5", (), identities.source, per_source=True)
+QUALITY_MODEL = Stage("quality_model", "1", (), identities.quality_model)
+CLEANED_CORPORA = Stage("cleaned_corpora", "6", ("raw_corpora",), identities.cleaning, per_source=True)
+CORPUS = Stage("corpus", "5", ("cleaned_corpora",), identities.corpus)
+HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), identities.heldout)
+TOKENIZER = Stage("tokenizer", "2", ("corpus",), identities.tokenizer)
+PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), identities.mix)
+BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), identities.base_model)
+RAW_INSTRUCTIONS = Stage("raw_instructions", "4", ("corpus",), identities.raw_instructions)
+INSTRUCTIONS = Stage("instructions", "4", ("raw_instructions", "tokenizer", "heldout_text"), identities.instructions)
+SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), identities.sft_memmap)
+SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), identities.section("sft"))
+RAW_PREFERENCES = Stage("raw_preferences", "3", ("corpus",), identities.raw_preferences)
 PREFERENCE_PAIRS = Stage(
-    "preference_pairs", "3", ("raw_preferences", "instructions", "sft_model", "heldout_text"), _preference_pairs
+    "preference_pairs", "3", ("raw_preferences", "instructions", "sft_model", "heldout_text"), identities.preference_pairs
 )
-DPO_MODEL = Stage("dpo_model", "2", ("sft_model", "preference_pairs"), _section("dpo"))
-BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), _section("evaluation"))
-SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), _section("evaluation"))
-DPO_EVAL = Stage("dpo_eval", "2", ("dpo_model", "sft_model", "preference_pairs", "heldout_text"), _section("evaluation"))
-EVAL_REPORT = Stage("eval_report", "2", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), _report)
+DPO_MODEL = Stage("dpo_model", "2", ("sft_model", "preference_pairs"), identities.section("dpo"))
+BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), identities.section("evaluation"))
+SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), identities.section("evaluation"))
+DPO_EVAL = Stage(
+    "dpo_eval", "2", ("dpo_model", "sft_model", "preference_pairs", "heldout_text"), identities.section("evaluation")
+)
+EVAL_REPORT = Stage("eval_report", "2", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
 
 STAGES: tuple[Stage, ...] = (
     RAW_CORPORA,

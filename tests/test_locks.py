@@ -130,10 +130,11 @@ def test_a_machine_of_the_same_name_is_another_machine(path: Path) -> None:
 def test_a_read_error_does_not_stop_the_heart_nor_lose_the_lock(path: Path) -> None:
     """The heartbeat ended for good when the lock file could not be read once; a minute later another host took over."""
     with StoreLock(path, heartbeat=0.05, poll=0.05) as lock:
-        aside = path.with_name("aside")
-        path.rename(aside)
-        path.mkdir()  # reading it is an OSError now
-        threading.Timer(0.3, lambda: (path.rmdir(), aside.rename(path))).start()
+        aside, loop = path.with_name("aside"), path.with_name("loop")
+        os.link(path, aside)
+        loop.symlink_to(path)
+        os.replace(loop, path)  # a link to itself: reading it is an OSError now, and at no moment was it missing
+        threading.Timer(0.3, os.replace, (aside, path)).start()
         lock.ensure_held()
         os.utime(path, (1, 1))
         deadline = time.monotonic() + 5

@@ -123,14 +123,15 @@ class Checkpoints:
 
     def newest(self, identity: dict[str, Any]) -> tuple[str | None, CheckpointManifest | None, list[str]]:
         """Name and manifest of the newest whole checkpoint (None: start again), and what is to be said of damaged ones,
-        which are set aside.
+        which are set aside. Where only `best_N` is left of step N, it is published as `step_N` too: the end of the run
+        looks for that name.
 
         Raises:
             ConfigurationError: the newest whole checkpoint belongs to another job; the message names the difference.
         """
         said: list[str] = []
         found = [(step, prefix == "step", f"{prefix}_{step}") for prefix in ("step", "best") for step in self.steps(prefix)]
-        for _, _, name in sorted(found, reverse=True):
+        for step, is_step, name in sorted(found, reverse=True):
             try:
                 manifest = read_manifest(self.path(name))
             except CorruptArtifactError as error:
@@ -140,7 +141,9 @@ class Checkpoints:
                 said.append(f"{error}. The checkpoint was set aside as {aside.name} and is not used")
                 continue
             _refuse_difference(self.path(name), manifest.identity, identity)
-            return name, manifest, said
+            if not is_step:
+                self.link(name, f"step_{step}")
+            return f"step_{step}", manifest, said
         return None, None, said
 
     def _publish(self, directory: Path, name: str) -> None:

@@ -57,8 +57,9 @@ _ADVICE = {
     "warm-up, or inspect the documents named.",
     ExitClass.OUT_OF_MEMORY: "Lower micro_batch (accumulation makes up for it; results stay the same) or raise zero_stage.",
     ExitClass.NODE_FAULT: "Run again on another node; the run continues from its last checkpoint.",
-    ExitClass.DEVICE_ASSERT: "Our last line in the traceback is the call whose kernel failed (launches were synchronous), "
-    "most often an index outside its table (a token id beyond the vocabulary, a position beyond the last).",
+    ExitClass.DEVICE_ASSERT: "Most often an index outside its table (a token id beyond the vocabulary, a position beyond "
+    "the last). Where CUDA_LAUNCH_BLOCKING=1 was set (the replay on one node sets it), our last line in the traceback is "
+    "the call whose kernel failed; elsewhere it may be a later one: set it in the environment and run again.",
     ExitClass.PREEMPTION: "Run again; the run continues from its last checkpoint.",
     ExitClass.NETWORK: "Check the connection between the ranks and run again; the run continues from its last checkpoint.",
     ExitClass.AGAIN: "Run again; the run has noted what it will do differently and continues from its last checkpoint.",

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from lifecycle.stages import STAGES
 from tests.graph_home import ROOT, Home
@@ -39,14 +39,22 @@ class Servers:
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def browser() -> Iterator[Browser]:
     browser_path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser_path is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=list(FLAGS))
-        yield browser.new_page(viewport={"width": 1800, "height": 1000})
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own for each test: what the last one still asks its server for is not this one's request."""
+    page = browser.new_page(viewport={"width": 1800, "height": 1000})
+    yield page
+    page.close()
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +146,6 @@ def test_ledger_page_reads_well_and_fetches_nothing(page: Page, finished: Home, 
     for selector in ("body", "small", "h2", "td", "a", "pre"):
         assert page.locator(selector).first.evaluate(CONTRAST) >= 4.5, selector
     keep_screenshot(page, f"ledger_{scheme}")
-    page.emulate_media(color_scheme="light")
 
 
 CONTRAST = """element => {

@@ -213,7 +213,7 @@ def test_an_image_that_is_nowhere_fails_instead_of_waiting_for_ever(place: Place
 def test_a_queue_has_no_time_out(place: Place, view: View, fake_cluster: FakeCluster) -> None:
     """Dagster's own client fails a pod that waits for more than five hours."""
     gpus = {"gpus": {"per_node": 1}}
-    job = place.job(steps=2)
+    job = place.job(steps=2, pause=1.5)  # the times of pods are whole seconds
     present = begin(profile_with(place, **gpus), job)
     wait_until(lambda: len(fake_cluster.pods()) == 2, "the pods")
     fake_cluster.advance(30 * 3600)

@@ -126,7 +126,8 @@ def test_the_last_and_the_best_are_kept(tmp_path: Path) -> None:
     assert (checkpoints.steps(), checkpoints.steps("best")) == ([2], [1])
     commit(checkpoints, 3, "best_3")
     assert (checkpoints.steps(), checkpoints.steps("best")) == ([2], [3])
-    assert checkpoints.newest({})[0] == "best_3"
+    assert checkpoints.newest({})[0] == "step_3"
+    assert checkpoints.steps() == [2, 3], "the end of the run looks for `step_3`"
 
 
 def test_when_the_newest_are_damaged_the_best_still_serves(tmp_path: Path) -> None:
@@ -135,8 +136,9 @@ def test_when_the_newest_are_damaged_the_best_still_serves(tmp_path: Path) -> No
     commit(checkpoints, 2, "step_2")
     (checkpoints.path("step_2") / "weights").write_bytes(b"x")
     name, manifest, said = checkpoints.newest({})
-    assert (name, manifest and manifest.progress.step, len(said)) == ("best_1", 1, 1)
+    assert (name, manifest and manifest.progress.step, len(said)) == ("step_1", 1, 1)
     assert (tmp_path / "checkpoints" / "damaged-step_2").is_dir()
+    assert read_manifest(checkpoints.path("step_1")).progress.step == 1
 
 
 def test_one_that_is_written_again_replaces_the_old_one_whole(tmp_path: Path) -> None:

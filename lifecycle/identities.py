@@ -1,0 +1,123 @@
+"""Which part of a recipe decides each stage's result: never what only decides how long it takes or whether it fails."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lifecycle.digests import digest_file, digest_json
+from lifecycle.recipe import Recipe, identity
+from lifecycle.recipe.cleaning import CleaningConfig
+from lifecycle.recipe.curation import list_digests, list_file
+from lifecycle.recipe.quality import samples
+from lifecycle.tokens.base_files import base_digests
+from lifecycle.tokens.templates import read_template, template_label
+
+Identity = Callable[[Recipe, str | None], Any]
+"""`identity(recipe, source)`: data that is digested into the fingerprint of a stage."""
+
+LATER = ("epochs", "weight", "tolerance", "curation")
+LATER_OF_FILES = ("tolerance", "max_conversations")
+SENSITIVE = "instructions.sensitive"
+
+
+def source(recipe: Recipe, name: str | None) -> Any:
+    """Not what decides only whether reading fails (tolerance) or how text is judged or seen later."""
+    assert name is not None
+    return {key: value for key, value in identity(recipe.source(name)).items() if key not in LATER}
+
+
+def cleaning(recipe: Recipe, name: str | None) -> Any:
+    """What is done to one source, its own switches included, and the content of every list that it uses."""
+    assert name is not None
+    curation = recipe.curation.of(recipe.source(name))
+    own = {key: value for key, value in identity(curation).items() if key in CleaningConfig.model_fields}
+    model = {"min_score": recipe.quality_model.min_score} if recipe.quality_model else None
+    return own | {"lists": list_digests(curation)} | ({"quality_model": model} if model else {})
+
+
+def quality_model(recipe: Recipe, _: str | None) -> Any:
+    """Thresholds of the recipe change cleaning alone; samples that are sources of the recipe count as these are read."""
+    config = recipe.quality_model
+    assert config is not None
+    fields = {key: value for key, value in identity(config).items() if key not in ("positive", "negative", "min_score")}
+    labelled = [
+        {"good": good} | {key: value for key, value in identity(sample).items() if key not in LATER}
+        for sample, good in samples(recipe, config).values()
+    ]
+    return fields | {"samples": labelled, "min_language_score": recipe.curation.min_language_score}
+
+
+def corpus(recipe: Recipe, _: str | None) -> Any:
+    """Files named by `decontaminate` and `against` count by content, as snapshots, wherever they lie."""
+    curation = identity(recipe.curation)
+    fields = ("minhash", "deduplication_scope", "repeated_text", "overlap", "heldout", "heldout_overlap")
+    return {key: curation[key] for key in fields}
+
+
+def heldout(recipe: Recipe, _: str | None) -> Any:
+    evaluation = recipe.evaluation
+    return {
+        "max_bytes": recipe.curation.heldout.max_bytes,
+        "max_items": evaluation.max_items,
+        "win_rate_prompts": evaluation.win_rate_prompts,
+        "seed": evaluation.seed,
+    }
+
+
+def mix(recipe: Recipe, _: str | None) -> Any:
+    sources = {each.name: {"epochs": each.epochs, "weight": each.weight} for each in recipe.sources}
+    return {"seed": recipe.mix_seed, "sources": sources, "mix": identity(recipe.mix)}
+
+
+def section(name: str) -> Identity:
+    """A whole section of the recipe."""
+    return lambda recipe, _: identity(getattr(recipe, name))
+
+
+def tokenizer(recipe: Recipe, _: str | None) -> Any:
+    """The chat template and the base tokenizer count by their content, not by where their files lie."""
+    chosen = recipe.tokenizer.chat_template
+    template = {"name": template_label(chosen), "text": digest_json(read_template(chosen))}
+    base = recipe.tokenizer.base and base_digests(recipe.tokenizer.base)
+    return identity(recipe.tokenizer) | {"chat_template": template, "base": base}
+
+
+def base_model(recipe: Recipe, _: str | None) -> Any:
+    """The shape of a given model is part of its bytes, which count as a snapshot."""
+    section = identity(recipe.base_model)
+    return {key: value for key, value in section.items() if not (recipe.base_model.start and key == "architecture")}
+
+
+def sft_memmap(recipe: Recipe, _: str | None) -> Any:
+    heldout = identity(recipe.sft.heldout)
+    return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed, "heldout": heldout}
+
+
+def report(recipe: Recipe, _: str | None) -> Any:
+    return {"name": recipe.name, "gates": identity(recipe.gates)}
+
+
+def raw_instructions(recipe: Recipe, _: str | None) -> Any:
+    """What is read; not what decides only whether reading fails (tolerance) or what cleaning keeps."""
+    config = recipe.instructions
+    sources = [
+        {key: value for key, value in identity(each).items() if each.kind != "files" or key not in LATER_OF_FILES}
+        for each in config.sources
+    ]
+    told = any(each.kind == "own_identity" for each in config.sources)
+    return {"sources": sources} | ({"identity": identity(config.identity)} if told else {})
+
+
+def instructions(recipe: Recipe, _: str | None) -> Any:
+    """Lists of phrases count by their content."""
+    config = recipe.instructions
+    lists = {entry.category: digest_file(list_file(entry.path, SENSITIVE).path) for entry in config.sensitive}
+    caps = {each.name: each.max_conversations for each in config.sources if each.kind == "files"}
+    return {key: value for key, value in identity(config).items() if key != "sources"} | {"caps": caps, "lists": lists}
+
+
+def raw_preferences(recipe: Recipe, _: str | None) -> Any:
+    return identity(recipe.preferences.sources)
+
+
+def preference_pairs(recipe: Recipe, _: str | None) -> Any:
+    return {key: value for key, value in identity(recipe.preferences).items() if key != "sources"}
