@@ -1,7 +1,9 @@
 """Stage `instruction_scores`: scores of every kept conversation in one sidecar, each a column, none of them a decision."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.endpoint.calls import Address
+from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, read_conversations
+from lifecycle.instructions.judging import Grade, judge
+from lifecycle.instructions.linear import linear_scores
 from lifecycle.jobs import TrainingJob
-from lifecycle.recipe.instruction_scores import InstructionScores
+from lifecycle.recipe.instruction_scores import InstructionScores, JudgeScores
 
 FILE = "scores.parquet"
 LOSSES = "losses.parquet"
@@ -32,13 +38,24 @@ before them, `loss_answer_alone` over the same tokens with each answer by itself
 (IFD, Li et al. 2023), `perplexity` the exponential of the first."""
 
 
+OPTIONAL = {"judge": pa.float64(), "judge_missing": pa.string(), "linear": pa.float64()}
+"""Columns behind these where the recipe asks for them; `judge_missing` is the reason why there is no grade."""
+
+
+@dataclass(frozen=True)
+class ScoringModel:
+    """The model whose losses are measured, with the digest of its content."""
+
+    directory: Path
+    digest: str
+
+
 def build_instruction_scores(
     instructions: Path,
     tokenizer: Path,
-    model: Path,
-    model_digest: str,
+    model: ScoringModel,
     config: InstructionScores,
-    cache: Path,
+    results: Path,
     out: Path,
     run_dir: Path,
     launch: Callable[[TrainingJob], dict[str, Any]],
@@ -46,28 +63,52 @@ def build_instruction_scores(
     """Write `scores.parquet`: a row for each conversation of `instructions`, in its order, with the columns of `SCHEMA`.
 
     Args:
-        model: directory of the model whose losses are measured, with a tokenizer.
-        model_digest: of its content.
-        cache: where units that were scored are kept between runs.
+        results: where scored units and a judge's answers are kept between runs.
         launch: runs the scoring program.
 
     Raises:
+        DataError: a judge leaves too much without a grade, or labelled samples are too few.
+        EndpointError: the judge cannot be reached.
         JobFailedError: the scoring program ended badly.
+        RecipeError: a rubric is missing or damaged.
     """
+    conversations = read_conversations(instructions)
+    grades: tuple[list[Grade], dict[str, Any]] | None = None
+    if config.judge:  # first: without an address nothing else needs to be computed
+        grades = judge(conversations, config.judge, _endpoint(config.judge, results))
+    facts: dict[str, Any] = {}
     job = TrainingJob(
         stage="instruction_scores",
         fingerprint=run_dir.name,
         program="lifecycle.instructions.score_program",
-        config={"cache": str(cache), "model_digest": model_digest, "own_tokenizer": config.model is not None},
-        inputs={"instructions": str(instructions), "tokenizer": str(tokenizer), "model": str(model)},
+        config={
+            "cache": str(results / "instruction_scores"),
+            "model_digest": model.digest,
+            "own_tokenizer": config.model is not None,
+        },
+        inputs={"instructions": str(instructions), "tokenizer": str(tokenizer), "model": str(model.directory)},
         output=str(run_dir / "losses"),
         run_dir=str(run_dir),
     )
-    measured = launch(job)
-    conversations = read_conversations(instructions)
+    facts["scoring"] = launch(job)
     table = _table(conversations, pq.read_table(run_dir / "losses" / LOSSES))
+    if grades:
+        table = _with(table, "judge", [grade.value for grade in grades[0]])
+        table = _with(table, "judge_missing", [grade.missing for grade in grades[0]])
+        facts["judge"] = grades[1]
+    if config.linear:
+        scores, facts["linear"] = linear_scores(conversations, config.linear, out, run_dir)
+        table = _with(table, "linear", [None if math.isnan(score) else score for score in scores])
     pq.write_table(table, out / FILE, compression="zstd")
-    return _facts(table) | {"scoring": measured}
+    return _facts(table) | facts
+
+
+def _endpoint(config: JudgeScores, results: Path) -> Endpoint:
+    return Endpoint(config.endpoint, Address.from_environment(), results / "endpoint")
+
+
+def _with(table: pa.Table, name: str, values: Sequence[object]) -> pa.Table:
+    return table.append_column(name, pa.array(values, OPTIONAL[name]))
 
 
 def read_instruction_scores(directory: Path) -> pa.Table:

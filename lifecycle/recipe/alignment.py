@@ -7,22 +7,10 @@ from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 from lifecycle.recipe.curation import Blocklist
+from lifecycle.recipe.instruction_files import InstructionFiles
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
 from lifecycle.recipe.instruction_scores import InstructionScores
 
-InstructionFormat = Literal[
-    "seed_tasks",
-    "alpaca",
-    "messages",
-    "sharegpt",
-    "chat_rounds",
-    "message_list",
-    "human_assistant",
-    "data",
-    "dialogue",
-    "moss",
-    "question_answer",
-]
 PreferenceFormat = Literal[
     "message_pair", "conversation_pair", "prompt_pair", "transcripts", "scored_outputs", "votes", "labels"
 ]
@@ -60,31 +48,6 @@ class DocumentedObjects(Section):
     max_conversations: int = Field(default=12_000, gt=0)
     shares: TaskShares = TaskShares()
     seed: int = 3
-
-
-class InstructionFiles(Section):
-    """Files of conversations: JSON, JSON lines or CSV, compressed or in tar or zip archives.
-
-    A format is recognised from each file's first rows; `docs/post-training.md` lists them.
-    """
-
-    kind: Literal["files"]
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    path: str
-    """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
-    members: str = "*"
-    """Which members of an archive are read, as a pattern over their whole path (`*` matches `/` too)."""
-    format: InstructionFormat | None = None
-    """How the records are written; null recognises it."""
-    language: str | None = Field(default=None, pattern=r"^[a-z]{2,3}$")
-    """ISO 639-1 code, of records too short to tell; it also helps with the encoding of a file."""
-    task: str = Field(default="general", min_length=1)
-    """Of records that have no `task` of their own."""
-    max_conversations: int | None = Field(default=None, gt=0)
-    """Most conversations that cleaning keeps, drawn by a hash of their ids; null keeps all."""
-    licence: str
-    tolerance: float = Field(default=0.01, ge=0, le=1)
-    """Share of records that cannot be read above which reading fails."""
 
 
 class OwnIdentityConversations(Section):

@@ -9,7 +9,7 @@ import pytest
 
 from lifecycle.instructions import score_program
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
-from lifecycle.instructions.quality import build_instruction_scores, difficulties, read_instruction_scores
+from lifecycle.instructions.quality import ScoringModel, build_instruction_scores, difficulties, read_instruction_scores
 from lifecycle.jobs import TrainingJob
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.instruction_scores import InstructionScores
@@ -64,9 +64,9 @@ def _build(root: Path, rows: list[Conversation], model: Path, tokenizer: Path, c
     for name in ("instructions", "out", "run"):
         (root / name).mkdir(parents=True, exist_ok=True)
     write_conversations(root / "instructions", rows)
-    facts = build_instruction_scores(
-        root / "instructions", tokenizer, model, "digest", config, root / "cache", root / "out", root / "run", launch
-    )
+    scored = ScoringModel(model, "digest")
+    places = root / "results", root / "out", root / "run"
+    facts = build_instruction_scores(root / "instructions", tokenizer, scored, config, *places, launch)
     return facts, read_instruction_scores(root / "out")
 
 
