@@ -1,6 +1,6 @@
 """Fine-tuning in phases of measured difficulty against phases drawn at random: two runs that differ in nothing else.
 
-    python benchmarks/phases.py --home DIRECTORY [--seeds 0 1] [--instructions FILE ...] [--quick] [--json FILE]
+    python benchmarks/phases.py --home DIRECTORY [--seeds 0 1] [--instructions FILE …] [--size small | --quick] [--json FILE]
 
 Each run is the graph of the demo's recipe up to `sft_model`, in one home: corpus, base model and scores are made once. The
 base model of the recipe measures the difficulty of every conversation (`instruction_scores`); three phases of equal size go
@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,21 @@ ARMS: dict[str, dict[str, Any] | None] = {
     "random": {"by": "difficulty", "into": 3, "order": "random"},
     "mixed": None,
 }
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is trained, and how often it is measured on how many packed sequences."""
+
+    base_steps: int
+    steps: int
+    every: int
+    measured: int
+    small: bool = True
+    """A model of 64 x 2 on the documentation of two packages, not the demo's."""
+
+
+SIZES = {"demo": Size(1200, 300, 20, 64, small=False), "small": Size(300, 120, 10, 32), "quick": Size(40, 24, 6, 16)}
 METRIC = "validation_bits_per_byte"
 CHILD = """
 import sys
@@ -47,7 +63,7 @@ with dg.DagsterInstance.get() as instance:
 """
 
 
-def recipe_of(arm: str, seed: int, files: list[Path], quick: bool) -> dict[str, Any]:
+def recipe_of(arm: str, seed: int, files: list[Path], size: Size) -> dict[str, Any]:
     """The demo's recipe with scores, held-out conversations and one arm's phases."""
     recipe = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     recipe["instructions"]["scores"] = {}
@@ -59,13 +75,14 @@ def recipe_of(arm: str, seed: int, files: list[Path], quick: bool) -> dict[str, 
         ]
     sft = recipe["sft"]
     sft |= {"heldout": {"share": 0.05}, "phases": ARMS[arm]}
-    sft["training"] |= {"seed": seed, "validation": {"every": 20, "sequences": 64}}
-    if quick:
+    recipe["base_model"]["training"] |= {"steps": size.base_steps}
+    sft["training"] |= {"steps": size.steps, "seed": seed, "validation": {"every": size.every, "sequences": size.measured}}
+    if size.small:
         recipe["sources"] = [{"name": "packages", "kind": "python_docs", "packages": ["rich", "numpy"], "licence": "theirs"}]
         recipe["preferences"]["sources"] = []
-        recipe["base_model"]["training"] |= {"steps": 40, "compile": False}
         recipe["base_model"]["architecture"] |= {"hidden_size": 64, "layers": 2}
-        sft["training"] |= {"steps": 24, "compile": False, "validation": {"every": 6, "sequences": 16}}
+        for training in (recipe["base_model"]["training"], sft["training"]):
+            training["compile"] = False
         if not files:
             recipe["instructions"]["sources"] = [{"kind": "documented_objects", "sources": ["packages"]}]
     return recipe
@@ -104,7 +121,8 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True, help="where everything is made, and kept for the next run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of fine-tuning: order and random phases")
     parser.add_argument("--instructions", type=Path, nargs="*", default=[], help="files of conversations")
-    parser.add_argument("--quick", action="store_true", help="a run of minutes whose numbers mean nothing")
+    parser.add_argument("--size", choices=SIZES, default="demo", help="how much is trained")
+    parser.add_argument("--quick", action="store_true", help="the same as --size quick: numbers that mean nothing")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     home = arguments.home.resolve()
@@ -113,7 +131,7 @@ def main() -> None:
     curves: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
     for seed in arguments.seeds:
         for arm in ARMS:
-            recipe = recipe_of(arm, seed, files, arguments.quick)
+            recipe = recipe_of(arm, seed, files, SIZES["quick" if arguments.quick else arguments.size])
             curves[arm].append({"seed": seed, **run(home, recipe, f"{arm}_{seed}")})
             print(f"{arm}, seed {seed}: {curves[arm][-1]['loss'][-1]} after step {curves[arm][-1]['steps'][-1]}", flush=True)
     draw(home, curves)

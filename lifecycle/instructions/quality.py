@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lifecycle.endpoint.calls import Address
@@ -17,6 +18,7 @@ from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, read_conversations
 from lifecycle.instructions.judging import Grade, judge
 from lifecycle.instructions.linear import linear_scores
+from lifecycle.instructions.quality_plots import draw_scores, extremes
 from lifecycle.jobs import TrainingJob
 from lifecycle.recipe.instruction_scores import InstructionScores, JudgeScores
 
@@ -100,7 +102,8 @@ def build_instruction_scores(
         scores, facts["linear"] = linear_scores(conversations, config.linear, out, run_dir)
         table = _with(table, "linear", [None if math.isnan(score) else score for score in scores])
     pq.write_table(table, out / FILE, compression="zstd")
-    return _facts(table) | facts
+    draw_scores(table, run_dir)
+    return _facts(table) | facts | extremes(table, conversations)
 
 
 def _endpoint(config: JudgeScores, results: Path) -> Endpoint:
@@ -154,7 +157,22 @@ def _facts(table: pa.Table) -> dict[str, Any]:
     return {
         "rows": table.num_rows,
         "scored": int(difficulty.size),
+        "languages": _by_language(table),
         "unscored": dict(sorted(Counter(reason for reason in table["unscored"].to_pylist() if reason).items())),
         "difficulty_quartiles": quartiles,
         "harder_with_question": int((difficulty > 1).sum()),
+    }
+
+
+def _by_language(table: pa.Table) -> dict[str, dict[str, float]]:
+    """Conversations, and the medians of difficulty and perplexity, of each language."""
+    frame = table.filter(pc.is_valid(table["difficulty"])).group_by("language")
+    found = frame.aggregate([("id", "count"), ("difficulty", "approximate_median"), ("perplexity", "approximate_median")])
+    return {
+        row["language"] or "unknown": {
+            "conversations": row["id_count"],
+            "median_difficulty": round(row["difficulty_approximate_median"], 4),
+            "median_perplexity": round(row["perplexity_approximate_median"], 2),
+        }
+        for row in sorted(found.to_pylist(), key=lambda row: -row["id_count"])
     }

@@ -88,6 +88,11 @@ def test_every_conversation_has_its_row_and_those_without_scores_a_reason(tmp_pa
     np.testing.assert_allclose(scored["difficulty"].to_numpy(), given / alone)
     np.testing.assert_allclose(scored["perplexity"].to_numpy(), np.exp(given))
     assert difficulties(tmp_path / "out")["c1"] is None
+    plots = sorted(path.name for path in (tmp_path / "run" / "plots").iterdir())
+    assert plots == ["difficulty.png", "difficulty_and_length.png"]
+    hardest = max((value, name) for name, value in difficulties(tmp_path / "out").items() if value is not None)
+    assert f"| {hardest[0]:.3f} | {hardest[1]} |" in facts["hardest"].splitlines()[2]
+    assert facts["languages"]["en"]["conversations"] == 3
 
 
 def test_a_killed_run_scores_only_what_is_missing_and_gives_the_same_bytes(
