@@ -101,23 +101,6 @@ def _preflight(recipe: Recipe, home: Path, device: str | None, mfu: float, show:
 
 
 @app.command()
-def lineage(
-    model: Annotated[str, typer.Argument(help="NAME, NAME@alias or NAME/version, e.g. demo_dpo@champion.")],
-    home: HomeOption = Path(".lifecycle"),
-    tracking: TrackingOption = None,
-    form: Annotated[str, typer.Option("--format", help="tree, json or mermaid.")] = "tree",
-) -> None:
-    """Print the whole way from a registered model back to the digests of its sources, from MLflow alone."""
-    from lifecycle.tracking import lineage as walk
-
-    node = walk.lineage(tracking_uri(home, tracking), model)
-    renderers = {"tree": walk.render_tree, "json": walk.render_json, "mermaid": walk.render_mermaid}
-    if form not in renderers:
-        raise typer.BadParameter(f"{form!r} is none of {sorted(renderers)}", param_hint="--format")
-    console.print(renderers[form](node), soft_wrap=True, markup=form == "tree", highlight=False)
-
-
-@app.command()
 def chat(
     model: Annotated[str, typer.Argument(help="base, sft, dpo, or a directory with a Hugging Face model.")] = "dpo",
     recipe: RecipeOption = DEFAULT_RECIPE,

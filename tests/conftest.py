@@ -1,10 +1,12 @@
 """Fixtures that several rooms share."""
 
-from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from lifecycle.recipe.training import TokenizerConfig
 from tests.graph_home import Home, make_home
@@ -12,15 +14,31 @@ from tests.graph_home import Home, make_home
 SMALL_VOCABULARY = 1024
 
 
+LONG = ("browser", "end_to_end", "training", "training_preference", "kubernetes")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One file stays in one worker, and all files that read the finished home share one: it takes a minute to make."""
-    files: dict[Path, list[pytest.Item]] = defaultdict(list)
-    for item in items:
-        files[item.path].append(item)
-    for path, members in files.items():
-        reads_home = any("finished" in getattr(item, "fixturenames", ()) for item in members)
-        for item in members:
-            item.add_marker(pytest.mark.xdist_group("finished" if reads_home else str(path)))
+    """Rooms whose files take long come first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: not set(LONG) & set(item.path.parts))
+
+
+class Shares(LoadFileScheduling):
+    """A file is one worker's, so that its fixtures are made once; all that read the finished home are one worker's too."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = nodeid.split("::", 1)[0]
+        return "finished" if _reads_finished_home(self.config.rootpath / name) else name
+
+
+@cache
+def _reads_finished_home(file: Path) -> bool:
+    return "finished: Home" in file.read_text(encoding="utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
+    """Marks cannot group: pytest-xdist 3.8 writes them where pytest 9.2 no longer looks, and scatters every file."""
+    return Shares(config, log)
 
 
 @pytest.fixture(scope="session")
