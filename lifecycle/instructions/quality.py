@@ -38,8 +38,6 @@ are those of the rendered conversation that no answer is trained on, the templat
 an answer. `loss_answer` is in nats over the answers' tokens (all turns', special tokens left out) given all that stands
 before them, `loss_answer_alone` over the same tokens with each answer by itself, `difficulty` the first over the second
 (IFD, Li et al. 2023), `perplexity` the exponential of the first."""
-
-
 OPTIONAL = {"judge": pa.float64(), "judge_missing": pa.string(), "linear": pa.float64()}
 """Columns behind these where the recipe asks for them; `judge_missing` is the reason why there is no grade."""
 
@@ -78,21 +76,8 @@ def build_instruction_scores(
     grades: tuple[list[Grade], dict[str, Any]] | None = None
     if config.judge:  # first: without an address nothing else needs to be computed
         grades = judge(conversations, config.judge, _endpoint(config.judge, results))
-    facts: dict[str, Any] = {}
-    job = TrainingJob(
-        stage="instruction_scores",
-        fingerprint=run_dir.name,
-        program="lifecycle.instructions.score_program",
-        config={
-            "cache": str(results / "instruction_scores"),
-            "model_digest": model.digest,
-            "own_tokenizer": config.model is not None,
-        },
-        inputs={"instructions": str(instructions), "tokenizer": str(tokenizer), "model": str(model.directory)},
-        output=str(run_dir / "losses"),
-        run_dir=str(run_dir),
-    )
-    facts["scoring"] = launch(job)
+    inputs = {"instructions": str(instructions), "tokenizer": str(tokenizer), "model": str(model.directory)}
+    facts: dict[str, Any] = {"scoring": launch(_job(inputs, model, config, results, run_dir))}
     table = _table(conversations, pq.read_table(run_dir / "losses" / LOSSES))
     if grades:
         table = _with(table, "judge", [grade.value for grade in grades[0]])
@@ -104,6 +89,24 @@ def build_instruction_scores(
     pq.write_table(table, out / FILE, compression="zstd")
     draw_scores(table, run_dir)
     return _facts(table) | facts | extremes(table, conversations)
+
+
+def _job(
+    inputs: dict[str, str], model: ScoringModel, config: InstructionScores, results: Path, run_dir: Path
+) -> TrainingJob:
+    return TrainingJob(
+        stage="instruction_scores",
+        fingerprint=run_dir.name,
+        program="lifecycle.instructions.score_program",
+        config={
+            "cache": str(results / "instruction_scores"),
+            "model_digest": model.digest,
+            "own_tokenizer": config.model is not None,
+        },
+        inputs=inputs,
+        output=str(run_dir / "losses"),
+        run_dir=str(run_dir),
+    )
 
 
 def _endpoint(config: JudgeScores, results: Path) -> Endpoint:

@@ -21,7 +21,7 @@ def _answer(number: int, bad: bool) -> str:
     return " ".join(word[::-1] if bad else word for word in words) + "."
 
 
-def _files(directory: Path, name: str, bad: bool, count: int = 60) -> InstructionFiles:
+def labelled_files(directory: Path, name: str, bad: bool, count: int = 60) -> InstructionFiles:
     path = directory / f"{name}.jsonl"
     rows = [{"instruction": f"What is {number}?", "output": _answer(number + 1000 * bad, bad)} for number in range(count)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -38,7 +38,9 @@ def _conversation(number: int, bad: bool, language: str = "en") -> Conversation:
 
 
 def test_it_tells_new_conversations_apart_and_leaves_other_languages_alone(tmp_path: Path):
-    config = LinearScores(good=(_files(tmp_path, "good", False),), bad=(_files(tmp_path, "bad", True),), bucket_bits=12)
+    config = LinearScores(
+        good=(labelled_files(tmp_path, "good", False),), bad=(labelled_files(tmp_path, "bad", True),), bucket_bits=12
+    )
     rows = [_conversation(5000 + number, bad=number % 2 == 1) for number in range(40)] + [_conversation(1, False, "zh")]
     outs = []
     for name in ("a", "b"):
@@ -53,7 +55,9 @@ def test_it_tells_new_conversations_apart_and_leaves_other_languages_alone(tmp_p
 
 
 def test_too_few_samples_are_refused(tmp_path: Path):
-    config = LinearScores(good=(_files(tmp_path, "good", False, 5),), bad=(_files(tmp_path, "bad", True, 5),))
+    config = LinearScores(
+        good=(labelled_files(tmp_path, "good", False, 5),), bad=(labelled_files(tmp_path, "bad", True, 5),)
+    )
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match=r"instructions\.scores\.linear: language en has 5 positive samples"):
         linear_scores([_conversation(1, False)], config, tmp_path / "out", tmp_path / "run")

@@ -7,14 +7,19 @@ import numpy as np
 import orjson
 import pytest
 
+from lifecycle.endpoint.calls import KEY, URL
 from lifecycle.instructions import score_program
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
 from lifecycle.instructions.quality import ScoringModel, build_instruction_scores, difficulties, read_instruction_scores
 from lifecycle.jobs import TrainingJob
 from lifecycle.recipe.adaptation import StartingModel
-from lifecycle.recipe.instruction_scores import InstructionScores
+from lifecycle.recipe.endpoint import EndpointConfig
+from lifecycle.recipe.instruction_scores import InstructionScores, JudgeScores, LinearScores
 from lifecycle.stages import INSTRUCTION_SCORES, INSTRUCTIONS, stages_of
 from lifecycle.tokens.templates import read_template
+from tests.chat_server import KEY as PLANTED
+from tests.chat_server import chat_server, said
+from tests.instructions.test_linear import labelled_files
 from tests.tiny_model import tiny_model, tiny_tokenizer
 from tests.tracking.chain import small_recipe
 
@@ -123,6 +128,25 @@ def test_a_given_model_reads_with_its_own_tokenizer(tmp_path: Path, model: Path,
     _, own = _build(tmp_path / "own", ROWS[:1], model, tokenizer, config)
     _, base = _build(tmp_path / "base", ROWS[:1], model, tokenizer)
     assert own["difficulty"].to_pylist() == base["difficulty"].to_pylist(), "these two tokenizers are the same"
+
+
+def test_judge_and_linear_scorer_are_columns_beside_the_others(
+    tmp_path: Path, model: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = {name: (labelled_files(tmp_path, name, bad=name == "bad"),) for name in ("good", "bad")}
+    judge = JudgeScores(endpoint=EndpointConfig(model="judge-1"), tolerance=0.7)
+    config = InstructionScores(judge=judge, linear=LinearScores(**files, bucket_bits=10))
+    assert set(config.read()) == {"good", "bad"}
+    with chat_server(lambda body, _: said("Score: 4" if "returns a path" in str(body) else "well")) as server:
+        monkeypatch.setenv(URL, server.address.url)
+        monkeypatch.setenv(KEY, PLANTED)
+        facts, table = _build(tmp_path, [ROWS[0], ROWS[2], ROWS[4]], model, tokenizer, config)
+    assert table["judge"].to_pylist() == [4.0, None, None]
+    assert table["judge_missing"].to_pylist() == [None, "unreadable_grade", "unreadable_grade"]
+    assert 0 <= table["linear"].to_pylist()[0] <= 1
+    assert (facts["judge"]["graded"], facts["linear"]["en_heldout"] > 0) == (1, True)
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert PLANTED.encode() not in written, "the key stays in the environment"
 
 
 def test_the_stage_is_in_the_graph_of_a_recipe_that_asks(tmp_path: Path):
