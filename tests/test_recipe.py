@@ -138,7 +138,7 @@ DEFAULTS = {200_000, 1_000_000}
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: ".".join(leaf[0]))
-@settings(max_examples=5)
+@settings(max_examples=5, deadline=None)
 @given(value=st.integers(min_value=100_001, max_value=10**9).filter(lambda value: value not in DEFAULTS))
 def test_exactly_the_identity_fields_change_the_identity(leaf: tuple[tuple[str, ...], bool], value: int) -> None:
     """Micro-batch, workers and intervals may differ between two machines that must agree on every fingerprint."""

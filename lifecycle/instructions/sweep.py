@@ -45,7 +45,7 @@ def find_rule(name: str) -> InstructionRule:
         raise LifecycleError(f"no rule or score named {wanted!r}; rules: {names}; scores: {', '.join(SCORE_COLUMNS)}")
     if threshold not in (f"min_{wanted}", f"max_{wanted}"):
         raise LifecycleError(f"{wanted} is a score: say {wanted}.min_{wanted} to drop what is below, .max_{wanted} above")
-    return InstructionRule(wanted, wanted, threshold, "The score of kept conversations.")
+    return InstructionRule(wanted, wanted, threshold, f"Kept conversations by their score `{wanted}`.")
 
 
 def sweep(
