@@ -1,9 +1,10 @@
 """The KTO program: Kahneman-Tversky optimization (Ethayarajh et al. 2024, arXiv:2402.01306) with TRL's trainer.
 
 It learns from answers of which each was wanted or not, without a second one beside it. Run it through
-`lifecycle.training.launch`. Inputs: `model` (start and reference), `preferences` (a `raw_preferences` artifact, for its labelled
-answers), `pairs` (a `preference_pairs` artifact, for its held-out pairs) and `heldout` (for the evaluation's prompts); config:
-`{"kto": KtoConfig, "reference": ReferenceSource}`. No prompt of a held-out pair or of the evaluation is trained on.
+`lifecycle.training.launch`. Inputs: `model` (start and reference), `preferences` (a `raw_preferences` artifact, for its
+labelled answers), `pairs` (a `preference_pairs` artifact, for its held-out pairs) and `heldout` (for the evaluation's
+prompts); config: `{"kto": KtoConfig, "reference": ReferenceSource}`. No prompt of a held-out pair or of the evaluation is
+trained on.
 """
 
 import sys
@@ -52,8 +53,8 @@ def main(job: TrainingJob) -> None:
     dropped["too_long"] = labels.too_long
     if not labels.rows:
         raise DataError(
-            f"{Path(job.inputs['preferences']) / LABELS}: no labelled answer to train on (left out: {dropped}); add a source "
-            "of labelled answers to preferences.sources, or take the section kto out of the recipe"
+            f"{Path(job.inputs['preferences']) / LABELS}: no labelled answer to train on (left out: {dropped}); add a "
+            "source of labelled answers to preferences.sources, or take the section kto out of the recipe"
         )
     pairs = read_pairs(Path(job.inputs["pairs"]) / HELDOUT, tokenizer, config.max_length)
     order = training_order(len(labels.rows), config)

@@ -53,9 +53,9 @@ def sides(pairs: RenderedPairs, split: str) -> dict[str, list[Row]]:
 def implicit_rewards(pairs: RenderedPairs, reference: Reference, beta: float, pad_token_id: int, batch: int) -> Measure:
     """Measures how the implicit reward beta log(pi / ref) prefers the chosen answers (Rafailov et al. 2023).
 
-    `kl` estimates the divergence of model and reference in nats a token: half the squared log(pi / ref), a mean over the tokens
-    of all answers (Schulman 2020, k2). It is right for small moves and for answers sampled from one of the two; of others it
-    still says how far the model has moved, and unlike k3 no single token decides it.
+    `kl` estimates the divergence of model and reference in nats a token: half the squared log(pi / ref), a mean over the
+    tokens of all answers (Schulman 2020, k2). It is right for small moves and for answers sampled from one of the two; of
+    others it still says how far the model has moved, and unlike k3 no single token decides it.
     """
     rows = sides(pairs, "heldout")
     lengths = {name: np.array([len(answer) for _, answer in each]) for name, each in rows.items()}

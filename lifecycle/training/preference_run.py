@@ -152,7 +152,9 @@ def train(session: Session, trainer: Callable[[Watch], Prepared], measure: Measu
         done = step_of(resume) if resume else 0
         journal.resume(done)
         begins = f"step {done}" if resume else "the model given"
-        journal.message(f"{about}, {made.args.max_steps} steps of {session.config.global_batch} from {begins}; {session.engine}")
+        journal.message(
+            f"{about}, {made.args.max_steps} steps of {session.config.global_batch} from {begins}; {session.engine}"
+        )
     made.accelerator.wait_for_everyone()
     started = time.monotonic()
     try:

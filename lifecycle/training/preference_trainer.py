@@ -53,7 +53,8 @@ class Prepared(Trainer):
         return dataset  # they are columns already: `lifecycle.training.reference`
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
+        return SequentialSampler(rows)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """A scheduler that only evaluates `lifecycle.training.schedule.learning_rate`."""

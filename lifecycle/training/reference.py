@@ -99,7 +99,8 @@ def _check_finite(found: dict[str, np.ndarray], rows: dict[str, list[Row]]) -> N
             ends = np.cumsum([len(answer) for _, answer in rows[name]])
             row = int(np.searchsorted(ends, broken[0], side="right"))
             raise NumericsError(
-                f"the reference model gives {values[broken[0]]} for a token of row {row} of {name}; it cannot be trained from"
+                f"the reference model gives {values[broken[0]]} for a token of row {row} of {name}: no training can begin "
+                "with it"
             )
 
 

@@ -2,8 +2,8 @@
 
 Its loss is -log sigmoid(r(chosen) - r(rejected)) (Bradley & Terry 1952; Ouyang et al. 2022, equation 1). Run it through
 `lifecycle.training.launch`. Inputs: `model` (the SFT model that it starts from; the output layer is new, drawn from the
-seed) and `pairs`; config: `{"reward_model": RewardModelConfig}`. The artifact loads as AutoModelForSequenceClassification with
-num_labels 1, beside the tokenizer; a text to score is the chat template's rendering that ends in the end-of-turn token.
+seed) and `pairs`; config: `{"reward_model": RewardModelConfig}`. The artifact loads as AutoModelForSequenceClassification
+with num_labels 1, beside the tokenizer; a text to score is the chat template's rendering up to the end-of-turn token.
 """
 
 import sys
@@ -59,7 +59,8 @@ def main(job: TrainingJob) -> None:
             names=names_of_steps(pairs.train.ids, order, config.global_batch),
         )
 
-    said = f"reward model on {len(pairs.train.rows)} pairs ({pairs.train.too_long} of more than {config.max_length} tokens left out)"
+    left_out = f"{pairs.train.too_long} of more than {config.max_length} tokens left out"
+    said = f"reward model on {len(pairs.train.rows)} pairs ({left_out})"
     done = train(session, trainer, measure, said)
     if session.rank == 0:
         export(done.model, given, Path(job.output), None, load_scorer)

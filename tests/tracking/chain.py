@@ -46,9 +46,9 @@ def writes(content: str, **facts: Any) -> Callable[[Workspace], dict[str, Any]]:
 
 
 def make_all(recipe: Recipe, store: Store, until: str | None = None) -> dict[str, Published | dict[str, Published]]:
-    """Materialize every stage of the table, up to `until`, with files that say what they are."""
+    """Materialize every stage of the recipe, up to `until`, with files that say what they are."""
     made: dict[str, Published | dict[str, Published]] = {}
-    for stage in stages.STAGES:
+    for stage in stages.stages_of(recipe):
         if stage.per_source:
             made[stage.name] = {source.name: _make(recipe, store, stage, source.name, made) for source in recipe.sources}
         else:

@@ -59,7 +59,7 @@ def job(root: Path, model: Path, pairs: Path, **changes: object) -> TrainingJob:
 
 
 def labels_directory(directory: Path, count: int = 40) -> Path:
-    """A `raw_preferences` artifact's labelled answers, of the two vocabularies of `pairs_directory`; three of every five wanted.
+    """A `raw_preferences` artifact's labelled answers, of the vocabularies of `pairs_directory`; three of five wanted.
 
     One prompt is that of a held-out pair.
     """
@@ -80,7 +80,11 @@ def labels_directory(directory: Path, count: int = 40) -> Path:
 def kto_job(root: Path, model: Path, labels: Path, **changes: object) -> TrainingJob:
     """A KTO job in `root` on `labels_directory`; `changes` go into its KtoConfig."""
     config = {**CONFIG, "micro_batch": 8, **changes}
-    inputs = {"preferences": str(labels), "pairs": str(labels / "pairs"), "heldout": str(heldout_directory(root / "heldout"))}
+    inputs = {
+        "preferences": str(labels),
+        "pairs": str(labels / "pairs"),
+        "heldout": str(heldout_directory(root / "heldout")),
+    }
     which = job(root, model, labels / "pairs")
     return which.model_copy(
         update={

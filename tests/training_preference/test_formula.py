@@ -17,6 +17,7 @@ from trl.trainer.kto_config import KTOConfig
 from lifecycle.preferences.render import pair_ids
 from lifecycle.recipe.preference_training import DpoConfig, DpoLoss, KtoConfig
 from lifecycle.training import kto, preference
+from lifecycle.training.exits import NumericsError
 from lifecycle.training.preference_data import training_order
 from lifecycle.training.preference_trainer import LabelTrainer, PreferenceTrainer
 from tests.tiny_model import tiny_model
@@ -142,6 +143,21 @@ def test_loss_of_a_fixed_batch_equals_the_formula(name: str, trainer, batch: Sim
         config = config.model_copy(update={"loss_weights": (1.0, 0.7)})
         expected = FORMULAS["sigmoid"](batch).mean() + 0.7 * expected
     assert measured(trainer, config) == pytest.approx(float(expected), rel=2e-5, abs=1e-6)
+
+
+def test_a_loss_that_is_not_finite_names_its_rows(trainer):
+    """It is stopped before its gradient reaches the weights; transformers would log it as 0."""
+    made, inputs = trainer
+    weight = made.model.model.norm.weight
+    kept = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight.fill_(float("nan"))
+        with pytest.raises(NumericsError, match=r"the loss of step 1 is nan; its rows are \['a', 'b', 'c'\]"):
+            made.compute_loss(made.model, dict(inputs))
+    finally:
+        with torch.no_grad():
+            weight.copy_(kept)
 
 
 def test_the_formulas_are_different_ones(batch: SimpleNamespace):
