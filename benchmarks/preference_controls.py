@@ -3,7 +3,7 @@
 Both runs share model, pairs, order and settings; the second one can only learn what does not depend on which answer was
 preferred, so its accuracy on the held-out pairs must stay at 0.5. Beside them stands what length alone would give.
 
-    python benchmarks/preference_controls.py --model STORE/sft_model/… --pairs STORE/preference_pairs/… --set learning_rate=1e-4
+    python benchmarks/preference_controls.py --model STORE/sft_model/… --pairs STORE/preference_pairs/… --set seed=1
 """
 
 import argparse
