@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from lifecycle.errors import RecipeError
 from lifecycle.recipe import Recipe, identity, load_recipe
 from lifecycle.recipe.base import RuntimeField
-from lifecycle.stages import STAGES
+from lifecycle.stages import STAGES, stages_of
 from tests.tracking.chain import RECIPE
 
 DEMO = Path(__file__).parents[1] / "deploy" / "recipes" / "demo.yaml"
@@ -152,7 +152,8 @@ def test_exactly_the_identity_fields_change_the_identity(leaf: tuple[tuple[str, 
 def test_every_identity_field_decides_at_least_one_stage(leaf: tuple[str, ...]) -> None:
     """A field that no stage's fingerprint contains could be changed without anything being made anew."""
     recipe = load_recipe(DEMO)
-    changed = _replaced(recipe, leaf, 100_001)
+    changed = _replaced(recipe, leaf, 101 if leaf == ("rounds",) else 100_001)
     assert isinstance(changed, Recipe)
     source = recipe.sources[0].name
-    assert any(stage.identity(changed, source) != stage.identity(recipe, source) for stage in STAGES), ".".join(leaf)
+    decided = any(stage.identity(changed, source) != stage.identity(recipe, source) for stage in STAGES)
+    assert decided or stages_of(changed) != stages_of(recipe), ".".join(leaf)

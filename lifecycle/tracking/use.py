@@ -1,5 +1,6 @@
 """The way forward: which registered models a source, or one document, trained."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ class _Rows:
 
     def has(self, node: LineageNode) -> bool | None:
         """None when the artifact is not there to be read."""
-        pattern = TRAINED_ON.get(node.stage)
+        pattern = TRAINED_ON.get(re.sub(r"_r\d+$", "", node.stage))  # each round of preferences has pairs of its own
         if pattern is None:
             return False
         if node.key not in self._known:

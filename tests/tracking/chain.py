@@ -50,9 +50,9 @@ def writes(content: str, **facts: Any) -> Callable[[Workspace], dict[str, Any]]:
 def make_all(
     recipe: Recipe, store: Store, until: str | None = None, build: Mapping[str, Build] | None = None
 ) -> dict[str, Published | dict[str, Published]]:
-    """Materialize every stage of the table, up to `until`; `build` writes the files of some, others say what they are."""
+    """Materialize every stage of the recipe, up to `until`; `build` writes the files of some, others say what they are."""
     made: dict[str, Published | dict[str, Published]] = {}
-    for stage in stages.STAGES:
+    for stage in stages.stages_of(recipe):
         if stage.per_source:
             made[stage.name] = {
                 source.name: _make(recipe, store, stage, source.name, made, build) for source in recipe.sources

@@ -19,7 +19,7 @@ from lifecycle.tracking.promotion import Promotion, promote, promote_version, ro
 from lifecycle.tracking.registry import find_version
 from lifecycle.tracking.rendering import render_json, render_mermaid, render_tree
 from lifecycle.tracking.runs import record
-from tests.tracking.chain import SNAPSHOTS, make_all, writes
+from tests.tracking.chain import SNAPSHOTS, make_all, small_recipe, writes
 
 
 class Outcome(Section):
@@ -161,6 +161,17 @@ def test_lineage_reaches_every_raw_source_without_the_store(tracking_uri: str, s
     mermaid = render_mermaid(node).splitlines()
     assert mermaid[0] == "flowchart LR"
     assert sum("-->" in line for line in mermaid) == sum(len(each.inputs) for each in nodes.values())
+
+
+def test_models_of_all_rounds_are_versions_of_one_and_know_where_they_come_from(
+    tracking_uri: str, store: Store, tmp_path: Path
+) -> None:
+    made = make_all(small_recipe(tmp_path, lambda text: text + "rounds: 2\n"), store)
+    record_all(tracking_uri, store, {name: made[name] for name in ("dpo_model", "preference_pairs_r2", "dpo_model_r2")})
+    node = lineage(tracking_uri, "small_dpo@candidate")
+    assert (node.name, node.stage) == ("small_dpo/2", "dpo_model_r2")
+    assert {each.stage for each in node.inputs} == {"dpo_model", "preference_pairs_r2"}
+    assert lineage(tracking_uri, "small_dpo/1").stage == "dpo_model"
 
 
 def test_a_gap_in_the_records_is_shown_and_not_passed_over(tracking_uri: str, store: Store, recipe: Recipe) -> None:
