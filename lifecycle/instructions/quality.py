@@ -169,7 +169,7 @@ def _facts(table: pa.Table) -> dict[str, Any]:
 
 def _by_language(table: pa.Table) -> dict[str, dict[str, float]]:
     """Conversations, and the medians of difficulty and perplexity, of each language."""
-    frame = table.filter(pc.is_valid(table["difficulty"])).group_by("language")
+    frame = table.filter(pc.field("difficulty").is_valid()).group_by("language")
     found = frame.aggregate([("id", "count"), ("difficulty", "approximate_median"), ("perplexity", "approximate_median")])
     return {
         row["language"] or "unknown": {

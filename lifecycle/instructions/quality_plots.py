@@ -22,7 +22,7 @@ CELL = 160
 
 def draw_scores(table: pa.Table, run_dir: Path) -> None:
     """Histograms of difficulty by language, difficulty over length, and one of each optional score that is there."""
-    scored = table.filter(pc.is_valid(table["difficulty"]))
+    scored = table.filter(pc.field("difficulty").is_valid())
     if scored.num_rows:
         difficulty = scored["difficulty"].to_numpy()
         low, high = np.quantile(difficulty, SPREAD)
