@@ -36,28 +36,41 @@ def raw_preferences(context: dg.AssetExecutionContext, runner: StageRunner, corp
 
 def preference_pairs_asset(which: Round) -> dg.AssetsDefinition:
     """The pairs of one round."""
-    about = f"Several answers of {which.start.name} to each prompt, scored against the reference and paired with a margin."
+    about = f"Several answers of {which.start.name} (and other models) to each prompt, judged and paired with a margin."
 
     @stage_asset(which.pairs, PREFERENCES, {"parquet", "pytorch"}, accelerator=True, description=about, by_name=True)
     def preference_pairs(
         context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
     ) -> dg.MaterializeResult:
+        recipe, start = runner.recipe, inputs[which.start.name]
+        digests: dict[str, str] = {}
+
         def build(workspace: Workspace) -> dict:
             from lifecycle.preferences.pairs import build_preference_pairs
+            from lifecycle.preferences.sampling import ModelFolder, Programs, folders
 
             return build_preference_pairs(
                 inputs["raw_preferences"].path,
                 inputs["instructions"].path,
-                inputs[which.start.name].path,
+                {which.start.name: ModelFolder(start.path, start.digest), **folders(recipe.preferences, digests)},
                 inputs["heldout_text"].path,
-                runner.recipe.preferences,
+                recipe,
                 workspace.out,
-                workspace.run_dir,
-                launch=lambda job: launcher.run(context, job),
-                fingerprint=workspace.run_dir.name,
+                Programs(
+                    launch=lambda job: launcher.run(context, job),
+                    run_dir=workspace.run_dir,
+                    fingerprint=workspace.run_dir.name,
+                    cache=runner.store.open().results,
+                ),
             )
 
-        return runner.materialize(context, which.pairs, inputs, build)
+        def snapshots() -> dict[str, str]:
+            from lifecycle.corpora.snapshot import file_snapshots
+
+            digests.update(file_snapshots((*recipe.curation.evaluation_files(), *recipe.preferences.files_read())))
+            return dict(digests)
+
+        return runner.materialize(context, which.pairs, inputs, build, snapshots=snapshots)
 
     return preference_pairs
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lifecycle.preferences.judge import judge_candidates
 
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
 from lifecycle.ledger import Ledger, LedgerWriter
-from lifecycle.preferences.judge import judge_candidates
 from lifecycle.preferences.pairs import SAMPLED, build_preference_pairs, split
 from lifecycle.preferences.table import RAW, Answer, Pair, read_pairs, write_pairs
-from lifecycle.recipe.alignment import PreferencesConfig
+from lifecycle.recipe.preferences import PreferencesConfig
 from tests.evaluation.fixtures import heldout_directory
 from tests.launching import launch
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lifecycle.preferences.judge import PROMPT_SCHEMA
 
 from lifecycle.jobs import TrainingJob
-from lifecycle.preferences.judge import PROMPT_SCHEMA
 from lifecycle.preferences.sample import main
 
 
