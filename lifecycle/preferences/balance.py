@@ -9,11 +9,14 @@ from lifecycle.errors import DataError
 from lifecycle.preferences.drafts import Draft
 from lifecycle.recipe.preferences import PairingConfig
 
+MUCH = 0.1
+"""A share of the pairs; where less is left, that is said."""
 LENGTH, LANGUAGE, TASK, MIX = "length_balance", "language_balance", "task_balance", "mix"
 
 
-def balance(drafts: Sequence[Draft], config: PairingConfig, weights: Mapping[str, float] | None) -> None:
-    """Drop the surplus, under `length_balance`, `language_balance`, `task_balance` and `mix`, in this order.
+def balance(drafts: Sequence[Draft], config: PairingConfig, weights: Mapping[str, float] | None) -> list[str]:
+    """Drop the surplus, under `length_balance`, `language_balance`, `task_balance` and `mix`, in this order; returns what to
+    warn of.
 
     A later one may undo a little of an earlier one. Of a surplus those with the smallest margin go, and of found pairs,
     which have none, those with the largest hash of their ids.
@@ -31,6 +34,18 @@ def balance(drafts: Sequence[Draft], config: PairingConfig, weights: Mapping[str
     _cap_tasks(drafts, config.max_task_share)
     if weights:
         _to_shares(_by(drafts, lambda draft: draft.group), weights, MIX, "the weights of the sources of preferences")
+    return _much_lost(drafts)
+
+
+def _much_lost(drafts: Sequence[Draft]) -> list[str]:
+    """A share that one small group must keep takes nearly everything from the others: said, as it is rarely meant."""
+    left, said = sum(draft.rule is None for draft in drafts), []
+    for rule in (MIX, TASK, LANGUAGE, LENGTH):
+        before = left + sum(draft.rule == rule for draft in drafts)
+        if left < MUCH * before:
+            said.append(f"{rule} leaves {left} of {before} pairs: is its smallest group too small, or its share too large?")
+        left = before
+    return said
 
 
 def proportional(counts: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, int]:

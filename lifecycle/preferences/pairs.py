@@ -77,7 +77,9 @@ def build_preference_pairs(
     drafts, reasons = pair_up(asked, scores, config.pairing, config.min_margin, SAMPLED)
     found = _found(read_pairs(raw_preferences / RAW), recipe, sets)
     _check_answers((*drafts, *found), recipe)
-    balance((*drafts, *found), config.pairing, _weights(recipe))
+    warnings = balance((*drafts, *found), config.pairing, _weights(recipe))
+    for warning in warnings:
+        logger.warning("preferences.pairing: %s", warning)
     decided = decisions(asked, drafts, scores)
     ledgers = account(sampled, chosen, asked, drafts, reasons, decided, found)
     pairs = [draft.pair for draft in (*drafts, *found) if draft.rule is None]
@@ -97,6 +99,7 @@ def build_preference_pairs(
     return {
         **pair_facts(train, kept_back, (*drafts, *found), ledgers, judgements, agreed),
         "prompts_sampled": len(chosen),
+        "warnings": warnings,
         "sampling": sampling,
     }
 

@@ -84,8 +84,8 @@ class PairingConfig(Section):
     """Most that one task may be of all pairs."""
     sampled_weight: float | None = Field(default=None, gt=0)
     """Share of the pairs made here, in proportion to the `weight` of the sources; given with all of these or with none."""
-    chosen_rules: tuple[str, ...] = ("identity", "broken_characters", "placeholder")
-    """Rules of the instructions that a chosen answer must keep, also in pairs from files."""
+    chosen_rules: tuple[str, ...] = ("identity", "placeholder")
+    """Rules of the instructions that a chosen answer must keep, also in pairs from files; by their names in the ledger."""
 
     @model_validator(mode="after")
     def _shares_are_positive(self) -> "PairingConfig":

@@ -72,8 +72,11 @@ def test_languages_tasks_and_sources_are_held_to_their_shares() -> None:
     drafts = [draft(i, group="0", source="human", task="a") for i in range(10)] + [
         draft(100 + i, task="b") for i in range(90)
     ]
-    balance(drafts, PairingConfig(max_task_share=0.8, sampled_weight=3), {"sampled": 3, "0": 1})
+    assert not balance(drafts, PairingConfig(max_task_share=0.8, sampled_weight=3), {"sampled": 3, "0": 1})
     assert Counter(each.rule for each in drafts) == {None: 40, "task_balance": 50, "mix": 10}
+    few = [draft(i, task="a") for i in range(2)] + [draft(100 + i, task="b") for i in range(98)]
+    (warning,) = balance(few, PairingConfig(max_task_share=0.5), None)
+    assert warning.startswith("task_balance leaves 4 of 100 pairs")
     with pytest.raises(DataError, match=r"ask for \['fr'\]"):
         balance(drafts, PairingConfig(language_shares={"fr": 1, "en": 1}), None)
 
