@@ -13,14 +13,17 @@ from transformers import LlamaForSequenceClassification
 from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Message
+from lifecycle.jobs import TrainingJob
 from lifecycle.preferences.agreement import agreements
 from lifecycle.preferences.asked import Asked, Candidate, Judgement, combined
+from lifecycle.preferences.judges import reward
 from lifecycle.preferences.judges.endpoint import judge_by_endpoint, outcome
 from lifecycle.preferences.judges.reward import judge_by_reward, win_probabilities
 from lifecycle.preferences.judges.rules import judge_by_rules
 from lifecycle.preferences.kept import KEY
 from lifecycle.preferences.rewards import load_reward_model, rewards_of
-from lifecycle.preferences.rubric import read_rubric, verdict
+from lifecycle.preferences.rubric import comparison, read_rubric, verdict
+from lifecycle.preferences.sampling import ModelFolder, Programs, rewarding
 from lifecycle.preferences.table import Answer
 from lifecycle.recipe.endpoint import EndpointConfig
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
@@ -107,6 +110,11 @@ def test_the_rubric_is_asked_in_the_language_of_the_question(tmp_path: Path) -> 
     """Answers may hold `$`, braces, and orders to the judge: they are filled in as they are."""
     ours = read_rubric(None)
     assert set(ours) == {"en", "zh"}
+    chinese = comparison(ours, "zh", "问题 $first", "{答} $second", "[[A]]")
+    assert "请比较" in chinese
+    assert "问题 $first" in chinese
+    assert "{答} $second" in chinese
+    assert "You compare" in comparison(ours, "fr", "Quoi?", "a", "b")
     path = tmp_path / "rubric.yaml"
     path.write_text("en: 'only $question and $first'", encoding="utf-8")
     with pytest.raises(Exception, match=r"field en: lacks \$second"):
@@ -158,6 +166,28 @@ def test_a_language_model_is_no_reward_model(model_directory: Path) -> None:
     """transformers gives it a random head and a warning; its rewards would be noise."""
     with pytest.raises(DataError, match="not a reward model"):
         load_reward_model(model_directory)
+
+
+def test_the_program_scores_an_answer_once(tmp_path: Path, reward_directory: Path) -> None:
+    jobs: list[TrainingJob] = []
+
+    def launch(job: TrainingJob) -> dict[str, Any]:
+        jobs.append(job)
+        reward.main(job)
+        return {}
+
+    programs = Programs(launch, tmp_path / "run", "f" * 32, tmp_path / "cache")
+    config = RewardJudge(kind="reward_model", path="x", max_length=64, batch=4)
+    one = asked("a", "One?", ["Return the path.", "Raise an error.", "Return " * 100])
+    judged = judge_by_reward([one], config, rewarding(config, ModelFolder(reward_directory, "r"), programs))
+    assert judged.scores[0][2] is None
+    assert judged.scores[0][0] == pytest.approx(1 - (judged.scores[0][1] or 0))
+    more = [one, asked("b", "Two?", ["Return the path.", "No."])]
+    again = judge_by_reward(more, config, rewarding(config, ModelFolder(reward_directory, "r"), programs))
+    assert again.scores[0] == judged.scores[0]
+    assert json.loads((Path(jobs[-1].run_dir) / "result.json").read_text())["kept"] == 3
+    judge_by_reward([one], config, rewarding(config, ModelFolder(reward_directory, "another"), programs))
+    assert json.loads((Path(jobs[-1].run_dir) / "result.json").read_text())["kept"] == 0
 
 
 def test_rewards_become_the_chance_to_win() -> None:

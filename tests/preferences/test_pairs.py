@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.endpoint.calls import KEY, URL
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
 from lifecycle.ledger import Ledger
@@ -18,6 +19,8 @@ from lifecycle.preferences.sampling import ModelFolder, Programs
 from lifecycle.preferences.table import RAW, Pair, read_pairs, write_pairs
 from lifecycle.recipe import Recipe, load_recipe
 from lifecycle.recipe.preferences import PreferencesConfig
+from tests.chat_server import KEY as PLANTED
+from tests.chat_server import chat_server, said
 from tests.evaluation.fixtures import heldout_directory
 from tests.launching import launch
 
@@ -26,7 +29,11 @@ CONFIG = {
     "candidates": 3,
     "temperatures": (1.0, 0.6),
     "max_new_tokens": 8,
-    "judges": ({"kind": "reference"}, {"kind": "rules", "weight": 0}),
+    "judges": (
+        {"kind": "reference"},
+        {"kind": "rules", "weight": 0},
+        {"kind": "endpoint", "weight": 0, "endpoint": {"model": "judge-1", "input_price": 1.0}},
+    ),
     "min_margin": 0.0,
     "pairing": {"chosen_rules": ("identity",)},  # a random model writes broken characters
     "heldout_share": 0.25,
@@ -82,7 +89,12 @@ def built(tmp_path_factory: pytest.TempPathFactory, model_directory: Path):
     write_pairs(root / "raw" / RAW, found)
     curation = TINY.curation.model_copy(update={"decontaminate": (str(root / "benchmark.jsonl"),)})
     measured = recipe().model_copy(update={"curation": curation})
-    facts = [build(root, model_directory, heldout, measured, name) for name in ("out", "again")]
+    with chat_server(lambda *_: said("Much the same. [[C]]")) as server, pytest.MonkeyPatch.context() as environment:
+        environment.setenv(URL, server.address.url)
+        environment.setenv(KEY, PLANTED)
+        facts = [build(root, model_directory, heldout, measured, name) for name in ("out", "again")]
+    assert server.authorizations == {f"Bearer {PLANTED}"}
+    (root / "address").write_text(server.address.url)
     return root, facts[0]
 
 
@@ -123,9 +135,25 @@ def test_pairs_hold_a_better_and_a_worse_answer(built):
         *("scores", "outcomes", "length_difference", "judges", "agreement"),
     }
     assert facts["sampling"]["sft"]["tokens_per_second"] > 0
-    (agreed,) = facts["agreement"]
-    assert agreed["judges"] == ["reference", "rules"]
-    assert agreed["comparisons"] == 40 * 3
+    assert [each["judges"] for each in facts["agreement"]] == [
+        ["reference", "rules"],
+        ["reference", "endpoint"],
+        ["rules", "endpoint"],
+    ]
+    assert facts["agreement"][0]["comparisons"] == 40 * 3
+
+
+def test_a_judge_is_paid_once_and_its_key_is_nowhere(built):
+    """What a stage writes goes to manifests, MLflow and the UI."""
+    root, facts = built
+    judge = facts["judges"]["endpoint"]
+    assert judge["kept"] == 0
+    assert judge["requests"] == 2 * judge["ties"]
+    assert judge["cost"] == pytest.approx(judge["requests"] * 10 / 1e6)
+    address = (root / "address").read_text()
+    (root / "address").unlink()
+    written = [path.read_bytes() for path in root.rglob("*") if path.is_file()] + [json.dumps(facts).encode()]
+    assert not any(PLANTED.encode() in content or address.encode() in content for content in written)
 
 
 def test_every_candidate_is_accounted_for(built):
@@ -176,4 +204,4 @@ def test_nothing_to_pair_is_one_clear_error(tmp_path: Path, model_directory: Pat
     write_pairs(tmp_path / "raw" / RAW, [])
     heldout = heldout_directory(tmp_path / "heldout")
     with pytest.raises(DataError, match=r"0 pairs on 0 prompts are not enough.*closed_task"):
-        build(tmp_path, model_directory, heldout, recipe())
+        build(tmp_path, model_directory, heldout, recipe(judges=({"kind": "reference"},)))
