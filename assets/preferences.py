@@ -11,6 +11,8 @@ from lifecycle.stages import Round
 from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
+SHOWN = ("judges", "agreement", "length", "length_before_balance", "tasks", "languages", "sampling", "warnings")
+
 
 @stage_asset(stages.RAW_PREFERENCES, PREFERENCES, {"parquet"})
 def raw_preferences(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult:
@@ -70,9 +72,22 @@ def preference_pairs_asset(which: Round) -> dg.AssetsDefinition:
             digests.update(file_snapshots((*recipe.curation.evaluation_files(), *recipe.preferences.files_read())))
             return dict(digests)
 
-        return runner.materialize(context, which.pairs, inputs, build, snapshots=snapshots)
+        return runner.materialize(context, which.pairs, inputs, build, snapshots=snapshots, show=_show_pairs)
 
     return preference_pairs
+
+
+def _show_pairs(published: Published) -> dict[str, dg.MetadataValue]:
+    """Pairs side by side, what became of everything, and what the judges did."""
+    from lifecycle.ledger import Ledger
+
+    facts = published.manifest.facts
+    ledgers = Ledger.read(published.artifact.path).sources
+    return {
+        "samples_markdown": dg.MetadataValue.md(facts["samples_markdown"]),
+        **sources_metadata(ledgers, published.artifact.stage),
+        **{name: dg.MetadataValue.json(facts[name]) for name in SHOWN},
+    }
 
 
 pairs_of_rounds = [preference_pairs_asset(each) for each in stages.rounds_of(RECIPE)]

@@ -11,7 +11,8 @@ from lifecycle.preferences.asked import Judgement
 from lifecycle.preferences.drafts import Draft
 from lifecycle.preferences.table import Pair
 
-SAMPLES = 5
+SAMPLES = 15
+"""Over all sources; one of each at least."""
 CELL_CHARACTERS = 300
 
 
@@ -73,8 +74,9 @@ def _agreement(each: Agreement) -> dict[str, Any]:
 def _samples(pairs: list[Pair]) -> str:
     """The first pairs of each source as a Markdown table, side by side."""
     lines = ["| prompt | chosen | rejected |", "|---|---|---|"]
-    for source in sorted({pair.source for pair in pairs}):
-        for pair in [pair for pair in pairs if pair.source == source][:SAMPLES]:
+    sources = sorted({pair.source for pair in pairs})
+    for source in sources:
+        for pair in [pair for pair in pairs if pair.source == source][: max(1, SAMPLES // len(sources))]:
             cells = (
                 _cell(pair.prompt[-1].content, None),
                 _cell(pair.chosen, pair.chosen_score),

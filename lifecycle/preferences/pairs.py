@@ -57,7 +57,7 @@ def build_preference_pairs(
     document, and none is, or quotes, what the models are evaluated by.
 
     Args:
-        models: that answer, and the reward model (`reward_model`) where a judge is one; the first is the SFT model.
+        models: that answer, by name, and the reward model (`reward_model`) where a judge is one.
 
     Raises:
         DataError: fewer than two prompts are left with a pair, or a balance asks for what is not there.

@@ -9,6 +9,9 @@ from lifecycle.recipe.base import RUNTIME, Section
 from lifecycle.recipe.corpora import FilesRead
 from lifecycle.recipe.endpoint import EndpointConfig
 
+STAGES = ("sft_model", "dpo_model", "reward_model")
+"""Models of the graph itself."""
+
 
 class JudgeBase(Section):
     """What every judge states."""
@@ -131,8 +134,8 @@ class PreferencesConfig(Section):
         if sum(self.candidate_temperatures()) == 0:
             raise ValueError("temperatures: all are 0, so that all answers of a model would be equal")
         names = [model.name for model in self.models]
-        if len({"sft", "reward_model", *names}) != len(names) + 2:
-            raise ValueError(f"models: names must be unique and other than `sft` and `reward_model`, got {names}")
+        if len({*STAGES, *names}) != len(names) + len(STAGES):
+            raise ValueError(f"models: names must be unique and other than {', '.join(STAGES)}, got {names}")
         weights = [getattr(source, "weight", None) for source in self.sources] + [self.pairing.sampled_weight]
         if any(weight is None for weight in weights) and any(weight is not None for weight in weights):
             raise ValueError("weight of the sources and pairing.sampled_weight: give all of them or none")

@@ -48,7 +48,7 @@ def recipe(**changes: object) -> Recipe:
 
 def build(root: Path, model: Path, heldout: Path, recipe: Recipe, name: str = "out") -> dict:
     programs = Programs(launch, root / f"run_{name}", "f" * 32, root / "cache")
-    models = {"sft": ModelFolder(model, "model")}
+    models = {"sft_model": ModelFolder(model, "model")}
     return build_preference_pairs(root / "raw", root / "instructions", models, heldout, recipe, root / name, programs)
 
 
@@ -134,7 +134,7 @@ def test_pairs_hold_a_better_and_a_worse_answer(built):
     assert {path.stem for path in (root / "run_out" / "plots").glob("*.png")} == {
         *("scores", "outcomes", "length_difference", "judges", "agreement"),
     }
-    assert facts["sampling"]["sft"]["tokens_per_second"] > 0
+    assert facts["sampling"]["sft_model"]["tokens_per_second"] > 0
     assert [each["judges"] for each in facts["agreement"]] == [
         ["reference", "rules"],
         ["reference", "endpoint"],
@@ -163,7 +163,7 @@ def test_every_candidate_is_accounted_for(built):
     assert len(rows) == 40 * 3
     assert all(row["score"] == row["reference"] and 0 < row["rules"] <= 1 for row in rows)
     assert [row["temperature"] for row in rows[:3]] == [1.0, 0.6, 1.0]
-    (account,) = [each for each in Ledger.read(root / "out").sources if each.source == "candidates:sft"]
+    (account,) = [each for each in Ledger.read(root / "out").sources if each.source == "candidates:sft_model"]
     decisions = Counter(row["decision"] for row in rows)
     assert account.read == 40 * 3
     assert {"kept": account.kept, **account.dropped} == decisions

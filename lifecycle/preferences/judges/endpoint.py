@@ -32,7 +32,7 @@ def judge_by_endpoint(
             content = comparison(rubric, one.language, one.question, left, right)
             requests.append([{"role": "user", "content": content}])
     replies = endpoint.ask(requests, "comparisons")
-    said = [verdict(reply.answer.text) if reply.answer else None for reply in replies]
+    said: list[Verdict | None] = [verdict(reply.answer.text) if reply.answer else None for reply in replies]
     shares: list[dict[str, list[float]]] = [{} for _ in asked]
     counts: Counter[str] = Counter()
     for (place, first, second), one, other in zip(duels, said[::2], said[1::2], strict=True):
