@@ -11,6 +11,8 @@ from lifecycle.stages import Round
 from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
+SHOWN = ("judges", "agreement", "length", "length_before_balance", "tasks", "languages", "sampling", "warnings")
+
 
 @stage_asset(stages.RAW_PREFERENCES, PREFERENCES, {"parquet"})
 def raw_preferences(context: dg.AssetExecutionContext, runner: StageRunner, corpus: Artifact) -> dg.MaterializeResult:
@@ -36,30 +38,56 @@ def raw_preferences(context: dg.AssetExecutionContext, runner: StageRunner, corp
 
 def preference_pairs_asset(which: Round) -> dg.AssetsDefinition:
     """The pairs of one round."""
-    about = f"Several answers of {which.start.name} to each prompt, scored against the reference and paired with a margin."
+    about = f"Several answers of {which.start.name} (and other models) to each prompt, judged and paired with a margin."
 
     @stage_asset(which.pairs, PREFERENCES, {"parquet", "pytorch"}, accelerator=True, description=about, by_name=True)
     def preference_pairs(
         context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
     ) -> dg.MaterializeResult:
+        recipe, start = runner.recipe, inputs[which.start.name]
+        digests: dict[str, str] = {}
+
         def build(workspace: Workspace) -> dict:
             from lifecycle.preferences.pairs import build_preference_pairs
+            from lifecycle.preferences.sampling import ModelFolder, Programs, folders
 
             return build_preference_pairs(
                 inputs["raw_preferences"].path,
                 inputs["instructions"].path,
-                inputs[which.start.name].path,
+                {which.start.name: ModelFolder(start.path, start.digest), **folders(recipe.preferences, digests)},
                 inputs["heldout_text"].path,
-                runner.recipe.preferences,
+                recipe,
                 workspace.out,
-                workspace.run_dir,
-                launch=lambda job: launcher.run(context, job),
-                fingerprint=workspace.run_dir.name,
+                Programs(
+                    launch=lambda job: launcher.run(context, job),
+                    run_dir=workspace.run_dir,
+                    fingerprint=workspace.run_dir.name,
+                    cache=runner.store.open().results,
+                ),
             )
 
-        return runner.materialize(context, which.pairs, inputs, build)
+        def snapshots() -> dict[str, str]:
+            from lifecycle.corpora.snapshot import file_snapshots
+
+            digests.update(file_snapshots((*recipe.curation.evaluation_files(), *recipe.preferences.files_read())))
+            return dict(digests)
+
+        return runner.materialize(context, which.pairs, inputs, build, snapshots=snapshots, show=_show_pairs)
 
     return preference_pairs
+
+
+def _show_pairs(published: Published) -> dict[str, dg.MetadataValue]:
+    """Pairs side by side, what became of everything, and what the judges did."""
+    from lifecycle.ledger import Ledger
+
+    facts = published.manifest.facts
+    ledgers = Ledger.read(published.artifact.path).sources
+    return {
+        "samples_markdown": dg.MetadataValue.md(facts["samples_markdown"]),
+        **sources_metadata(ledgers, published.artifact.stage),
+        **{name: dg.MetadataValue.json(facts[name]) for name in SHOWN},
+    }
 
 
 pairs_of_rounds = [preference_pairs_asset(each) for each in stages.rounds_of(RECIPE)]

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from lifecycle.digests import digest_file, digest_json
+from lifecycle.preferences.rubric import read_rubric
 from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.cleaning import CleaningConfig
 from lifecycle.recipe.curation import list_digests, list_file
 from lifecycle.recipe.instruction_files import InstructionFiles
+from lifecycle.recipe.preferences import EndpointJudge, JudgeConfig
 from lifecycle.recipe.quality import samples
 from lifecycle.tokens.base_files import base_digests
 from lifecycle.tokens.templates import read_template, template_label
@@ -138,8 +140,27 @@ def instruction_scores(recipe: Recipe, _: str | None) -> Any:
 
 
 def raw_preferences(recipe: Recipe, _: str | None) -> Any:
-    return identity(recipe.preferences.sources)
+    """What is read; not how much of it counts."""
+    return [{key: value for key, value in identity(each).items() if key != "weight"} for each in recipe.preferences.sources]
 
 
 def preference_pairs(recipe: Recipe, _: str | None) -> Any:
-    return {key: value for key, value in identity(recipe.preferences).items() if key != "sources"}
+    """Models and evaluation files count by their content, as snapshots, wherever they lie; a rubric does by its text."""
+    config = recipe.preferences
+    own = {key: value for key, value in identity(config).items() if key != "sources"}
+    own["models"] = [model.name for model in config.models]
+    own["judges"] = [_judge(judge) for judge in config.judges]
+    return own | {
+        "weights": [source.weight for source in config.sources],
+        "rules": identity(recipe.instructions.rules),
+        "identity": identity(recipe.instructions.identity),
+        "overlap": identity(recipe.curation.overlap),
+        "heldout_overlap": identity(recipe.curation.heldout_overlap),
+    }
+
+
+def _judge(judge: JudgeConfig) -> Any:
+    own = identity(judge)
+    if isinstance(judge, EndpointJudge):
+        own["rubric"] = digest_json(read_rubric(judge.rubric))
+    return {key: value for key, value in own.items() if key != "path"}

@@ -23,6 +23,7 @@ from lifecycle.stages import (
     CORPUS,
     EVAL_REPORT,
     INSTRUCTION_SCORES,
+    PREFERENCE_PAIRS,
     QUALITY_MODEL,
     RAW_CORPORA,
     RAW_INSTRUCTIONS,
@@ -193,6 +194,8 @@ def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Ra
         return {item.name: item for item in recipe.instructions.sources if isinstance(item, InstructionFiles)}
     if stage is RAW_PREFERENCES:
         return {item.name: item for item in recipe.preferences.sources if isinstance(item, PreferenceFiles)}
+    if stage.identity is PREFERENCE_PAIRS.identity:  # of any round
+        return {item.name: item for item in (*recipe.curation.evaluation_files(), *recipe.preferences.files_read())}
     return {}
 
 

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from lifecycle.recipe.training import TokenizerConfig
 from tests.graph_home import Home, make_home
 
 SMALL_VOCABULARY = 1024
+
+settings.register_profile("any_machine", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("any_machine")
 
 
 LONG = ("browser", "end_to_end", "training", "training_preference", "kubernetes")

@@ -1,71 +1,82 @@
-"""Preference pairs for people: counts, margins, length balance, samples side by side, plots."""
+"""Preference pairs for people: counts, margins, length balance, agreement, samples side by side."""
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from lifecycle.ledger import SourceLedger
-from lifecycle.plots import plot
-from lifecycle.preferences.score import words
+from lifecycle.pages import markdown_cell
+from lifecycle.preferences.agreement import Agreement
+from lifecycle.preferences.asked import Judgement
+from lifecycle.preferences.drafts import Draft
 from lifecycle.preferences.table import Pair
 
-SAMPLES = 5
+SAMPLES = 15
+"""Over all sources; one of each at least."""
 CELL_CHARACTERS = 300
 
 
-def pair_facts(train: list[Pair], heldout: list[Pair], ledgers: Sequence[SourceLedger]) -> dict[str, Any]:
-    """Rows, pairs per source and task, mean margin, and whether chosen answers are merely longer."""
+def pair_facts(
+    train: list[Pair],
+    heldout: list[Pair],
+    drafts: Sequence[Draft],
+    ledgers: Sequence[SourceLedger],
+    judgements: Sequence[Judgement],
+    agreed: Sequence[Agreement],
+) -> dict[str, Any]:
+    """Rows, pairs per source, task and language, mean margin, whether chosen answers are merely longer, and what the judges
+    did and how far they agree.
+
+    Args:
+        drafts: all pairs, those dropped among them: lengths are given of both, before and after.
+    """
     pairs = train + heldout
-    margins = [margin for pair in pairs if (margin := _margin(pair)) is not None]
-    chosen, rejected = ([len(words(text)) for text in side] for side in (_side(pairs, "chosen"), _side(pairs, "rejected")))
+    kept = [draft for draft in drafts if draft.rule is None]
+    margins = [draft.margin for draft in kept if draft.margin is not None]
     return {
         "rows": len(pairs),
         "train": len(train),
         "heldout": len(heldout),
         "sources": dict(sorted(Counter(pair.source for pair in pairs).items())),
         "tasks": dict(sorted(Counter(pair.task for pair in pairs).items())),
+        "languages": dict(sorted(Counter(draft.language for draft in kept).items())),
         "dropped": {ledger.source: dict(ledger.dropped) for ledger in ledgers},
         "mean_margin": round(sum(margins) / len(margins), 4) if margins else None,
-        "length": {
-            "chosen_mean_words": round(sum(chosen) / len(chosen), 2),
-            "rejected_mean_words": round(sum(rejected) / len(rejected), 2),
-            "chosen_longer_share": round(sum(a > b for a, b in zip(chosen, rejected, strict=True)) / len(pairs), 4),
-        },
+        "length": _lengths(kept),
+        "length_before_balance": _lengths(drafts),
+        "judges": {each.judge: {"weight": each.weight, **each.facts} for each in judgements},
+        "agreement": [_agreement(each) for each in agreed],
         "samples_markdown": _samples(pairs),
     }
 
 
-def pair_plots(run_dir: Path, pairs: list[Pair], sampled: SourceLedger) -> None:
-    """Scores of both sides, and what became of every conversation that was asked."""
-    with plot(run_dir, "scores", "Reference scores of the pairs") as axes:
-        for side in ("chosen", "rejected"):
-            scores = [score for pair in pairs if (score := getattr(pair, f"{side}_score")) is not None]
-            axes.hist(scores, bins=20, range=(0, 1), alpha=0.6, label=side)
-        axes.set_xlabel("reference score")
-        axes.set_ylabel("pairs")
-        axes.legend(frameon=False)
-    outcomes = {"kept": sampled.kept, **sampled.dropped}
-    with plot(run_dir, "outcomes", "What became of the conversations") as axes:
-        axes.barh(list(outcomes), list(outcomes.values()))
-        axes.set_xlabel("conversations")
+def _lengths(drafts: Sequence[Draft]) -> dict[str, float]:
+    chosen, rejected = zip(*(draft.lengths() for draft in drafts), strict=True)
+    sides = Counter(draft.longer() for draft in drafts)
+    return {
+        "chosen_mean_words": round(sum(chosen) / len(drafts), 2),
+        "rejected_mean_words": round(sum(rejected) / len(drafts), 2),
+        "chosen_longer_share": round(sides[1] / len(drafts), 4),
+        "chosen_shorter_share": round(sides[-1] / len(drafts), 4),
+    }
 
 
-def _margin(pair: Pair) -> float | None:
-    if pair.chosen_score is None or pair.rejected_score is None:
-        return None
-    return pair.chosen_score - pair.rejected_score
-
-
-def _side(pairs: list[Pair], name: str) -> list[str]:
-    return [getattr(pair, name) for pair in pairs]
+def _agreement(each: Agreement) -> dict[str, Any]:
+    return {
+        "judges": list(each.judges),
+        "comparisons": each.comparisons,
+        "agreed": round(each.agreed, 4),
+        "interval": [round(edge, 4) for edge in each.interval],
+        "kappa": None if each.kappa is None else round(each.kappa, 4),
+    }
 
 
 def _samples(pairs: list[Pair]) -> str:
     """The first pairs of each source as a Markdown table, side by side."""
     lines = ["| prompt | chosen | rejected |", "|---|---|---|"]
-    for source in sorted({pair.source for pair in pairs}):
-        for pair in [pair for pair in pairs if pair.source == source][:SAMPLES]:
+    sources = sorted({pair.source for pair in pairs})
+    for source in sources:
+        for pair in [pair for pair in pairs if pair.source == source][: max(1, SAMPLES // len(sources))]:
             cells = (
                 _cell(pair.prompt[-1].content, None),
                 _cell(pair.chosen, pair.chosen_score),
@@ -76,8 +87,5 @@ def _samples(pairs: list[Pair]) -> str:
 
 
 def _cell(text: str, score: float | None) -> str:
-    short = text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
-    for character in "\\|*_`<>#[]":
-        short = short.replace(character, "\\" + character)
-    body = short.replace("\n", " ⏎ ")
+    body = markdown_cell(text, CELL_CHARACTERS)
     return body if score is None else f"{body} ({score:.2f})"

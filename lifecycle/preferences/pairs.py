@@ -1,72 +1,107 @@
-"""Preference pairs: answers sampled from the SFT model and judged against the reference, beside the pairs found."""
+"""Preference pairs: answers sampled from models and judged, beside the pairs found."""
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lifecycle.curation.language import language_of
+from lifecycle.endpoint.calls import Address
+from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
-from lifecycle.evaluation.items import read_items
 from lifecycle.instructions.clean import heldout_names
-from lifecycle.instructions.conversations import Conversation, read_conversations
-from lifecycle.jobs import TrainingJob
-from lifecycle.ledger import Ledger, LedgerWriter, SourceLedger
-from lifecycle.preferences.judge import judge_candidates, sample_prompts
-from lifecycle.preferences.pair_facts import pair_facts, pair_plots
+from lifecycle.instructions.conversations import read_conversations
+from lifecycle.ledger import Ledger, LedgerWriter
+from lifecycle.preferences.accounts import account
+from lifecycle.preferences.agreement import agreements
+from lifecycle.preferences.asked import Judge, combined
+from lifecycle.preferences.balance import balance
+from lifecycle.preferences.candidates import write_candidates
+from lifecycle.preferences.disjoint import EvaluationSets
+from lifecycle.preferences.drafts import Draft
+from lifecycle.preferences.judges.endpoint import judge_by_endpoint
+from lifecycle.preferences.judges.reference import judge_by_reference
+from lifecycle.preferences.judges.reward import judge_by_reward
+from lifecycle.preferences.judges.rules import broken, judge_by_rules
+from lifecycle.preferences.pair_facts import pair_facts
+from lifecycle.preferences.pair_plots import draw_pairs
+from lifecycle.preferences.pairing import decisions, pair_up
+from lifecycle.preferences.prompts import choose_prompts
+from lifecycle.preferences.rubric import read_rubric
+from lifecycle.preferences.sampling import ModelFolder, Programs, ask, rewarding
 from lifecycle.preferences.table import HELDOUT, RAW, TRAIN, Pair, read_pairs, write_pairs
-from lifecycle.recipe.alignment import PreferencesConfig
+from lifecycle.recipe import Recipe
+from lifecycle.recipe.preferences import EndpointJudge, JudgeConfig, ReferenceJudge, RuleJudge
 
 logger = logging.getLogger(__name__)
 
-CLOSED_TASKS = ("kind", "deprecated", "first_word")
-"""Tasks with one right word: sampled answers to them differ only in being wrong."""
 SAMPLED = "sampled_answers"
+MIN_LANGUAGE_SCORE = 0.5
 
 
 def build_preference_pairs(
     raw_preferences: Path,
     instructions: Path,
-    sft_model: Path,
+    models: Mapping[str, ModelFolder],
     heldout: Path,
-    config: PreferencesConfig,
+    recipe: Recipe,
     out: Path,
-    run_dir: Path,
-    launch: Callable[[TrainingJob], dict[str, Any]],
-    fingerprint: str,
+    programs: Programs,
 ) -> dict[str, Any]:
-    """Write `train.parquet`, `heldout.parquet` (pairs kept from training; no prompt is in both) and `ledger.json`.
+    """Write `train.parquet`, `heldout.parquet` (pairs kept from training; no prompt is in both), `candidates.parquet` (every
+    answer with every judge's score and what became of it) and `ledger.json`.
 
-    The ledger accounts for every conversation of `instructions` (its pair kept; or not asked; or asked, and the rule
-    why no pair came of it) and for every pair of `raw_preferences`. No prompt comes from a held-out group or document,
-    and none is an evaluation prompt.
+    The ledger accounts for every conversation of `instructions` (its pairs kept; or not asked; or asked, and the rule why no
+    pair came of it), for every candidate, and for every pair of `raw_preferences`. No prompt comes from a held-out group or
+    document, and none is, or quotes, what the models are evaluated by.
+
+    Args:
+        models: that answer, by name, and the reward model (`reward_model`) where a judge is one.
 
     Raises:
-        DataError: fewer than two prompts are left with a pair.
-        JobFailedError: the sampling program ended badly.
+        DataError: fewer than two prompts are left with a pair, or a balance asks for what is not there.
+        EndpointError: a judge is a chat endpoint that is away, refuses, or is not named.
+        JobFailedError: a program ended badly.
     """
-    forbidden = _evaluation_prompts(heldout)
-    conversations = read_conversations(instructions)
+    config = recipe.preferences
+    sets = EvaluationSets(heldout, recipe.curation)
     sampled = LedgerWriter(SAMPLED)
-    chosen = _choose(conversations, heldout_names(heldout), forbidden, config, sampled)
-    logger.info("%d of %d conversations give a prompt to sample", len(chosen), len(conversations))
-    candidates, sampling = sample_prompts(chosen, sft_model, config, run_dir, launch, fingerprint)
-    pairs = judge_candidates(chosen, candidates, config.min_margin, SAMPLED, sampled)
-    found, accounts = _found(read_pairs(raw_preferences / RAW), forbidden)
-    pairs += found
+    chosen = choose_prompts(read_conversations(instructions), heldout_names(heldout), sets, config, sampled)
+    logger.info("%d conversations give a prompt to sample", len(chosen))
+    reward = models.get("reward_model")
+    answering = {name: model for name, model in models.items() if name != "reward_model"}
+    asked, sampling = ask(chosen, answering, config, programs)
+    judgements = [_judge(each, recipe, reward, programs)(asked) for each in config.judges]
+    scores = combined(judgements)
+    drafts, reasons = pair_up(asked, scores, config.pairing, config.min_margin, SAMPLED)
+    found = _found(read_pairs(raw_preferences / RAW), recipe, sets)
+    _check_answers((*drafts, *found), recipe)
+    warnings = balance((*drafts, *found), config.pairing, _weights(recipe))
+    for warning in warnings:
+        logger.warning("preferences.pairing: %s", warning)
+    decided = decisions(asked, drafts, scores)
+    ledgers = account(sampled, chosen, asked, drafts, reasons, decided, found)
+    pairs = [draft.pair for draft in (*drafts, *found) if draft.rule is None]
     train, kept_back = split(pairs, config.heldout_share, config.seed)
     if not train or not kept_back:
         raise DataError(
             f"preference_pairs: {len(pairs)} pairs on {len({p.prompt_key() for p in pairs})} prompts are not enough "
-            f"to train and to measure; of {len(chosen)} sampled prompts: {dict(sampled.dropped)}. "
-            "Lower preferences.min_margin, raise preferences.prompts or preferences.temperature, or add preferences.sources"
+            f"to train and to measure; of {len(chosen)} sampled prompts: {ledgers[0].dropped}. "
+            "Lower preferences.min_margin, raise preferences.prompts or preferences.temperatures, or add preferences.sources"
         )
     write_pairs(out / TRAIN, train)
     write_pairs(out / HELDOUT, kept_back)
-    ledgers = (sampled.close(), *accounts)
+    write_candidates(out, asked, judgements, scores, decided)
     Ledger(sources=ledgers).write(out)
-    pair_plots(run_dir, pairs, ledgers[0])
-    return {**pair_facts(train, kept_back, ledgers), "prompts_sampled": len(chosen), "sampling": sampling}
+    agreed = agreements(judgements, config.seed)
+    draw_pairs(programs.run_dir, pairs, ledgers[0], judgements, agreed)
+    return {
+        **pair_facts(train, kept_back, (*drafts, *found), ledgers, judgements, agreed),
+        "prompts_sampled": len(chosen),
+        "warnings": warnings,
+        "sampling": sampling,
+    }
 
 
 def split(pairs: list[Pair], heldout_share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
@@ -80,57 +115,64 @@ def split(pairs: list[Pair], heldout_share: float, seed: int) -> tuple[list[Pair
     return train, [pair for pair in pairs if pair.prompt_key() in kept_back]
 
 
-def _choose(
-    conversations: list[Conversation],
-    heldout: frozenset[str],
-    forbidden: set[str],
-    config: PreferencesConfig,
-    ledger: LedgerWriter,
-) -> list[Conversation]:
-    """The conversations whose question is asked again, in an order drawn from the seed; the others enter the ledger."""
-    order = sorted(conversations, key=lambda c: hashlib.sha256(f"{config.seed}:{c.id}".encode()).digest())
-    chosen: list[Conversation] = []
-    seen: set[str] = set()
-    for conversation in order:
-        rule = _reason_to_skip(conversation, heldout, forbidden, seen)
-        if rule is None and len(chosen) >= config.prompts:
-            rule = "enough_prompts"
-        if rule:
-            ledger.drop(rule, conversation.id, conversation.text())
-            continue
-        seen.add(_question(conversation))
-        chosen.append(conversation)
-    return chosen
+def _judge(config: JudgeConfig, recipe: Recipe, reward: ModelFolder | None, programs: Programs) -> Judge:
+    """The judge that the recipe describes, as a function of what was asked."""
+    rules = recipe.instructions
+    if isinstance(config, ReferenceJudge):
+        return lambda asked: judge_by_reference(asked, config)
+    if isinstance(config, RuleJudge):
+        return lambda asked: judge_by_rules(asked, config, rules.rules, rules.identity)
+    if isinstance(config, EndpointJudge):
+        endpoint = Endpoint(config.endpoint, Address.from_environment(), programs.cache / "endpoint")
+        rubric = read_rubric(config.rubric)
+        return lambda asked: judge_by_endpoint(asked, config, rubric, endpoint)
+    assert reward is not None
+    return lambda asked: judge_by_reward(asked, config, rewarding(config, reward, programs))
 
 
-def _reason_to_skip(conversation: Conversation, heldout: frozenset[str], forbidden: set[str], seen: set[str]) -> str | None:
-    question = _question(conversation)
-    rules = {
-        "heldout_document": conversation.group in heldout or conversation.document_id in heldout,
-        "evaluation_prompt": question in forbidden,
-        "several_turns": sum(message.role == "assistant" for message in conversation.messages) != 1,
-        "closed_task": conversation.task in CLOSED_TASKS,
-        "same_prompt": question in seen,
-    }
-    return next((rule for rule, broken in rules.items() if broken), None)
-
-
-def _question(conversation: Conversation) -> str:
-    return next(message.content for message in reversed(conversation.messages) if message.role == "user")
-
-
-def _found(pairs: list[Pair], forbidden: set[str]) -> tuple[list[Pair], list[SourceLedger]]:
-    """The pairs of `raw_preferences` that are not about an evaluation prompt, and their ledgers."""
-    ledgers = {name: LedgerWriter(name) for name in sorted({pair.source for pair in pairs})}
-    kept = []
+def _found(pairs: list[Pair], recipe: Recipe, sets: EvaluationSets) -> list[Draft]:
+    """The pairs of `raw_preferences`; those about an evaluation prompt, or that quote one, are dropped."""
+    groups = _groups(recipe)
+    drafts = []
     for pair in pairs:
-        if pair.prompt[-1].content in forbidden:
-            ledgers[pair.source].drop("evaluation_prompt", pair.id, pair.text())
-            continue
-        ledgers[pair.source].keep(pair.text())
-        kept.append(pair)
-    return kept, [ledger.close() for ledger in ledgers.values()]
+        prompt = "\n".join(message.content for message in pair.prompt if message.role != "system")
+        draft = Draft(pair, language_of(prompt, "en", MIN_LANGUAGE_SCORE), groups.get(pair.source, pair.source))
+        if sets.is_prompt(pair.prompt[-1].content):
+            draft.rule = "evaluation_prompt"
+        elif sets.quoted_in(pair.text()):
+            draft.rule = "evaluation_passage"
+        drafts.append(draft)
+    return drafts
 
 
-def _evaluation_prompts(heldout: Path) -> set[str]:
-    return {item.prompt for path in sorted((heldout / "items").glob("*.jsonl")) for item in read_items(path)}
+def _check_answers(drafts: Sequence[Draft], recipe: Recipe) -> None:
+    """Rules of a pair by itself: those of the instructions that its chosen answer breaks, and a length too different."""
+    config = recipe.preferences.pairing
+    passed = [draft for draft in drafts if draft.rule is None]
+    exchanges = [(draft.pair.prompt[-1].content, draft.pair.chosen, draft.language) for draft in passed]
+    rules = recipe.instructions
+    for draft, names in zip(passed, broken(exchanges, rules.rules, rules.identity), strict=True):
+        shorter, longer = sorted(draft.lengths())
+        name = next((name for name in config.chosen_rules if name in names), None)
+        if name:
+            draft.rule = f"chosen_{name}"
+        elif config.max_length_ratio is not None and longer > config.max_length_ratio * shorter:
+            draft.rule = "length_ratio"
+
+
+def _groups(recipe: Recipe) -> dict[str, str]:
+    """By the source that a pair names, the entry of `preferences.sources` that it came from."""
+    entries = recipe.preferences.sources
+    return {name: str(number) for number, each in enumerate(entries) for name in _names(each)}
+
+
+def _names(source: Any) -> tuple[str, ...]:
+    return source.sources if source.kind == "sibling_answers" else (source.name,)
+
+
+def _weights(recipe: Recipe) -> dict[str, float] | None:
+    config = recipe.preferences
+    if config.pairing.sampled_weight is None:
+        return None
+    weights = {str(number): each.weight for number, each in enumerate(config.sources) if each.weight is not None}
+    return {SAMPLED: config.pairing.sampled_weight, **weights}

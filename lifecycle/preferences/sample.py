@@ -1,125 +1,120 @@
 """The sampling program: several answers per prompt from one model.
 
-Run it through `lifecycle.training.launch`. Inputs: `model` and `prompts` (a directory with `prompts.parquet`:
-id, prompt as a message list); config: `SamplingConfig`. Writes `candidates.parquet` (id, candidate, answer, tokens,
-finished) to the output, ordered as the prompts are. Finished chunks are kept under `run_dir`, so a killed run goes on
-where it was; a chunk is used again only for the same job, settings and prompts.
+Run it through `lifecycle.training.launch`. Inputs: `model`, `prompts` (a directory with `prompts.parquet`: key, prompt as
+a message list) and `kept` (answers of this model with these settings, by prompt); config: `SamplingConfig`. Writes
+`candidates.parquet` (key, candidate, answer, tokens, finished) to the output, in the order of the prompts. What is
+answered is kept chunk by chunk: a killed run goes on where it was, and a prompt that is added costs itself.
 """
 
-import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.digests import digest_file, digest_json
 from lifecycle.jobs import TrainingJob
-from lifecycle.preferences.generate import generate_answers
-from lifecycle.pretrained import load_for_inference
+from lifecycle.preferences.generate import generate_answers, prompt_ids
+from lifecycle.preferences.kept import KEY, KeptRows
+from lifecycle.preferences.table import PROMPT, Answer
+from lifecycle.pretrained import load_for_inference, load_tokenizer
 from lifecycle.recipe.base import Section
 from lifecycle.training.journal import Journal
 
 CANDIDATES = "candidates.parquet"
 PROMPTS = "prompts.parquet"
+PROMPTS_SCHEMA = pa.schema([(KEY, pa.string()), ("prompt", PROMPT)])
 SCHEMA = pa.schema(
     [
-        ("id", pa.string()),
+        (KEY, pa.string()),
         ("candidate", pa.int32()),
         ("answer", pa.string()),
         ("tokens", pa.int32()),
         ("finished", pa.bool_()),
     ]
 )
+Answering = Callable[[Sequence[Any], Sequence[int]], list[list[Answer]]]
+"""Answers to prompts (message lists), whose keys decide their noise."""
 
 
 class SamplingConfig(Section):
     """How answers are drawn; `batch` and `chunk` (prompts per kept file) do not change them."""
 
-    candidates: int
-    temperature: float
+    temperatures: tuple[float, ...]
     max_new_tokens: int
     seed: int
+    engine: Literal["transformers", "vllm"] = "transformers"
     batch: int
     chunk: int = 128
 
 
 def main(job: TrainingJob) -> None:
-    """Draw the answers and write `candidates.parquet` and `result.json` (prompts, answers, tokens per second)."""
+    """Draw the answers and write `candidates.parquet` and `result.json` (prompts, kept ones, answers, tokens per second)."""
     config = SamplingConfig.model_validate(job.config)
-    prompts_file = Path(job.inputs["prompts"]) / PROMPTS
-    prompts = pq.read_table(prompts_file).to_pylist()
-    settings = config.model_dump(exclude={"batch"})
-    key = digest_json({"job": job.fingerprint, "settings": settings, "prompts": digest_file(prompts_file)})[:16]
-    directory = Path(job.run_dir) / "chunks" / key
-    directory.mkdir(parents=True, exist_ok=True)
-    begins = range(0, len(prompts), config.chunk)
-    missing = [begin for begin in begins if not _chunk(directory, begin).exists()]
+    prompts = {row[KEY]: row["prompt"] for row in pq.read_table(Path(job.inputs["prompts"]) / PROMPTS).to_pylist()}
+    kept = KeptRows(Path(job.inputs["kept"]), SCHEMA)
+    known = kept.read()
+    missing = [key for key in prompts if key not in known]
     journal = Journal(Path(job.run_dir))
-    journal.message(f"{len(missing)} of {len(begins)} chunks of {config.chunk} prompts are still to be sampled")
+    journal.message(f"{len(missing)} of {len(prompts)} prompts are still to be answered")
     started = time.monotonic()
-    tokens = _sample(missing, prompts, config, Path(job.inputs["model"]), directory, journal) if missing else 0
+    tokens = _sample(missing, prompts, config, Path(job.inputs["model"]), kept, journal) if missing else 0
     seconds = time.monotonic() - started
+    known = kept.read()
+    rows = [row for key in prompts for row in known[key]]
     output = Path(job.output)
     output.mkdir(parents=True, exist_ok=True)
-    parts = [pq.read_table(_chunk(directory, begin)) for begin in begins]
-    table = pa.concat_tables(parts) if parts else SCHEMA.empty_table()
-    pq.write_table(table, output / CANDIDATES, compression="zstd")
-    result = {"rows": table.num_rows, "prompts": len(prompts), "seconds": round(seconds, 3)}
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), output / CANDIDATES, compression="zstd")
+    result = {"rows": len(rows), "prompts": len(prompts), "kept": len(prompts) - len(missing), "seconds": round(seconds, 3)}
     if tokens:
         result["tokens_per_second"] = round(tokens / seconds, 1)
     (Path(job.run_dir) / "result.json").write_bytes(orjson.dumps(result))
 
 
 def _sample(
-    begins: list[int],
-    prompts: list[dict[str, Any]],
-    config: SamplingConfig,
-    model_directory: Path,
-    directory: Path,
-    journal: Journal,
+    keys: list[str], prompts: dict[str, Any], config: SamplingConfig, model: Path, kept: KeptRows, journal: Journal
 ) -> int:
-    """Sample the chunks that begin at `begins`; returns the number of tokens generated."""
-    model, tokenizer = load_for_inference(model_directory)
+    """Answer the prompts of `keys`; returns the number of tokens generated."""
+    answering = _engine(config, model)
+    # Prompts of a length side by side; the order does not depend on which of them were answered by an earlier run.
+    order = sorted(keys, key=lambda key: (sum(len(message["content"]) for message in prompts[key]), key))
     tokens, started = 0, time.monotonic()
-    for begin in begins:
-        chunk = prompts[begin : begin + config.chunk]
-        answers = generate_answers(
-            model,
-            tokenizer,
-            [row["prompt"] for row in chunk],
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            candidates=config.candidates,
-            batch=config.batch,
-            seed=config.seed,
-            keys=range(begin, begin + len(chunk)),
-        )
+    for begin in range(0, len(order), config.chunk):
+        chunk = order[begin : begin + config.chunk]
+        drawn = answering([prompts[key] for key in chunk], [int(key[:16], 16) for key in chunk])
         rows = [
-            {
-                "id": row["id"],
-                "candidate": number,
-                "answer": answer.text,
-                "tokens": answer.tokens,
-                "finished": answer.finished,
-            }
-            for row, drawn in zip(chunk, answers, strict=True)
-            for number, answer in enumerate(drawn)
+            {KEY: key, "candidate": number, "answer": each.text, "tokens": each.tokens, "finished": each.finished}
+            for key, answers in zip(chunk, drawn, strict=True)
+            for number, each in enumerate(answers)
         ]
-        temporary = directory / f"{begin:08d}.tmp"
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary)
-        os.replace(temporary, _chunk(directory, begin))
-        tokens += sum(answer.tokens for drawn in answers for answer in drawn)
+        kept.add(rows)
+        tokens += sum(row["tokens"] for row in rows)
         rate = tokens / (time.monotonic() - started)
-        journal.message(f"{begin + len(chunk)} of {len(prompts)} prompts sampled, {rate:,.0f} tokens/s")
+        journal.message(f"{begin + len(chunk)} of {len(order)} prompts answered, {rate:,.0f} tokens/s")
     return tokens
 
 
-def _chunk(directory: Path, begin: int) -> Path:
-    return directory / f"{begin:08d}.parquet"
+def _engine(config: SamplingConfig, directory: Path) -> Answering:
+    """One interface over both engines."""
+    settings = {"temperatures": config.temperatures, "max_new_tokens": config.max_new_tokens, "seed": config.seed}
+    if config.engine == "vllm":
+        from transformers import AutoConfig
+
+        from lifecycle.preferences import vllm_engine
+
+        tokenizer, engine = load_tokenizer(directory), vllm_engine.load(directory)
+        shape = AutoConfig.from_pretrained(str(directory), local_files_only=True)
+
+        def by_vllm(prompts: Sequence[Any], keys: Sequence[int]) -> list[list[Answer]]:
+            ids = prompt_ids(shape, tokenizer, prompts, config.max_new_tokens)
+            return vllm_engine.answers(engine, tokenizer, ids, keys, **settings)
+
+        return by_vllm
+    model, tokenizer = load_for_inference(directory)
+    return lambda prompts, keys: generate_answers(model, tokenizer, prompts, keys=keys, batch=config.batch, **settings)
 
 
 if __name__ == "__main__":

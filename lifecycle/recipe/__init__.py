@@ -7,12 +7,13 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from lifecycle.errors import RecipeError
-from lifecycle.recipe.alignment import InstructionsConfig, PreferencesConfig
+from lifecycle.recipe.alignment import InstructionsConfig
 from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
 from lifecycle.recipe.evaluation import BESIDE_TASKS, TEXT_ONLY_TASK, EvaluationConfig, Gate
 from lifecycle.recipe.fine_tuning import SftConfig
 from lifecycle.recipe.preference_training import DpoConfig, KtoConfig, RewardModelConfig
+from lifecycle.recipe.preferences import PreferencesConfig
 from lifecycle.recipe.problems import problems
 from lifecycle.recipe.quality import QualityModelConfig
 from lifecycle.recipe.training import BaseModelConfig, TokenizerConfig

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.recipe.base import Section
 from lifecycle.recipe.curation import Blocklist
 from lifecycle.recipe.instruction_files import InstructionFiles
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
@@ -89,6 +89,8 @@ class SiblingAnswers(Section):
     sources: tuple[str, ...] = Field(min_length=1)
     max_pairs: int = Field(default=400, gt=0)
     seed: int = 5
+    weight: float | None = Field(default=None, gt=0)
+    """Share of the pairs, in proportion to those of the other sources and `preferences.pairing.sampled_weight`."""
 
 
 class PreferenceFiles(Section):
@@ -106,29 +108,14 @@ class PreferenceFiles(Section):
     format: PreferenceFormat | None = None
     """How the records are written; null recognises it."""
     task: str = Field(default="general", min_length=1)
+    weight: float | None = Field(default=None, gt=0)
+    """Share of the pairs, in proportion to those of the other sources and `preferences.pairing.sampled_weight`."""
     licence: str
     tolerance: float = Field(default=0.01, ge=0, le=1)
     """Share of records that cannot be read above which reading fails."""
 
 
 PreferenceSource = Annotated[SiblingAnswers | PreferenceFiles, Field(discriminator="kind")]
-
-
-class PreferencesConfig(Section):
-    """Existing pairs, and pairs made by sampling the SFT model and judging its answers against the reference."""
-
-    sources: tuple[PreferenceSource, ...] = ()
-    prompts: int = Field(default=400, gt=0)
-    candidates: int = Field(default=4, ge=2)
-    """Answers sampled per prompt."""
-    temperature: float = Field(default=1.0, gt=0)
-    max_new_tokens: int = Field(default=48, gt=0)
-    min_margin: float = Field(default=0.1, ge=0)
-    """Least difference of reference score between chosen and rejected."""
-    heldout_share: float = Field(default=0.15, gt=0, lt=1)
-    """Pairs kept from training to measure reward accuracy."""
-    seed: int = 11
-    batch: Annotated[int, RUNTIME] = Field(default=64, gt=0)
 
 
 FEW_PAIRS = 100

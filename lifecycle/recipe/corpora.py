@@ -214,7 +214,7 @@ class MixConfig(Section):
 
 
 class FilesRead(Section):
-    """Files that the corpus stage reads beside its inputs; `name` is the recipe's field."""
+    """Files that a stage reads beside its inputs; `name` is the recipe's field."""
 
     name: str
     path: str
@@ -246,11 +246,13 @@ class CurationConfig(CleaningConfig):
 
     def files_read(self) -> tuple[FilesRead, ...]:
         """What the corpus stage reads beside the cleaned sources: evaluation files, and documents to compare with."""
-        fields = {"decontaminate": self.decontaminate, "against": self.against}
+        against = [FilesRead(name=f"curation.against[{number}]", path=path) for number, path in enumerate(self.against)]
+        return (*self.evaluation_files(), *against)
+
+    def evaluation_files(self) -> tuple[FilesRead, ...]:
+        """Files of items that measure the model, which nothing that it is trained on may hold."""
         return tuple(
-            FilesRead(name=f"curation.{field}[{number}]", path=path)
-            for field, paths in fields.items()
-            for number, path in enumerate(paths)
+            FilesRead(name=f"curation.decontaminate[{number}]", path=path) for number, path in enumerate(self.decontaminate)
         )
 
     def of(self, source: SourceBase) -> "CurationConfig":

@@ -67,13 +67,13 @@ def test_every_failure_that_passes_is_tried_again(tmp_path: Path) -> None:
         "error": Reply(500, b"oops"),
         "busy": Reply(429, headers={"Retry-After": "0"}),
         "cut": half,
-        "slow": Reply(seconds=3.0),
+        "slow": Reply(seconds=60.0),
         "garbage": Reply(body=b"<html>not json"),
         "empty": said("  "),
         "other": Reply(body=b'{"choices": []}'),
     }
     with chat_server(lambda body, times: troubles[asked(body)] if times == 0 else echo(body, times)) as server:
-        endpoint = client(server, tmp_path, timeout_seconds=1.0, concurrency=7)
+        endpoint = client(server, tmp_path, timeout_seconds=2.0, attempts=9, concurrency=7)
         assert texts(endpoint, list(troubles)) == [f"re: {each}" for each in troubles]
     retries = endpoint.usage.retries
     expected = {"status_500": 1, "status_429": 1, "connection": 1, "timeout": 1, "unreadable_answer": 3}
@@ -193,7 +193,7 @@ def test_a_killed_run_pays_only_for_what_was_under_way(tmp_path: Path) -> None:
 
     def behaviour(body: dict[str, Any], times: int) -> Reply:
         reply = echo(body, times)
-        reply.seconds = 30.0 if asked(body) == "question 4" and times == 0 else 0.0
+        reply.seconds = 100.0 if asked(body) == "question 4" and times == 0 else 0.0
         return reply
 
     with chat_server(behaviour) as server:

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lifecycle.errors import DataError
-from lifecycle.preferences.generate import generate, generate_answers
+from lifecycle.preferences.generate import generate_answers
 from lifecycle.preferences.logps import answer_logps
 from lifecycle.preferences.render import pair_ids
 from lifecycle.tokens.chat import encode_conversations, encode_prompt
@@ -15,22 +15,36 @@ from lifecycle.tokens.chat import encode_conversations, encode_prompt
 PROMPTS = [[{"role": "user", "content": "what does it return " * (i % 5 + 1) + str(i)}] for i in range(17)]
 
 
+def generate(model, tokenizer, prompts, **settings) -> list[list[str]]:
+    return [[answer.text for answer in row] for row in generate_answers(model, tokenizer, prompts, **settings)]
+
+
 @pytest.fixture(scope="module")
 def loaded(model_directory: Path):
     return AutoModelForCausalLM.from_pretrained(model_directory).eval(), AutoTokenizer.from_pretrained(model_directory)
 
 
-@pytest.mark.parametrize("temperature", [None, 1.0])
-def test_answers_do_not_depend_on_the_batch_size(loaded, temperature):
+@pytest.mark.parametrize("temperatures", [(0.0, 0.0), (1.0, 1.0), (0.0, 0.7)])
+def test_answers_do_not_depend_on_the_batch_size(loaded, temperatures):
     """`batch` is a runtime field: with another one, preference pairs must stay the same."""
     model, tokenizer = loaded
     one, many = (
-        generate(model, tokenizer, PROMPTS, max_new_tokens=12, temperature=temperature, candidates=2, batch=batch, seed=3)
+        generate(model, tokenizer, PROMPTS, max_new_tokens=12, temperatures=temperatures, batch=batch, seed=3)
         for batch in (2, 64)
     )
     assert one == many
     assert len(one) == len(PROMPTS)
     assert all(len(row) == 2 for row in one)
+
+
+def test_an_answer_does_not_depend_on_which_prompts_share_its_batch(loaded):
+    """A prompt that is added must not change the answers that others got; padding and company are others then."""
+    model, tokenizer = loaded
+    settings = {"max_new_tokens": 12, "temperatures": (0.0, 0.7, 1.3), "seed": 3}
+    together = generate(model, tokenizer, PROMPTS, keys=[100 + i for i in range(len(PROMPTS))], **settings)
+    for company in ([3], [16, 3, 0], [3, 4, 5, 6, 7, 8]):
+        answers = generate(model, tokenizer, [PROMPTS[i] for i in company], keys=[100 + i for i in company], **settings)
+        assert answers == [together[i] for i in company]
 
 
 def test_greedy_equals_transformers_own(loaded):
@@ -45,20 +59,18 @@ def test_greedy_equals_transformers_own(loaded):
 
 def test_sampling_follows_the_model_and_the_seed(loaded):
     model, tokenizer = loaded
-    first = generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperature=1.0, candidates=3, seed=1)
-    assert first == generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperature=1.0, candidates=3, seed=1)
-    assert first != generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperature=1.0, candidates=3, seed=2)
+    first = generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperatures=(1.0,) * 3, seed=1)
+    assert first == generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperatures=(1.0,) * 3, seed=1)
+    assert first != generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperatures=(1.0,) * 3, seed=2)
     assert any(len(set(row)) > 1 for row in first)
-    cold = generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperature=1e-4, candidates=1, seed=1)
+    cold = generate(model, tokenizer, PROMPTS, max_new_tokens=8, temperatures=(1e-4,), seed=1)
     assert cold == generate(model, tokenizer, PROMPTS, max_new_tokens=8)
 
 
 def test_finished_means_the_end_of_turn_was_written(loaded):
     model, tokenizer = loaded
     answers = [
-        a
-        for row in generate_answers(model, tokenizer, PROMPTS, max_new_tokens=6, temperature=3.0, candidates=40)
-        for a in row
+        a for row in generate_answers(model, tokenizer, PROMPTS, max_new_tokens=6, temperatures=(3.0,) * 40) for a in row
     ]
     assert any(answer.finished for answer in answers)
     assert all(answer.tokens == 6 for answer in answers if not answer.finished)

@@ -1,22 +1,55 @@
 """From conversations to pairs: every prompt accounted for, nothing from the evaluation, no prompt on both sides."""
 
+import json
+from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.endpoint.calls import KEY, URL
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
-from lifecycle.ledger import Ledger, LedgerWriter
-from lifecycle.preferences.judge import judge_candidates
+from lifecycle.ledger import Ledger
+from lifecycle.preferences.candidates import FILE
 from lifecycle.preferences.pairs import SAMPLED, build_preference_pairs, split
-from lifecycle.preferences.table import RAW, Answer, Pair, read_pairs, write_pairs
-from lifecycle.recipe.alignment import PreferencesConfig
+from lifecycle.preferences.sampling import ModelFolder, Programs
+from lifecycle.preferences.table import RAW, Pair, read_pairs, write_pairs
+from lifecycle.recipe import Recipe, load_recipe
+from lifecycle.recipe.preferences import PreferencesConfig
+from tests.chat_server import KEY as PLANTED
+from tests.chat_server import chat_server, said
 from tests.evaluation.fixtures import heldout_directory
 from tests.launching import launch
 
-CONFIG = PreferencesConfig(prompts=30, candidates=3, max_new_tokens=8, min_margin=0.0, heldout_share=0.25, batch=32)
+CONFIG = {
+    "prompts": 45,
+    "candidates": 3,
+    "temperatures": (1.0, 0.6),
+    "max_new_tokens": 8,
+    "judges": (
+        {"kind": "reference"},
+        {"kind": "rules", "weight": 0},
+        {"kind": "endpoint", "weight": 0, "endpoint": {"model": "judge-1", "input_price": 1.0}},
+    ),
+    "min_margin": 0.0,
+    "pairing": {"chosen_rules": ("identity",)},  # a random model writes broken characters
+    "heldout_share": 0.25,
+    "batch": 32,
+}
+TINY = load_recipe(Path(__file__).parents[1] / "recipes" / "tiny.yaml")
+
+
+def recipe(**changes: object) -> Recipe:
+    return TINY.model_copy(update={"preferences": PreferencesConfig.model_validate(CONFIG | changes)})
+
+
+def build(root: Path, model: Path, heldout: Path, recipe: Recipe, name: str = "out") -> dict:
+    programs = Programs(launch, root / f"run_{name}", "f" * 32, root / "cache")
+    models = {"sft_model": ModelFolder(model, "model")}
+    return build_preference_pairs(root / "raw", root / "instructions", models, heldout, recipe, root / name, programs)
 
 
 def conversation(number: int, question: str, answer: str = "Return the path of a file.", **changes: object) -> Conversation:
@@ -49,22 +82,19 @@ def built(tmp_path_factory: pytest.TempPathFactory, model_directory: Path):
     for name in ("instructions", "raw", "out", "again"):
         (root / name).mkdir()
     write_conversations(root / "instructions", conversations)
-    write_pairs(root / "raw" / RAW, [pair(0, "From a file?"), pair(1, asked), pair(2, "From a file?"), pair(3, "Another?")])
-    config = CONFIG.model_copy(update={"prompts": 45})
-    facts = [
-        build_preference_pairs(
-            root / "raw",
-            root / "instructions",
-            model_directory,
-            heldout,
-            config,
-            root / name,
-            root / f"run_{name}",
-            launch,
-            "f" * 32,
-        )
-        for name in ("out", "again")
-    ]
+    benchmark = "A farmer has seventeen sheep and all but nine of them run away; how many are left in the field?"
+    (root / "benchmark.jsonl").write_text(json.dumps({"question": benchmark}))
+    found = [pair(0, "From a file?"), pair(1, asked.upper()), pair(2, "From a file?"), pair(3, "Another?")]
+    found += [pair(4, f"Explain: {benchmark}"), pair(5, "Who?").model_copy(update={"chosen": "I am ChatGPT."})]
+    write_pairs(root / "raw" / RAW, found)
+    curation = TINY.curation.model_copy(update={"decontaminate": (str(root / "benchmark.jsonl"),)})
+    measured = recipe().model_copy(update={"curation": curation})
+    with chat_server(lambda *_: said("Much the same. [[C]]")) as server, pytest.MonkeyPatch.context() as environment:
+        environment.setenv(URL, server.address.url)
+        environment.setenv(KEY, PLANTED)
+        facts = [build(root, model_directory, heldout, measured, name) for name in ("out", "again")]
+    assert server.authorizations == {f"Bearer {PLANTED}"}
+    (root / "address").write_text(server.address.url)
     return root, facts[0]
 
 
@@ -82,7 +112,8 @@ def test_every_conversation_is_accounted_for(built):
         "closed_task": 1,
     }
     assert sampled.dropped["same_prompt"] == 1
-    assert (ledgers["files"].read, ledgers["files"].kept, ledgers["files"].dropped) == (4, 3, {"evaluation_prompt": 1})
+    assert (ledgers["files"].read, ledgers["files"].kept) == (6, 3)
+    assert ledgers["files"].dropped == {"chosen_identity": 1, "evaluation_passage": 1, "evaluation_prompt": 1}
     assert facts["rows"] == sampled.kept + 3
     assert facts["sources"] == {SAMPLED: sampled.kept, "files": 3}
     assert facts["prompts_sampled"] == 40
@@ -100,8 +131,44 @@ def test_pairs_hold_a_better_and_a_worse_answer(built):
     )
     assert 0 <= facts["length"]["chosen_longer_share"] <= 1
     assert "| prompt | chosen | rejected |" in facts["samples_markdown"]
-    assert {path.stem for path in (root / "run_out" / "plots").glob("*.png")} == {"scores", "outcomes"}
-    assert facts["sampling"]["tokens_per_second"] > 0
+    assert {path.stem for path in (root / "run_out" / "plots").glob("*.png")} == {
+        *("scores", "outcomes", "length_difference", "judges", "agreement"),
+    }
+    assert facts["sampling"]["sft_model"]["tokens_per_second"] > 0
+    assert [each["judges"] for each in facts["agreement"]] == [
+        ["reference", "rules"],
+        ["reference", "endpoint"],
+        ["rules", "endpoint"],
+    ]
+    assert facts["agreement"][0]["comparisons"] == 40 * 3
+
+
+def test_a_judge_is_paid_once_and_its_key_is_nowhere(built):
+    """What a stage writes goes to manifests, MLflow and the UI."""
+    root, facts = built
+    judge = facts["judges"]["endpoint"]
+    assert judge["kept"] == 0
+    assert judge["requests"] == 2 * judge["ties"]
+    assert judge["cost"] == pytest.approx(judge["requests"] * 10 / 1e6)
+    address = (root / "address").read_text()
+    (root / "address").unlink()
+    written = [path.read_bytes() for path in root.rglob("*") if path.is_file()] + [json.dumps(facts).encode()]
+    assert not any(PLANTED.encode() in content or address.encode() in content for content in written)
+
+
+def test_every_candidate_is_accounted_for(built):
+    """Score once, decide later: the sidecar has every answer with every judge's score, and what became of it."""
+    root, _ = built
+    rows = pq.read_table(root / "out" / FILE).to_pylist()
+    assert len(rows) == 40 * 3
+    assert all(row["score"] == row["reference"] and 0 < row["rules"] <= 1 for row in rows)
+    assert [row["temperature"] for row in rows[:3]] == [1.0, 0.6, 1.0]
+    (account,) = [each for each in Ledger.read(root / "out").sources if each.source == "candidates:sft_model"]
+    decisions = Counter(row["decision"] for row in rows)
+    assert account.read == 40 * 3
+    assert {"kept": account.kept, **account.dropped} == decisions
+    prompts = next(each for each in Ledger.read(root / "out").sources if each.source == SAMPLED)
+    assert decisions["kept"] == 2 * prompts.kept
 
 
 def test_no_prompt_is_on_both_sides(built):
@@ -115,7 +182,7 @@ def test_no_prompt_is_on_both_sides(built):
 
 def test_two_builds_give_the_same_bytes(built):
     root, _ = built
-    for name in ("train.parquet", "heldout.parquet", "ledger.json"):
+    for name in ("train.parquet", "heldout.parquet", "candidates.parquet", "ledger.json"):
         assert (root / "out" / name).read_bytes() == (root / "again" / name).read_bytes()
 
 
@@ -130,42 +197,11 @@ def test_split_is_disjoint_and_complete(prompts: list[int], share: float, seed: 
         assert heldout
 
 
-@pytest.mark.parametrize(
-    ("answers", "rule"),
-    [
-        (["Return the path", "Return the path"], "identical"),
-        (["number", "class"], "no_margin"),
-        (["Return the path of a file", "Raise an error"], None),
-        (
-            [
-                "Return the path of a file of a file of a file of a file",
-                "path file a of the return file of a file of a file of a",
-            ],
-            "near_identical",
-        ),
-    ],
-)
-def test_each_outcome_has_its_rule(answers: list[str], rule: str | None):
-    ledger = LedgerWriter(SAMPLED)
-    pairs = judge_candidates(
-        [conversation(0, "?")], {"c0": [Answer(text, 5, True) for text in answers]}, 0.05, SAMPLED, ledger
-    )
-    closed = ledger.close()
-    if rule is None:
-        assert (len(pairs), closed.kept) == (1, 1)
-        assert (pairs[0].chosen, pairs[0].rejected) == (answers[0], answers[1])
-    else:
-        assert not pairs
-        assert closed.dropped == {rule: 1}
-
-
 def test_nothing_to_pair_is_one_clear_error(tmp_path: Path, model_directory: Path):
     for name in ("instructions", "raw", "out"):
         (tmp_path / name).mkdir()
     write_conversations(tmp_path / "instructions", [conversation(1, "Which?", task="kind")])
     write_pairs(tmp_path / "raw" / RAW, [])
+    heldout = heldout_directory(tmp_path / "heldout")
     with pytest.raises(DataError, match=r"0 pairs on 0 prompts are not enough.*closed_task"):
-        build_preference_pairs(
-            tmp_path / "raw", tmp_path / "instructions", model_directory, heldout_directory(tmp_path / "heldout"),
-            CONFIG, tmp_path / "out", tmp_path / "run", launch, "f",
-        )  # fmt: skip
+        build(tmp_path, model_directory, heldout, recipe(judges=({"kind": "reference"},)))
