@@ -22,6 +22,7 @@ from lifecycle.stages import (
     CHAMPION,
     CORPUS,
     EVAL_REPORT,
+    PREFERENCE_PAIRS,
     QUALITY_MODEL,
     RAW_CORPORA,
     RAW_INSTRUCTIONS,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lifecycle.recipe.base import RUNTIME, Section
+from lifecycle.recipe.base import Section
 from lifecycle.recipe.curation import Blocklist
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
 
