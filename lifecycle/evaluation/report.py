@@ -21,7 +21,7 @@ BEFORE_ALIGNMENT = "sft"
 """What KTO, and the first round of DPO, begin with, and what win rates are taken over."""
 MULTIPLE_CHOICE, BITS = "kind_of_object", "heldout_bits_per_byte/bits_per_byte"
 REWARDS, CONTROLS = "preferences/reward_accuracy", ("preferences/shuffled_pairs", "preferences/length_only")
-WIN_RATE = "answers/win_rate_over_sft"
+WIN_RATE, ANSWER_SCORE = "answers/win_rate_over_sft", "answers/reference_score"
 SAMPLES = 10
 
 
@@ -67,6 +67,7 @@ def build_report(
     report["samples"] = _samples(answers)
     (out / REPORT).write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     _plots(report, run_dir)
+    _plot_rounds(report, run_dir)
     write_markdown(report, out)
     write_html(report, sorted((run_dir / "plots").glob("*.png")), out)
     return {
@@ -216,6 +217,24 @@ def _plots(report: dict[str, Any], run_dir: Path) -> None:
         bars |= {"xz -9e": report["baselines"]["xz_bits_per_byte"], "gzip -9": report["baselines"]["gzip_bits_per_byte"]}
         with plot(run_dir, "bits_per_byte", "Bits per byte of held-out text (lower is better)") as axes:
             axes.bar(list(bars), list(bars.values()), color=["#3b6fb6"] * (len(bars) - 2) + ["#6b7480"] * 2)
+
+
+def _plot_rounds(report: dict[str, Any], run_dir: Path) -> None:
+    """What each round of DPO made of SFT, for recipes of several rounds."""
+    rounds = [name for name in report["models"] if name.partition("_")[0] in (BEFORE_ALIGNMENT, "dpo")]
+    if len(rounds) < 3:
+        return
+    with plot(run_dir, "rounds", "Round by round, with 95 % intervals") as axes:
+        for colour, key in enumerate((REWARDS, WIN_RATE, ANSWER_SCORE)):
+            found = [(place, report["models"][name]["metrics"].get(key)) for place, name in enumerate(rounds)]
+            points = [(place, metric) for place, metric in found if metric]
+            if points:
+                axes.plot([place for place, _ in points], [metric["value"] for _, metric in points], "o-", label=key)
+            for place, metric in points:
+                axes.plot([place, place], metric["interval"], color=f"C{colour}", linewidth=1)
+        axes.set_xticks(range(len(rounds)), rounds)
+        axes.set_ylim(0, 1)
+        axes.legend(frameon=False)
 
 
 def _bar(axes: Any, position: float, height: float, metric: dict[str, Any], colour: str, label: str | None) -> None:

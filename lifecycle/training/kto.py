@@ -62,7 +62,7 @@ def main(job: TrainingJob) -> None:
     rows = {"answers": labels.rows, "mismatched": mismatched} | sides(pairs, "heldout")
     source = ReferenceSource.model_validate(job.config["reference"])
     reference = reference_logps(model, tokenizer, rows, source, config)
-    measure = implicit_rewards(pairs, reference, config.beta, tokenizer.pad_token_id, 2 * config.micro_batch)
+    measure = implicit_rewards(pairs, reference, tokenizer.pad_token_id, config)
     adapter = adapted(model, config, given)
 
     def trainer(watch: Watch) -> LabelTrainer:

@@ -52,7 +52,7 @@ def main(job: TrainingJob) -> None:
     source = ReferenceSource.model_validate(job.config["reference"])
     rows = sides(pairs.train, "train") | sides(pairs.heldout, "heldout")
     reference = reference_logps(model, tokenizer, rows, source, config)  # before there is an adapter
-    measure = implicit_rewards(pairs.heldout, reference, config.beta, tokenizer.pad_token_id, 2 * config.micro_batch)
+    measure = implicit_rewards(pairs.heldout, reference, tokenizer.pad_token_id, config)
     before = measure(model)
     adapter = adapted(model, config, given)
     order = training_order(len(pairs.train.rows), config)

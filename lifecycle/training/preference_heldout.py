@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lifecycle.evaluation.statistics import HeldoutRewards
-from lifecycle.preferences.logps import Row, answer_sums, preferred, token_logps
+from lifecycle.preferences.logps import Row, answer_sums, preferred
+from lifecycle.recipe.preference_training import AlignmentTraining
 from lifecycle.training.exits import NumericsError
 from lifecycle.training.preference_data import RenderedPairs
-from lifecycle.training.reference import Reference, summed
+from lifecycle.training.reference import Reference, shared_logps
 
 SIDES = ("chosen", "rejected")
 COLLAPSE = 0.5
@@ -50,7 +50,7 @@ def sides(pairs: RenderedPairs, split: str) -> dict[str, list[Row]]:
     return {f"{split}_{side}": pairs.side(side) for side in SIDES}
 
 
-def implicit_rewards(pairs: RenderedPairs, reference: Reference, beta: float, pad_token_id: int, batch: int) -> Measure:
+def implicit_rewards(pairs: RenderedPairs, reference: Reference, pad_token_id: int, config: AlignmentTraining) -> Measure:
     """Measures how the implicit reward beta log(pi / ref) prefers the chosen answers (Rafailov et al. 2023).
 
     `kl` estimates the divergence of model and reference in nats a token: half the squared log(pi / ref), a mean over the
@@ -62,15 +62,10 @@ def implicit_rewards(pairs: RenderedPairs, reference: Reference, beta: float, pa
     before = {name: answer_sums(reference.logps[name], each) for name, each in rows.items()}
 
     def measure(model: Any) -> Measured:
-        world = dist.get_world_size() if dist.is_initialized() else 1
-        share = (dist.get_rank() if world > 1 else 0, world)
-        tokens = {
-            name: summed(token_logps(model, each, pad_token_id=pad_token_id, batch=batch, share=share), model.device, world)
-            for name, each in rows.items()
-        }
+        tokens = {name: shared_logps(model, pad_token_id, each, config) for name, each in rows.items()}
         after = {name: answer_sums(tokens[name], each) for name, each in rows.items()}
         chosen, rejected = (f"heldout_{side}" for side in SIDES)
-        margins = beta * ((after[chosen] - before[chosen]) - (after[rejected] - before[rejected]))
+        margins = config.beta * ((after[chosen] - before[chosen]) - (after[rejected] - before[rejected]))
         outcome = preferred(margins)
         if not outcome.pairs:
             return Measured(outcome, 0.0)

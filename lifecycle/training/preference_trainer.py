@@ -139,7 +139,7 @@ class Watch(TrainerCallback):
         self._measured = measured.journal()
         if self._journal is None:
             return
-        if self._config.choose == "best":
+        if self._config.choose == "best" and measured.rewards.pairs:
             keep_best(model, measured, step, run_dir)
         if measured.collapsed:
             self._journal.message(f"step {step}: {COLLAPSED}")

@@ -3,6 +3,7 @@
 Runs that differ in their loss, beta, learning rate or seed share model, data and template, and so the reference too.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,15 +58,13 @@ def reference_logps(
         NumericsError: the model gives an answer no probability; the message names it.
     """
     template = digest_json(tokenizer.chat_template)
-    batch = 2 * config.micro_batch
     made_from = {"code": CODE_VERSION, "model": source.model, "data": source.data, "template": template}
-    ids = digest_json({name: [list(row) for row in each] for name, each in rows.items()})
-    key = digest_json({**made_from, "ids": ids, "precision": config.precision, "batch": batch})
+    key = digest_json({**made_from, "ids": _digest(rows), "precision": config.precision, "batch": config.micro_batch})
     root = Path(source.results) / "reference_logps"
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     entry = _agreed(kept(root, key) if rank == 0 else None, world)
     if entry is None:
-        found = {name: _computed(model, tokenizer, each, config, batch, (rank, world)) for name, each in rows.items()}
+        found = {name: shared_logps(model, tokenizer.pad_token_id, each, config) for name, each in rows.items()}
         _check_finite(found, rows)
         if rank == 0:
             result(root, key, lambda directory: _write(found, directory))
@@ -75,21 +74,28 @@ def reference_logps(
     return Reference(found, entry is not None, {"reused": entry is not None, **short})
 
 
-def summed(values: np.ndarray, device: torch.device, world: int) -> np.ndarray:
-    """The sum of each rank's numbers, of which all but one are 0; every rank must call it."""
+def shared_logps(model: Any, pad_token_id: int, rows: list[Row], config: AlignmentTraining) -> np.ndarray:
+    """`token_logps` in the precision of the training, the work shared by all ranks; every rank must call it."""
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        own = token_logps(model, rows, pad_token_id=pad_token_id, batch=2 * config.micro_batch, share=(rank, world))
     if world == 1:
-        return values
-    tensor = torch.from_numpy(values).to(device)
+        return own
+    tensor = torch.from_numpy(own).to(model.device)
     dist.all_reduce(tensor)
     return tensor.cpu().numpy()
 
 
-def _computed(
-    model: Any, tokenizer: Any, rows: list[Row], config: AlignmentTraining, batch: int, share: tuple[int, int]
-) -> np.ndarray:
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        own = token_logps(model, rows, pad_token_id=tokenizer.pad_token_id, batch=batch, share=share)
-    return summed(own, model.device, share[1])
+def _digest(rows: dict[str, list[Row]]) -> str:
+    """SHA-256 of all token ids, and of where each row's prompt and answer end."""
+    state = hashlib.sha256()
+    for name in sorted(rows):
+        parts = [part for row in rows[name] for part in row]
+        lengths = np.array([len(part) for part in parts], dtype=np.int64)
+        ids = np.fromiter((token for part in parts for token in part), dtype=np.int64, count=int(lengths.sum()))
+        for data in (name.encode(), len(lengths).to_bytes(8, "little"), lengths.tobytes(), ids.tobytes()):
+            state.update(data)
+    return state.hexdigest()
 
 
 def _check_finite(found: dict[str, np.ndarray], rows: dict[str, list[Row]]) -> None:

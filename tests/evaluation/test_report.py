@@ -194,4 +194,6 @@ def test_rounds_are_compared_with_the_one_before_and_gates_hold_for_the_last(eva
     assert rates == {"dpo": 15 / 24, "dpo_r2": 1.0, "kto": 0.0}
     (decided,) = read_gate_results(out, "dpo")
     assert (decided.value, decided.passed) == (0.85, True)
-    assert "<th>dpo_r2</th><th>kto</th>" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "<th>dpo_r2</th><th>kto</th>" in page
+    assert 'alt="rounds"' in page

@@ -3,6 +3,7 @@
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from lifecycle.digests import digest_file
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
 from lifecycle.preferences.table import HELDOUT
-from lifecycle.training import kto
+from lifecycle.training import kto, reward
 from lifecycle.training.exits import ExitClass, NumericsError
 from lifecycle.training.journal import read_metrics
 from lifecycle.training.preference import main
@@ -207,23 +208,16 @@ def test_kto_learns_from_single_answers(tmp_path: Path, model_directory):
     assert (facts["rows"], facts["wanted"]) == (39, 23)
     assert facts["left_out"] == {"evaluation_prompt": 0, "heldout_pair": 1, "too_long": 0}
     assert facts["heldout_reward_accuracy"] == 1.0
-    assert AutoTokenizer.from_pretrained(which.output).chat_template == _template(which)
+    template = AutoTokenizer.from_pretrained(model_directory).chat_template
+    assert AutoTokenizer.from_pretrained(which.output).chat_template == template
+    goes_on_to_the_same_weights(which, kto.main)
 
 
-def _template(which: TrainingJob) -> str:
-    return AutoTokenizer.from_pretrained(which.inputs["model"]).chat_template
-
-
-def test_a_reward_model_killed_in_the_middle_becomes_a_classifier(tmp_path: Path, model_directory, pairs):
+@pytest.mark.usefixtures("_own_signal_handler")
+def test_a_reward_model_becomes_a_classifier(tmp_path: Path, model_directory, pairs):
     which = reward_job(tmp_path, model_directory, pairs, learning_rate=3e-3)
-    process = start(which)
-    wait_for_step(which, process, 5)
-    process.kill()
-    process.wait(timeout=300)
-    assert run(which) == 0, (Path(which.run_dir) / "log.txt").read_text()[-3000:]
-    assert '"kind": "resume", "step": 0' not in (Path(which.run_dir) / "journal.jsonl").read_text().splitlines()[-1]
+    reward.main(which)
     facts = result(which)
-    assert facts["steps"] == 30
     low, high = facts["heldout_reward_accuracy_interval"]
     assert low < facts["heldout_reward_accuracy"] == high == 1.0
     classifier = AutoModelForSequenceClassification.from_pretrained(which.output)
@@ -232,3 +226,16 @@ def test_a_reward_model_killed_in_the_middle_becomes_a_classifier(tmp_path: Path
     rendered = read_pairs(pairs / HELDOUT, tokenizer, None)
     good, bad = (scores(classifier, rendered.side(side), tokenizer.pad_token_id, 3) for side in ("chosen", "rejected"))
     assert facts["heldout_reward_margin"] == pytest.approx(float((good - bad).mean()), rel=1e-4)
+    goes_on_to_the_same_weights(which, reward.main)
+
+
+def goes_on_to_the_same_weights(which: TrainingJob, program: Callable[[TrainingJob], None]) -> None:
+    """As a run that was killed after its checkpoint of step 28 goes on: the last step is all that is left of it to do."""
+    before = weights(which)
+    checkpoints = Path(which.run_dir) / "checkpoints"
+    shutil.rmtree(checkpoints / "checkpoint-30")
+    shutil.rmtree(which.output)
+    program(which)
+    assert '"kind": "resume", "step": 28' in (Path(which.run_dir) / "journal.jsonl").read_text()
+    assert result(which)["steps"] == 30
+    assert weights(which) == before

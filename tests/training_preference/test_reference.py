@@ -1,5 +1,6 @@
 """The reference's log-probabilities: computed once, and what is kept is what would be computed."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from lifecycle.preferences.logps import token_logps
 from lifecycle.pretrained import load_for_inference
 from lifecycle.recipe.preference_training import DpoConfig
 from lifecycle.training.exits import NumericsError
+from lifecycle.training.preference_data import RenderedPairs
+from lifecycle.training.preference_heldout import implicit_rewards, sides
 from lifecycle.training.reference import ReferenceSource, reference_logps
 
 CONFIG = DpoConfig(micro_batch=2, global_batch=2)
@@ -61,6 +64,20 @@ def test_whatever_decides_the_numbers_decides_whether_they_are_reused(tmp_path: 
     tokenizer.chat_template = template + " "
     assert not reference_logps(model, tokenizer, rows, source(tmp_path), CONFIG).reused
     tokenizer.chat_template = template
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_model_that_has_not_moved_prefers_nothing(tmp_path: Path, loaded, precision: str):
+    """The reference was once kept as autocast to bf16 gave it, and held-out pairs were measured without."""
+    model, tokenizer = loaded
+    config = CONFIG.model_copy(update={"precision": precision})
+    row = {"prompt_ids": [5, 6], "chosen_ids": [7, 8, 9], "rejected_ids": [10]}
+    pairs = RenderedPairs(["a", "b", "c"], [row, row | {"chosen_ids": [11]}, row | {"prompt_ids": [4]}], 0)
+    reference = reference_logps(model, tokenizer, sides(pairs, "heldout"), source(tmp_path), config)
+    measured = implicit_rewards(pairs, reference, tokenizer.pad_token_id, config)(model)
+    assert (measured.rewards.accuracy, measured.rewards.margin, measured.figures["kl"]) == (0.0, 0.0, 0.0)
+    assert measured.loss == pytest.approx(math.log(2))
+    assert not measured.collapsed
 
 
 def test_a_damaged_entry_is_computed_again(tmp_path: Path, loaded):
