@@ -128,9 +128,11 @@ def _volume(store: Path) -> dict[str, str]:
     return {"kind": "host_path", "name": "store", "mount_path": str(store), "path": str(store)}
 
 
-def materialize(place: Place, job: TrainingJob, instance: dg.DagsterInstance | None = None) -> Outcome:
-    """Materialize an asset that launches `job`, to the end."""
-    lines: list[str] = []
+def materialize(
+    place: Place, job: TrainingJob, instance: dg.DagsterInstance | None = None, log: list[str] | None = None
+) -> Outcome:
+    """Materialize an asset that launches `job`, to the end; what Dagster logs is added to `log` meanwhile."""
+    lines = [] if log is None else log
 
     @dg.logger(config_schema={})
     def remember(_: Any) -> Any:
@@ -174,6 +176,8 @@ class Running:
 
     thread: threading.Thread
     outcomes: list[Outcome]
+    log: list[str]
+    """What Dagster has logged so far."""
 
     def outcome(self) -> Outcome:
         """Its outcome, waited for."""
@@ -185,9 +189,10 @@ class Running:
 def begin(place: Place, job: TrainingJob) -> Running:
     """Start to materialize in a thread, so that the test can break things meanwhile."""
     outcomes: list[Outcome] = []
-    thread = threading.Thread(target=lambda: outcomes.append(materialize(place, job)), daemon=True)
+    log: list[str] = []
+    thread = threading.Thread(target=lambda: outcomes.append(materialize(place, job, log=log)), daemon=True)
     thread.start()
-    return Running(thread, outcomes)
+    return Running(thread, outcomes, log)
 
 
 def interrupted(place: Place, job: TrainingJob, when: Callable[[], Any]) -> None:
