@@ -71,7 +71,8 @@ class Checkpoints:
     def __init__(self, run_dir: Path, keep: int, writer: str = "") -> None:
         """`writer`: the token of the launcher whose ranks write (`ownership`), the same on all of them."""
         self.root = run_dir / "checkpoints"
-        self._keep, self._writer = keep, writer
+        self._keep = keep
+        self._writer = f"-{writer}" if writer else ""
 
     def path(self, name: str) -> Path:
         """Where the checkpoint `step_N`, `best_N` or `final` lies."""
