@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 TRAINED = ("base_model", "sft_model", "dpo_model")
 MADE_IN_THE_CLUSTER = (*TRAINED, "dpo_eval")
-SECONDS = 480.0
+SECONDS = 900.0
 
 
 def cluster_home(finished: Home, place: Place) -> Home:
