@@ -26,8 +26,11 @@ class Owner:
 
     @property
     def holds(self) -> bool:
-        """Whether nobody has taken the run directory since."""
-        return self.path.read_text(encoding="ascii") == self.token
+        """Whether nobody has taken the run directory since, and it is still there."""
+        try:
+            return self.path.read_text(encoding="ascii") == self.token
+        except FileNotFoundError:
+            return False
 
     def pass_on(self) -> None:
         """Let the processes that this one starts know whose they are."""

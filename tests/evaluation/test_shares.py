@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +29,7 @@ def measured(draw: st.DrawFn) -> Share:
     texts = draw(st.lists(st.tuples(FIGURES, st.integers(1, 999).map(float)), min_size=1, max_size=9))
     scores = draw(st.lists(st.floats(0, 1), max_size=9))
     margins = draw(st.lists(FIGURES | FIGURES.map(lambda figure: -figure), max_size=9))
-    common = {"prompt": "p", "target": "t", "answer": "a"}
+    common: Any = {"prompt": "p", "target": "t", "answer": "a"}
     return Share(
         parameters=7,
         samples=(
