@@ -14,7 +14,7 @@ from resources.launchers.kubernetes.reaper import survey
 from tests.graph_home import RECIPE, Home, make_home
 from tests.kubernetes.running import REAL, Place, View, code_of_this_checkout, wait_until, write_profile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TRAINED = ("base_model", "sft_model", "dpo_model")
 MADE_IN_THE_CLUSTER = (*TRAINED, "dpo_eval")
