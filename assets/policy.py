@@ -19,7 +19,7 @@ EVALUATION = "6_evaluation"
 ANY = dg.PythonObjectDagsterType(object, "ArtifactReference")
 """Without it Dagster takes the annotation `MaterializeResult` to mean that an asset passes nothing on."""
 
-ACCELERATOR_POOL = "accelerator"
+GPU_POOL = "gpu"
 """Stages that want the GPUs (on a laptop: all cores) run one at a time."""
 
 LIGHT_STEP = {
@@ -53,7 +53,7 @@ def stage_asset(
         owners=[RECIPE.owner],
         code_version=stage.code_version,
         partitions_def=SOURCES if stage.per_source else None,
-        pool=ACCELERATOR_POOL if accelerator else None,
+        pool=GPU_POOL if accelerator else None,
         op_tags={"dagster-k8s/config": LIGHT_STEP} if accelerator and CLUSTER else None,
         check_specs=list(checks) if checks else None,
         io_manager_key="artifacts",

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from lifecycle.files import write_atomically
 from lifecycle.recipe.base import Section
 
+FILE = "job.json"
+
 
 class TrainingJob(Section):
     """One run of a program under `python -m lifecycle.training.launch job.json`.
@@ -24,6 +26,7 @@ class TrainingJob(Section):
     inputs: dict[str, str]
     """Directories of the input artifacts by name."""
     output: str
+    """Filled by rank 0, in a folder of its launcher's own that becomes this one when all is done."""
     run_dir: str
     processes: int = Field(default=1, gt=0)
     """Ranks over all nodes."""
@@ -38,7 +41,7 @@ class TrainingJob(Section):
 
     def write(self, directory: Path | None = None) -> Path:
         """Write the job to `job.json` in `directory` (by default the run directory) and return that path."""
-        path = (directory or Path(self.run_dir)) / "job.json"
+        path = (directory or Path(self.run_dir)) / FILE
         write_atomically(path, self.model_dump_json(indent=2))
         return path
 

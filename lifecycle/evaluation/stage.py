@@ -4,10 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lifecycle.evaluation.results import Metric, Results
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lifecycle.evaluation.merge import all_answers, all_samples, merge
+from lifecycle.evaluation.results import ANSWERS, SAMPLES, Metric, Results
+from lifecycle.evaluation.shares import read_shares
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
 from lifecycle.recipe.evaluation import EvaluationConfig
+
+NOT_SHOWN = {"metric", "value", "choices"}
+"""Of a sample: what its score is made from."""
 
 
 def evaluate_model(
@@ -23,6 +31,8 @@ def evaluate_model(
     pairs: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate the model called `name` (base, sft or dpo) into `out`: `results.json`, `samples.parquet`, `answers.parquet`.
+
+    `config.processes` processes measure a portion each; what they found is put together here.
 
     With `reference` (the SFT model) and `pairs` (a `preference_pairs` artifact) the reward accuracy on the held-out
     pairs is measured as well.
@@ -41,13 +51,19 @@ def evaluate_model(
             stage=f"{name}_eval",
             fingerprint=fingerprint,
             program="lifecycle.evaluation.run",
-            config={"name": name, "evaluation": config.model_dump(mode="json")},
+            config={"evaluation": config.model_dump(mode="json")},
             inputs=inputs,
             output=str(out),
             run_dir=str(run_dir),
+            processes=config.processes,
         )
     )
-    results = Results.read(out)
+    shares = read_shares(run_dir, config.processes)
+    results = merge(name, shares, config.seed)
+    results.write(out)
+    _write([sample.model_dump(exclude=NOT_SHOWN) | {"score": sample.score} for sample in all_samples(shares)], out / SAMPLES)
+    if answers := all_answers(shares):
+        _write([answer.model_dump() for answer in answers], out / ANSWERS)
     metrics = results.metrics()
     _plot(run_dir, name, results)
     return {
@@ -59,6 +75,10 @@ def evaluate_model(
         **({"heldout_pairs_too_long": results.preferences.too_long} if results.preferences else {}),
         **timings,
     }
+
+
+def _write(rows: list[dict[str, Any]], path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd")
 
 
 def _plot(run_dir: Path, name: str, results: Results) -> None:

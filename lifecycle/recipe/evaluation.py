@@ -26,6 +26,8 @@ class EvaluationConfig(Section):
     """Window in tokens that the tasks see, at most: the sequence length that the models were trained with."""
     seed: int = 23
     batch: Annotated[int, RUNTIME] = Field(default=32, gt=0)
+    processes: Annotated[int, RUNTIME] = Field(default=1, gt=0)
+    """Each holds the whole model, on a GPU of its own, and measures a portion of the items."""
 
 
 class Gate(Section):

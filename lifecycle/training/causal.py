@@ -35,9 +35,10 @@ from lifecycle.training.journal import Journal, read_metrics
 from lifecycle.training.kernels import is_compiled, uses_liger
 from lifecycle.training.loop import train
 from lifecycle.training.meter import Meter
+from lifecycle.training.ownership import check_owner
 from lifecycle.training.preflight import check_batch, check_disk, first_mask
 from lifecycle.training.run import Run
-from lifecycle.training.saving import choose, resume
+from lifecycle.training.saving import choose, resume, shared_token
 from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.start import begin
 from lifecycle.training.stop import StopRequest
@@ -80,6 +81,7 @@ def main(job: TrainingJob) -> None:
     else:
         export(run.engine, data, begun.tokenizer, Path(job.output))
     if run.journal:
+        check_owner()
         _finish(Path(job.run_dir), run, progress, parameters, facts)
     distributed.destroy_process_group()
 
@@ -102,7 +104,7 @@ def _run(
         data=data.sequences,
         order=data.order,
         device=device,
-        checkpoints=Checkpoints(run_dir, training.keep_checkpoints),
+        checkpoints=Checkpoints(run_dir, training.keep_checkpoints, shared_token()),
         identity=checkpoint_identity(job, config),
         journal=Journal(run_dir) if rank() == 0 else None,
         meter=Meter(world(), flops, peak_flops(name)),

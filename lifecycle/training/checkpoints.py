@@ -20,6 +20,7 @@ from lifecycle.files import fsync
 from lifecycle.recipe.base import Section
 from lifecycle.training.coba import CobaState
 from lifecycle.training.exits import ConfigurationError
+from lifecycle.training.ownership import check_owner
 
 MANIFEST = "manifest.json"
 FINAL = "final"
@@ -67,9 +68,11 @@ class CheckpointManifest(Section):
 class Checkpoints:
     """The checkpoints of one run directory. All methods belong to rank 0; the ranks only share the paths."""
 
-    def __init__(self, run_dir: Path, keep: int) -> None:
+    def __init__(self, run_dir: Path, keep: int, writer: str = "") -> None:
+        """`writer`: the token of the launcher whose ranks write (`ownership`), the same on all of them."""
         self.root = run_dir / "checkpoints"
         self._keep = keep
+        self._writer = f"-{writer}" if writer else ""
 
     def path(self, name: str) -> Path:
         """Where the checkpoint `step_N`, `best_N` or `final` lies."""
@@ -77,10 +80,15 @@ class Checkpoints:
 
     def temporary(self, step: int) -> Path:
         """Where the checkpoint after `step` steps is written before it is complete."""
-        return self.root / f".writing-step_{step}"
+        return self.root / f".writing-step_{step}{self._writer}"
 
     def prepare(self, step: int) -> None:
-        """An empty directory for the engine to write into, rid of what killed runs left behind."""
+        """An empty directory for the engine to write into, rid of what killed runs left behind.
+
+        Raises:
+            Preempted: another launcher has taken the run over.
+        """
+        check_owner()
         for pattern in (".writing-*", ".linking-*", ".replaced-*"):
             for left in self.root.glob(pattern):
                 shutil.rmtree(left)
@@ -92,6 +100,9 @@ class Checkpoints:
         """Hash what the ranks wrote and publish it under `names` (`step_N` unless told), then remove what is too old.
 
         The new one is published before any is removed, so that there always is a whole one.
+
+        Raises:
+            Preempted: another launcher has taken the run over meanwhile; nothing is published.
         """
         directory = self.temporary(progress.step)
         files = sorted(path for path in directory.rglob("*") if path.is_file())
@@ -111,7 +122,7 @@ class Checkpoints:
 
     def link(self, source: str, name: str) -> None:
         """Publish the checkpoint `source` as `name` too, sharing its files where the file system can."""
-        directory = self.root / f".linking-{name}"
+        directory = self.root / f".linking-{name}{self._writer}"
         shutil.rmtree(directory, ignore_errors=True)
         shutil.copytree(self.path(source), directory, copy_function=_link)
         self._publish(directory, name)
@@ -147,7 +158,8 @@ class Checkpoints:
         return None, None, said
 
     def _publish(self, directory: Path, name: str) -> None:
-        path, replaced = self.path(name), self.root / f".replaced-{name}"
+        check_owner()
+        path, replaced = self.path(name), self.root / f".replaced-{name}{self._writer}"
         if path.exists():
             os.rename(path, replaced)
         os.rename(directory, path)

@@ -1,6 +1,7 @@
 """Which rank failed first, and why: the launcher's verdict, kept in `<run_dir>/failure.json`."""
 
 import json
+import time
 from pathlib import Path
 
 from lifecycle.files import write_atomically
@@ -87,6 +88,12 @@ def stall_failure(run_dir: Path, beat: Beat) -> Failure:
     return _failure(run_dir, ExitClass.NODE_FAULT, beat.rank, message, beat.time)
 
 
+def superseded() -> Failure:
+    """The verdict of a launcher over itself, which came back after another had taken its run over. It is written nowhere."""
+    message = "another launcher has taken this run over; this one has published nothing"
+    return _made(ExitClass.PREEMPTION, None, message, time.time(), ())
+
+
 def _cause(run_dir: Path, rank: int, code: int, seen: float, memory_kill: bool) -> tuple[ExitClass, str, float]:
     """Class, message and time (seconds since the epoch) of one rank's failure."""
     path = run_dir / ERRORS / f"rank_{rank}.json"
@@ -101,6 +108,10 @@ def _cause(run_dir: Path, rank: int, code: int, seen: float, memory_kill: bool) 
 def _failure(run_dir: Path, cause: ExitClass, rank: int, message: str, when: float) -> Failure:
     log = run_dir / "logs" / f"rank_{rank}.log"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return _made(cause, rank, message, when, () if cause is ExitClass.PREEMPTION else tuple(lines[-LAST_LINES:]))
+
+
+def _made(cause: ExitClass, rank: int | None, message: str, when: float, last_lines: tuple[str, ...]) -> Failure:
     return Failure(
         exit_class=cause.value,
         retryable=cause.retryable,
@@ -108,7 +119,7 @@ def _failure(run_dir: Path, cause: ExitClass, rank: int, message: str, when: flo
         message=message,
         advice=cause.advice,
         time=when,
-        last_lines=() if cause is ExitClass.PREEMPTION else tuple(lines[-LAST_LINES:]),
+        last_lines=last_lines,
     )
 
 

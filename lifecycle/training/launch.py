@@ -22,9 +22,11 @@ from typing import Any
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass
-from lifecycle.training.failures import FILE, RESULT, Failure, find_failure, memory_kills, stall_failure
+from lifecycle.training.failures import FILE, RESULT, Failure, find_failure, memory_kills, stall_failure, superseded
+from lifecycle.training.handover import hand_over, private_output
 from lifecycle.training.heartbeat import FOLDER, Beat, stalled
 from lifecycle.training.mending import Trial, mended
+from lifecycle.training.ownership import Owner, take
 from lifecycle.training.parent import PARENT, die_with_parent
 from lifecycle.training.place import Place, find_place
 from lifecycle.training.rank import ERRORS
@@ -80,12 +82,13 @@ class Ranks:
 def run_job(job: TrainingJob, place: Place, relay: Relay) -> Failure | None:
     """Run the job to its end; returns None when it succeeded. SIGTERM and SIGINT are passed on to the ranks once."""
     own = place.folder(Path(job.run_dir))
-    with _exclusive(own, relay):
+    with _exclusive(own, relay) as owner, private_output(own, owner) as output:
+        owner.pass_on()
         relay.watch(own)
         stop_asked: list[float] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop_asked.append(time.monotonic()))
-        trial = Trial(job)
+        trial = Trial(job.model_copy(update={"output": str(output)}))
         while True:
             failure = _meet(trial, place, relay, stop_asked)
             # Where there are several nodes all must start again together: that is up to whoever started them.
@@ -94,8 +97,12 @@ def run_job(job: TrainingJob, place: Place, relay: Relay) -> Failure | None:
                 break
             trial, text = change
             relay.say(text)
+        if not owner.holds:
+            return superseded()
         if failure:
             failure.write(own)
+        elif place.node == 0:
+            hand_over(output, Path(job.output))
         return failure
 
 
@@ -220,7 +227,7 @@ def _clear(run_dir: Path, place: Place) -> None:
 
 
 @contextmanager
-def _exclusive(own: Path, relay: Relay) -> Iterator[None]:
+def _exclusive(own: Path, relay: Relay) -> Iterator[Owner]:
     """One launcher per node and run directory: a second one waits until the first, perhaps just stopping, has ended."""
     own.mkdir(parents=True, exist_ok=True)
     with (own / ".launch.lock").open("w") as file:
@@ -229,7 +236,7 @@ def _exclusive(own: Path, relay: Relay) -> Iterator[None]:
         except BlockingIOError:
             relay.say("waiting for another launcher that still works in this run directory")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield take(own)
 
 
 def main() -> None:

@@ -28,12 +28,24 @@ def mended(trial: Trial, failure: Failure) -> tuple[Trial, str] | None:
     if failure.exit_class == ExitClass.DEVICE_ASSERT.value and not trial.synchronous:
         text = "starting again from the last checkpoint with synchronous launches, to find the line"
         return Trial(job, synchronous=True), f"a kernel failed an assertion on rank {failure.rank}; {text}"
+    size = halved_micro_batch(job) if failure.exit_class == ExitClass.OUT_OF_MEMORY.value else None
+    if size is None:
+        return None
+    text = f"out of memory with micro_batch {2 * size}; starting again with {size} and the same global batch"
+    return Trial(with_micro_batch(job, size), trial.synchronous), text
+
+
+def halved_micro_batch(job: TrainingJob) -> int | None:
+    """Half the micro-batch of a job that ran out of memory; None where its recipe does not allow it, or it is odd.
+
+    The global batch stays: accumulation follows from it, the micro-batch and the number of ranks.
+    """
     training = job.config.get("training", {})
-    if failure.exit_class != ExitClass.OUT_OF_MEMORY.value or not training.get("guards", {}).get("halve_micro_batch"):
+    if not training.get("guards", {}).get("halve_micro_batch") or training["micro_batch"] % 2:
         return None
-    size = training["micro_batch"]
-    if size % 2:
-        return None
-    halved = job.model_copy(update={"config": {**job.config, "training": {**training, "micro_batch": size // 2}}})
-    text = f"out of memory with micro_batch {size}; starting again with {size // 2} and the same global batch"
-    return Trial(halved, trial.synchronous), text
+    return training["micro_batch"] // 2
+
+
+def with_micro_batch(job: TrainingJob, size: int) -> TrainingJob:
+    """The same job in pieces of `size` sequences; its result is the same."""
+    return job.model_copy(update={"config": {**job.config, "training": {**job.config["training"], "micro_batch": size}}})

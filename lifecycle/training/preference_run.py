@@ -22,6 +22,7 @@ from lifecycle.training.exits import Preempted
 from lifecycle.training.export import copy_tokenizer, verify
 from lifecycle.training.guards import explain_memory
 from lifecycle.training.journal import Journal, read_metrics
+from lifecycle.training.ownership import check_owner
 from lifecycle.training.preference_checkpoints import latest, remove_unusable, step_of
 from lifecycle.training.preference_heldout import Measure, Measured, best_so_far, take_best
 from lifecycle.training.preference_trainer import Prepared, Watch
@@ -208,7 +209,8 @@ def export(trained: Any, source: Path, directory: Path, adapter: Adapted | None,
 
 
 def finish(session: Session, facts: dict[str, Any]) -> None:
-    """Write `result.json`, what the launcher gives back."""
+    """Write `result.json`, what the launcher gives back. Raises Preempted when another launcher has taken the run over."""
+    check_owner()
     (session.run_dir / "result.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
 
 

@@ -17,6 +17,7 @@ from lifecycle.recipe.preference_training import PreferenceTraining
 from lifecycle.recipe.training import Optimization
 from lifecycle.training.exits import NumericsError
 from lifecycle.training.journal import Journal
+from lifecycle.training.ownership import check_owner
 from lifecycle.training.preference_checkpoints import seal
 from lifecycle.training.preference_heldout import Measure, keep_best
 from lifecycle.training.schedule import learning_rate
@@ -79,6 +80,10 @@ class Prepared(Trainer):
             step = self.state.global_step
             raise NumericsError(f"the loss of step {step + 1} is {value.item()}; its rows are {self._names(step)}")
         return loss
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        check_owner()
+        super()._save_checkpoint(*args, **kwargs)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Checkpoints carry no model card: they are never published."""
@@ -168,4 +173,5 @@ class Watch(TrainerCallback):
         if self._world_size > 1:
             dist.barrier()
         if self._journal is not None:
+            check_owner()
             seal(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self._fingerprint, self._world_size)

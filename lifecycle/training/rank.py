@@ -16,7 +16,8 @@ import traceback
 from pathlib import Path
 
 from lifecycle.jobs import TrainingJob
-from lifecycle.training.exits import classify
+from lifecycle.training.exits import ExitClass, classify
+from lifecycle.training.ownership import own_launcher
 from lifecycle.training.parent import die_with_parent
 
 ERRORS = "errors"
@@ -42,15 +43,21 @@ def _leave(run_dir: Path, error: BaseException) -> None:
     """Report and exit at once: a regular exit may wait for threads of a process group that no longer answers."""
     found = classify(error)
     traceback.print_exc()
+    owner = own_launcher()
+    if owner is None or owner.holds:
+        _report(run_dir, found, error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(found.code)
+
+
+def _report(run_dir: Path, found: ExitClass, error: BaseException) -> None:
     report = {"class": found.value, "message": f"{type(error).__name__}: {error}", "time": time.time()}
     directory = run_dir / ERRORS
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".rank_{os.environ.get('RANK', '0')}"
     temporary.write_text(json.dumps(report), encoding="utf-8")
     os.replace(temporary, directory / f"rank_{os.environ.get('RANK', '0')}.json")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(found.code)
 
 
 if __name__ == "__main__":

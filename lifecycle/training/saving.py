@@ -8,8 +8,17 @@ from lifecycle.errors import CorruptArtifactError
 from lifecycle.training.background import BackgroundWriter
 from lifecycle.training.checkpoints import FINAL, CheckpointManifest, Progress, read_manifest
 from lifecycle.training.distributed import rank
+from lifecycle.training.ownership import own_launcher
 from lifecycle.training.restore import TAG, load
 from lifecycle.training.run import Run
+
+
+def shared_token() -> str:
+    """The token of rank 0's launcher, by which all ranks name what they write together; every rank must call it."""
+    owner = own_launcher()
+    found = [owner.token if owner else ""]
+    distributed.broadcast_object_list(found, src=0)
+    return found[0]
 
 
 def save(run: Run, progress: Progress, kinds: tuple[str, ...] = ("step",)) -> None:

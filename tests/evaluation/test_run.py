@@ -11,8 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lifecycle.errors import RecipeError
-from lifecycle.evaluation.harness import render_tasks, run_tasks
+from lifecycle.evaluation.harness import measure_tasks, render_tasks
 from lifecycle.evaluation.results import Results
+from lifecycle.evaluation.shares import Portion
 from lifecycle.evaluation.stage import evaluate_model
 from lifecycle.preferences.logps import answer_logps
 from lifecycle.preferences.render import as_messages
@@ -134,8 +135,9 @@ def test_a_corpus_without_documented_objects_still_gets_its_bits_per_byte(tmp_pa
 
 def test_an_unknown_task_is_named(tmp_path: Path, model_directory: Path, heldout: Path):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(model_directory), AutoTokenizer.from_pretrained(model_directory)
+    wrong = CONFIG.model_copy(update={"tasks": ("no_such_task",)})
     with pytest.raises(RecipeError, match=r"\['no_such_task'\].*kind_of_object"):
-        run_tasks(model, tokenizer, heldout, CONFIG.model_copy(update={"tasks": ("no_such_task",)}), tmp_path)
+        measure_tasks(model, tokenizer, heldout, wrong, tmp_path, Portion())
 
 
 def test_reference_and_pairs_come_together(tmp_path: Path, model_directory: Path, heldout: Path):

@@ -12,7 +12,7 @@ from resources.launchers.kubernetes.client import connect
 from resources.launchers.kubernetes.profile import load_profile
 from tests.kubernetes import workloads
 from tests.kubernetes.fake import FakeCluster, Image
-from tests.kubernetes.running import REAL, Place, View, write_profile
+from tests.kubernetes.running import CODE, REAL, Place, View, write_profile
 
 
 @pytest.fixture
@@ -42,8 +42,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         return
     if "fake_cluster" in request.fixturenames:
         pytest.skip("only the fake cluster can be broken in this way")
+    missing = [name for name in ("LIFECYCLE_TEST_STORE", "LIFECYCLE_TEST_IMAGE") if not os.environ.get(name)]
+    if missing:
+        pytest.skip(f"a real cluster is named, but not {' and '.join(missing)} (docs/kubernetes.md)")
     store = Path(os.environ["LIFECYCLE_TEST_STORE"]) / uuid.uuid4().hex[:8]
-    shutil.copytree(Path(__file__).parents[1], store / "code" / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("lifecycle", "tests"):
+        source, target = Path(__file__).parents[2] / package, store / CODE / package
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     yield Place(write_profile(tmp_path / "profile.yaml", store), Path(REAL), store)
     shutil.rmtree(store, ignore_errors=True)
 

@@ -11,12 +11,13 @@ from dagster_pipes import (
 
 from lifecycle.jobs import TrainingJob
 from resources.launchers.kubernetes.assembly import assemble
+from resources.launchers.kubernetes.attempts import Attempts
 from resources.launchers.kubernetes.client import Cluster
 from resources.launchers.kubernetes.manifests import Launch, job_name
 from resources.launchers.kubernetes.messages import MESSAGES
+from resources.launchers.kubernetes.outcome import output_folder
 from resources.launchers.kubernetes.profile import load_profile
 from resources.launchers.kubernetes.record import LaunchRecord, attempt_folder
-from resources.launchers.kubernetes.supervisor import OUTPUT, job_key
 from tests.kubernetes.running import Place
 
 ASSET = "trained"
@@ -25,9 +26,11 @@ RUN = "run-of-the-dead"
 
 def leave_behind(place: Place, cluster: Cluster, job: TrainingJob) -> LaunchRecord:
     """Start the first attempt at `job` as a supervisor does that dies right after, and return its record."""
-    profile, key = load_profile(place.profile), job_key(ASSET, None, job)
-    name, home = job_name(job.stage, key, 0), attempt_folder(Path(job.run_dir), 0)
-    job = job.model_copy(update={"nodes": profile.nodes_for(job.processes), "output": str(home / OUTPUT)})
+    profile, run_dir = load_profile(place.profile), Path(job.run_dir)
+    key = Attempts(job, profile, ASSET, None, RUN).key
+    name, home = job_name(job.stage, key, 0), attempt_folder(run_dir, 0)
+    output = str(output_folder(run_dir, 0))
+    job = job.model_copy(update={"nodes": profile.nodes_for(job.processes), "output": output})
     record = LaunchRecord(
         name=name,
         namespace=profile.namespace,
@@ -42,8 +45,7 @@ def leave_behind(place: Place, cluster: Cluster, job: TrainingJob) -> LaunchReco
         gpus=0,
         state="released",
     )
-    record.write(Path(job.run_dir))
-    Path(job.output).mkdir(parents=True)
+    record.write(run_dir)
     assemble(cluster, Launch(job, name, key, 0, RUN, variables(home)), profile)
     return record
 

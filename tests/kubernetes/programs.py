@@ -63,8 +63,16 @@ def fail(job: TrainingJob, rank: int) -> None:
     time.sleep(600)
 
 
+def need_memory(job: TrainingJob, rank: int) -> None:
+    """As `count`, where rank 1 has room for micro-batches of `config.room` sequences."""
+    size = job.config["training"]["micro_batch"]
+    if rank == 1 and size > job.config["room"]:
+        raise MemoryError(f"{size} sequences need more than there is")
+    count(job, rank)
+
+
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-ACTS = {"count": count, "fail": fail}
+ACTS = {"count": count, "fail": fail, "need_memory": need_memory}

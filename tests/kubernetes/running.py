@@ -17,13 +17,13 @@ import yaml
 from lifecycle.jobs import TrainingJob
 from resources.launchers.kubernetes.client import Cluster
 from resources.launchers.kubernetes.launcher import KubernetesLauncher
+from resources.launchers.kubernetes.manifests import STAGE
 from resources.launchers.kubernetes.reaper import OURS
 
 REAL = os.environ.get("LIFECYCLE_TEST_KUBECONFIG")
-"""A real cluster's kubeconfig. Then LIFECYCLE_TEST_STORE is a directory that this machine and all nodes share under the same
-path (with LIFECYCLE_TEST_CLAIM: the mount of that claim), LIFECYCLE_TEST_IMAGE an image with this project, and
-LIFECYCLE_TEST_NAMESPACE one with the rights of deploy/kubernetes/rbac.yaml."""
+"""A real cluster's kubeconfig; docs/kubernetes.md says what else is to be set."""
 SECONDS = 600.0 if REAL else 60.0
+CODE = "code"
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class View:
         """The names of the Jobs, in order."""
         return sorted(job["metadata"]["name"] for job in self.jobs())
 
+    def running(self, stage: str) -> list[str]:
+        """The names of a stage's pods that run, in the order of their nodes' numbers."""
+        pods = [pod for pod in self.pods() if pod["metadata"]["labels"][STAGE] == stage]
+        return sorted(pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running")
+
     def pod(self, part: str) -> str:
         """The name of the pod whose name has `part`."""
         return next(pod["metadata"]["name"] for pod in self.pods() if part in pod["metadata"]["name"])
@@ -97,10 +102,17 @@ class View:
         """Wait for the end of all pods."""
         wait_until(lambda: all(pod["status"]["phase"] != "Running" for pod in self.pods()), "the end of all pods")
 
+    def nodes_of(self, job: str) -> list[str]:
+        """The nodes on which pods of this Job are or were, each once."""
+        return sorted({pod["spec"]["nodeName"] for pod in self.pods() if pod["metadata"]["name"].startswith(f"{job}-")})
+
     def clear(self) -> None:
         """Delete everything of ours."""
         for job in self.jobs():
             self.cluster.delete_job(job["metadata"]["name"], job["metadata"]["uid"])
+        for pod in self.pods():
+            self.cluster.delete_pod(pod["metadata"]["name"], pod["metadata"]["uid"])
+        wait_until(lambda: not self.pods(), "the end of what the test left")
 
 
 def write_profile(path: Path, store: Path, **changes: Any) -> Path:
@@ -112,13 +124,18 @@ def write_profile(path: Path, store: Path, **changes: Any) -> Path:
         "memory": "256Mi",
         "shared_memory": "16Mi",
         "volumes": [_volume(store)],
-        "environment": {"OMP_NUM_THREADS": "1"} | ({"PYTHONPATH": str(store / "code")} if REAL else {}),
+        "environment": {"OMP_NUM_THREADS": "1"} | code_of_this_checkout(store),
         "grace_seconds": 20,
         "lost_node_seconds": 1,
         "pull_seconds": 1,
     } | changes
     path.write_text(yaml.safe_dump(profile), encoding="utf-8")
     return path
+
+
+def code_of_this_checkout(store: Path) -> dict[str, str]:
+    """The variable by which a real cluster's pods run this checkout and not the image's; `place` has put it on the store."""
+    return {"PYTHONPATH": str(store / CODE)} if REAL else {}
 
 
 def _volume(store: Path) -> dict[str, str]:
@@ -128,9 +145,11 @@ def _volume(store: Path) -> dict[str, str]:
     return {"kind": "host_path", "name": "store", "mount_path": str(store), "path": str(store)}
 
 
-def materialize(place: Place, job: TrainingJob, instance: dg.DagsterInstance | None = None) -> Outcome:
-    """Materialize an asset that launches `job`, to the end."""
-    lines: list[str] = []
+def materialize(
+    place: Place, job: TrainingJob, instance: dg.DagsterInstance | None = None, log: list[str] | None = None
+) -> Outcome:
+    """Materialize an asset that launches `job`, to the end; what Dagster logs is added to `log` meanwhile."""
+    lines = [] if log is None else log
 
     @dg.logger(config_schema={})
     def remember(_: Any) -> Any:
@@ -174,6 +193,8 @@ class Running:
 
     thread: threading.Thread
     outcomes: list[Outcome]
+    log: list[str]
+    """What Dagster has logged so far."""
 
     def outcome(self) -> Outcome:
         """Its outcome, waited for."""
@@ -185,9 +206,10 @@ class Running:
 def begin(place: Place, job: TrainingJob) -> Running:
     """Start to materialize in a thread, so that the test can break things meanwhile."""
     outcomes: list[Outcome] = []
-    thread = threading.Thread(target=lambda: outcomes.append(materialize(place, job)), daemon=True)
+    log: list[str] = []
+    thread = threading.Thread(target=lambda: outcomes.append(materialize(place, job, log=log)), daemon=True)
     thread.start()
-    return Running(thread, outcomes)
+    return Running(thread, outcomes, log)
 
 
 def interrupted(place: Place, job: TrainingJob, when: Callable[[], Any]) -> None:

@@ -53,10 +53,12 @@ def test_two_nodes_run_it_and_everything_is_seen(place: Place, view: View) -> No
     outcome = materialize(place, job)
     check_done(job, outcome)
     text = "\n".join(outcome.log)
-    for word in ("QUEUED", "STARTING", "RUNNING", "COMPLETE", "node-0", "node-1", "step 6  loss 0.1667"):
+    [name] = view.names()
+    nodes = view.nodes_of(name)
+    for word in ("QUEUED", "STARTING", "RUNNING", "COMPLETE", *nodes, "step 6  loss 0.1667"):
         assert word in text, text
-    assert outcome.metadata["kubernetes job"] == f"default/{view.names()[0]}"
-    assert outcome.metadata["nodes"] == "node-0, node-1"
+    assert outcome.metadata["kubernetes job"] == f"{view.cluster.namespace}/{name}"
+    assert outcome.metadata["nodes"] == ", ".join(nodes)
     logs = sorted((attempt_folder(Path(job.run_dir), 0) / "logs").iterdir())
     assert len(logs) == 2
     assert all("-0-" in path.name for path in logs)
@@ -177,7 +179,9 @@ def test_bad_data_fails_at_once_with_rank_node_and_the_end_of_its_log(place: Pla
     assert outcome.metadata["class"] == "data"
     assert "FAILED(data, rank 1)" in outcome.error
     assert outcome.metadata["first failing rank"] == 1
-    assert outcome.metadata["on node"] == "node-1"
+    [failed] = [pod for pod in view.pods() if pod["status"]["phase"] == "Failed"]  # the other rank's is deleted
+    assert outcome.metadata["on pod"] == failed["metadata"]["name"]
+    assert outcome.metadata["on node"] == failed["spec"]["nodeName"]
     assert "documents 7, 8 are empty" in outcome.error
     assert len([line for line in outcome.error.splitlines() if line.startswith("line ")]) in range(30, 51)
     assert len(view.names()) == 1

@@ -97,7 +97,7 @@ def test_a_quota_that_is_too_small(cluster: Cluster, place: Place) -> None:
 def test_the_probe_meets_over_two_nodes_and_leaves_nothing(
     cluster: Cluster, fake_cluster: FakeCluster, place: Place
 ) -> None:
-    finding = probe(cluster, load_profile(place.profile), place.store, 2, 60)
+    finding = probe(cluster, load_profile(place.profile), place.store, 2, 300)
     assert finding.good, finding.detail
     assert "ranks 2, device cpu" in finding.detail
     assert fake_cluster.jobs() == []

@@ -6,21 +6,20 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from resources.launchers.kubernetes.client import Cluster, connect
+from resources.launchers.kubernetes.client import Cluster
 from resources.launchers.kubernetes.reaper import Entry, reap, survey
 from resources.launchers.kubernetes.record import last_record
-from tests.kubernetes.fake import FakeCluster
 from tests.kubernetes.orphans import leave_behind
-from tests.kubernetes.running import Place, steps_done, wait_until
+from tests.kubernetes.running import Place, View, steps_done, wait_until
 
 
 @pytest.fixture
-def cluster(fake_cluster: FakeCluster) -> Cluster:
-    return connect("default", str(fake_cluster.kubeconfig), patience=10)
+def cluster(view: View) -> Cluster:
+    return view.cluster
 
 
 @pytest.fixture
-def orphan(place: Place, fake_cluster: FakeCluster, cluster: Cluster) -> Path:
+def orphan(place: Place, cluster: Cluster) -> Path:
     """The run directory of a job whose supervisor is gone."""
     job = place.job(processes=1, steps=400, pause=0.1)
     leave_behind(place, cluster, job)
@@ -33,9 +32,7 @@ def only(entries: list[Entry]) -> Entry:
     return entries[0]
 
 
-def test_what_a_launch_record_owns_stays_and_what_nobody_owns_goes(
-    orphan: Path, cluster: Cluster, fake_cluster: FakeCluster
-) -> None:
+def test_what_a_launch_record_owns_stays_and_what_nobody_owns_goes(orphan: Path, cluster: Cluster, view: View) -> None:
     record = last_record(orphan)
     assert record is not None
     followed = only(survey(cluster, lambda run: run == record.dagster_run))
@@ -46,7 +43,7 @@ def test_what_a_launch_record_owns_stays_and_what_nobody_owns_goes(
     entry = only(survey(cluster, lambda _: False))
     assert entry.owner is None
     reap(cluster, entry)
-    wait_until(lambda: not fake_cluster.jobs() and not fake_cluster.pods(), "the end of the job")
+    wait_until(lambda: not view.jobs() and not view.pods(), "the end of the job")
 
 
 def test_a_store_that_is_not_mounted_here_makes_nothing_ownerless(orphan: Path, cluster: Cluster) -> None:
@@ -57,32 +54,32 @@ def test_a_store_that_is_not_mounted_here_makes_nothing_ownerless(orphan: Path, 
     assert only(survey(cluster, lambda _: False)).owner == "unknown: its store is not mounted here"
 
 
-def test_a_pod_that_outlived_its_job_is_found(orphan: Path, cluster: Cluster, fake_cluster: FakeCluster) -> None:
+def test_a_pod_that_outlived_its_job_is_found(orphan: Path, cluster: Cluster, view: View) -> None:
     """Deleting a Job without a propagation policy leaves its pods running."""
-    name = fake_cluster.jobs()[0]["metadata"]["name"]
-    cluster.batch.delete_namespaced_job(name, "default")
+    name = view.jobs()[0]["metadata"]["name"]
+    cluster.batch.delete_namespaced_job(name, cluster.namespace)
     entry = wait_until(lambda: [each for each in survey(cluster, lambda _: True) if each.kind == "Pod"], "the pod")[0]
     assert entry.owner is None
     reap(cluster, entry)
-    wait_until(lambda: not fake_cluster.pods(), "the end of the pod")
+    wait_until(lambda: not view.pods(), "the end of the pod")
 
 
 def test_the_command_deletes_only_when_it_is_told_to(
-    orphan: Path, place: Place, fake_cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    orphan: Path, place: Place, view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from assets.cli import app
 
-    monkeypatch.setenv("KUBECONFIG", str(fake_cluster.kubeconfig))
+    monkeypatch.setenv("KUBECONFIG", str(place.kubeconfig))
     (tmp_path / "dagster").mkdir()
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     (orphan / "kubernetes" / "0" / "record.json").unlink()
-    name = fake_cluster.jobs()[0]["metadata"]["name"]
+    name = view.jobs()[0]["metadata"]["name"]
     command = ["jobs", "--profile", str(place.profile)]
     for more in ([], ["--reap"], ["--reap", "--yes"]):
-        assert fake_cluster.jobs()
+        assert view.jobs()
         done = CliRunner().invoke(app, command + more)
         assert done.exit_code == 0, (done.output, done.exception)
-    wait_until(lambda: name not in [job["metadata"]["name"] for job in fake_cluster.jobs()], "the end of the job")
+    wait_until(lambda: name not in [job["metadata"]["name"] for job in view.jobs()], "the end of the job")
 
 
 def test_the_sweep_is_scheduled_only_where_there_is_a_cluster(place: Place) -> None:

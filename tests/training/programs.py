@@ -58,6 +58,20 @@ def wait_for_stop(job: TrainingJob, rank: int) -> None:
     raise Preempted("saved")
 
 
+def write_when_told(job: TrainingJob, rank: int) -> None:
+    """Leave one file named after this process, once that may go on."""
+    go = Path(job.run_dir) / f"go_{os.getpid()}"
+    while not go.exists():
+        time.sleep(0.02)
+    (Path(job.output) / f"by_{os.getpid()}").touch()
+    (Path(job.run_dir) / "result.json").write_text("{}")
+
+
+def write_and_fail(job: TrainingJob, rank: int) -> None:
+    (Path(job.output) / "half").touch()
+    raise DataError("documents 7, 8 are empty")
+
+
 def stand_still(job: TrainingJob, rank: int) -> None:
     """Rank 1 hangs while it reads the data of step 7; rank 0 waits for it."""
     heartbeat = Heartbeat(Path(job.run_dir), rank, limit=1.0)
@@ -149,5 +163,7 @@ ACTS = {
         stand_still,
         succeed,
         wait_for_stop,
+        write_and_fail,
+        write_when_told,
     )
 }

@@ -1,7 +1,5 @@
 """The few calls of the Kubernetes API that we make: objects in and out as plain JSON, retried while the API is away."""
 
-import json
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -10,30 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
-from kubernetes import client, config, watch
+from kubernetes import client, config
 from kubernetes.client import ApiException
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from lifecycle.errors import JobFailedError
 from lifecycle.training.exits import ExitClass
+from resources.launchers.kubernetes.calls import call
 from resources.launchers.kubernetes.manifests import CONTAINER, Manifest
+from resources.launchers.kubernetes.watches import STREAM_SECONDS, Changed, Watching
 
-logger = logging.getLogger(__name__)
-
-PASSING = (429, 500, 502, 503, 504)
-LONGEST_WAIT = 15.0
-WATCH_SECONDS = 20
-"""The server ends a watch after so long; the next goes on where it ended."""
-REQUEST_SECONDS = (10.0, 60.0)
-"""To connect, and to wait for an answer."""
-STREAM_SECONDS = (10.0, 300.0)
-"""The same for streams. A connection that died silently is noticed after the second."""
 PATIENCE_SECONDS = 600.0
-SAID_AFTER = 4
-"""So many failures in a row are more than a cut connection."""
-
-Changed = Callable[[Manifest, bool], None]
-"""Called with an object as it is now, and whether it is gone."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +57,11 @@ class Cluster:
 
     def jobs(self, selector: str) -> list[Manifest]:
         """All Jobs with these labels."""
-        return self._list(self.batch.list_namespaced_job, selector)[0]
+        return self._list(self.batch.list_namespaced_job, selector)
 
     def pods(self, selector: str) -> list[Manifest]:
         """All pods with these labels."""
-        return self._list(self.core.list_namespaced_pod, selector)[0]
+        return self._list(self.core.list_namespaced_pod, selector)
 
     def claim(self, name: str) -> Manifest | None:
         """The PersistentVolumeClaim, or None."""
@@ -163,54 +147,7 @@ class Cluster:
         self._follow(self.core.list_namespaced_pod, selector, changed, stop)
 
     def _follow(self, function: Callable[..., Any], selector: str, changed: Changed, stop: threading.Event) -> None:
-        """A list, then watches that go on from the last resource version; listed anew when the server has forgotten it."""
-        known: dict[str, Manifest] = {}
-        version: str | None = None
-        failures = 0
-        while not stop.is_set():
-            try:
-                if version is None:
-                    items, version = self._list(function, selector)
-                    present = {item["metadata"]["uid"]: item for item in items}
-                    for uid in set(known) - set(present):
-                        changed(known.pop(uid), True)
-                    for uid, item in present.items():
-                        known[uid] = item
-                        changed(item, False)
-                for event in self._events(function, selector, version, stop):
-                    item = event["raw_object"]
-                    version = item["metadata"]["resourceVersion"]
-                    if event["type"] == "BOOKMARK":
-                        continue
-                    gone = event["type"] == "DELETED"
-                    if gone:
-                        known.pop(item["metadata"]["uid"], None)
-                    else:
-                        known[item["metadata"]["uid"]] = item
-                    changed(item, gone)
-                failures = 0
-            except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-                failures += 1
-                if failures == SAID_AFTER:
-                    logger.warning("the Kubernetes API server does not answer (%s); the job runs on meanwhile", error)
-                if isinstance(error, ApiException) and error.status not in PASSING:
-                    version = None  # 410: it has forgotten; any other refusal lasts, and listing anew says so
-                stop.wait(min(LONGEST_WAIT, 0.25 * 2**failures))
-
-    def _events(self, function: Callable[..., Any], selector: str, version: str, stop: threading.Event) -> Iterator[Any]:
-        stream: Iterator[Any] = watch.Watch(return_type="object").stream(  # as plain JSON
-            function,
-            self.namespace,
-            label_selector=selector,
-            resource_version=version,
-            allow_watch_bookmarks=True,
-            timeout_seconds=WATCH_SECONDS,
-            _request_timeout=STREAM_SECONDS,
-        )
-        for event in stream:
-            if stop.is_set():
-                return
-            yield event
+        Watching(function, self.namespace, selector, changed, stop, self.patience).run()
 
     def _create(self, create: Callable[..., Any], read: Callable[..., Any], manifest: Manifest) -> tuple[Manifest, bool]:
         try:
@@ -233,31 +170,11 @@ class Cluster:
         except ApiException:
             return
 
-    def _list(self, function: Callable[..., Any], selector: str) -> tuple[list[Manifest], str]:
-        answer = self._call(function, self.namespace, label_selector=selector)
-        return answer["items"], answer["metadata"]["resourceVersion"]
+    def _list(self, function: Callable[..., Any], selector: str) -> list[Manifest]:
+        return self._call(function, self.namespace, label_selector=selector)["items"]
 
-    def _call(self, function: Callable[..., Any], *args: Any, passed_on: tuple[int, ...] = (), **options: Any) -> Any:
-        """The JSON answer; refusals in `passed_on` are raised as they are, all others as JobFailedError."""
-        named = next((arg for arg in args if isinstance(arg, str)), "")
-        doing = f"{function.__name__.replace('_', ' ')} {named}".strip()
-        retrying = Retrying(
-            retry=retry_if_exception(_passes),
-            wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT),
-            stop=stop_after_delay(self.patience),
-            before_sleep=_say,
-            reraise=True,
-        )
-        try:
-            answer = retrying(function, *args, _preload_content=False, _request_timeout=REQUEST_SECONDS, **options)
-        except ApiException as error:
-            if error.status in passed_on:
-                raise
-            raise _refused(doing, error) from error
-        except urllib3.exceptions.HTTPError as error:
-            message = f"the Kubernetes API server has not been reachable for {self.patience:.0f} s ({doing}: {error})"
-            raise JobFailedError(message, ExitClass.NETWORK.value) from error
-        return json.loads(answer.data)
+    def _call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        return call(function, *args, patience=self.patience, **options)
 
 
 def connect(namespace: str, kubeconfig: str | None = None, patience: float = PATIENCE_SECONDS) -> Cluster:
@@ -280,23 +197,3 @@ def connect(namespace: str, kubeconfig: str | None = None, patience: float = PAT
     return Cluster(
         namespace, client.BatchV1Api(api), client.CoreV1Api(api), client.AuthorizationV1Api(api), patience=patience
     )
-
-
-def _passes(error: BaseException) -> bool:
-    if isinstance(error, ApiException):
-        return error.status in PASSING
-    return isinstance(error, urllib3.exceptions.HTTPError)
-
-
-def _say(state: RetryCallState) -> None:
-    if state.attempt_number == SAID_AFTER and state.outcome:
-        logger.warning("the Kubernetes API server does not answer (%s); trying on", state.outcome.exception())
-
-
-def _refused(doing: str, error: ApiException) -> JobFailedError:
-    try:
-        said = json.loads(error.body or "{}").get("message", error.reason)
-    except ValueError:
-        said = error.reason
-    where = ExitClass.NETWORK if _passes(error) else ExitClass.CONFIGURATION
-    return JobFailedError(f"Kubernetes refused ({doing}): {error.status} {said}", where.value)

@@ -33,7 +33,7 @@ def probe(cluster: Cluster, profile: ClusterProfile, store: Path, processes: int
         program=PROGRAM,
         config={},
         inputs={},
-        output=str(run_dir),
+        output=str(run_dir / "output"),
         run_dir=str(run_dir),
         processes=processes,
         nodes=profile.nodes_for(processes),

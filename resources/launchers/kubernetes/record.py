@@ -39,6 +39,8 @@ class LaunchRecord(Section):
     retries: int = 0
     """How many failures in a row came before it that were retried without asking anybody."""
     avoid: tuple[str, ...] = ()
+    micro_batch: int | None = None
+    """What it runs with in place of the job's own, after one that ran out of memory."""
     state: Literal["begun", "released", "failed", "told", "cancelled", "taken"] = "begun"
     cause: str | None = None
     """Value of an `ExitClass`, once it has failed."""

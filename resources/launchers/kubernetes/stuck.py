@@ -1,4 +1,5 @@
-"""What neither the cluster nor time will end: an image that cannot be pulled, a node that no longer answers."""
+"""What neither the cluster nor time may end: an image that cannot be pulled, a node that no longer answers, a volume that
+cannot be mounted."""
 
 import time
 from collections.abc import Iterable
@@ -8,6 +9,8 @@ from resources.launchers.kubernetes.pods import BROKEN, PULLING, Pod
 from resources.launchers.kubernetes.profile import ClusterProfile
 from resources.launchers.kubernetes.verdict import Verdict, cannot_start, lost
 
+SLOW_SECONDS = 20.0
+"""A container that takes longer to start is asked why, again after each such time."""
 SURE_SECONDS = 30
 """An error that names the image or a missing Secret is believed after so long."""
 
@@ -44,3 +47,18 @@ class Watchdog:
                 self._since.pop((pod.uid, what), None)
             return 0.0
         return time.monotonic() - self._since.setdefault((pod.uid, what), time.monotonic())
+
+
+class SlowStarts:
+    """Finds the pods that have a node and whose container has not started for `SLOW_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, float] = {}
+
+    def look(self, pods: Iterable[Pod]) -> list[Pod]:
+        """Those of which the cluster should be asked now; each again after as long."""
+        now = time.monotonic()
+        waiting = [pod for pod in pods if pod.node and pod.started is None and not pod.gone and pod.deleting is None]
+        due = [pod for pod in waiting if now - self._asked.setdefault(pod.uid, now) > SLOW_SECONDS]
+        self._asked |= {pod.uid: now for pod in due}
+        return due
