@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
 SCHEMA = pa.schema(
@@ -110,17 +111,9 @@ def shard_name(number: int) -> str:
     return f"documents-{number:05d}.parquet"
 
 
-def shard_writer(path: Path) -> pq.ParquetWriter:
-    """A writer of one shard. Texts and ids differ from row to row: a dictionary of them costs time and saves nothing."""
-    dictionary = [name for name in SCHEMA.names if name not in ("id", "text")]
-    return pq.ParquetWriter(
-        path,
-        SCHEMA,
-        compression="zstd",
-        use_dictionary=dictionary,  # pyright: ignore[reportArgumentType]  a list of columns is allowed, too
-        write_statistics=False,
-        write_page_checksum=True,
-    )
+def shard_writer(path: Path) -> ShardWriter:
+    """A writer of one shard."""
+    return ShardWriter(path, SCHEMA)
 
 
 class DocumentWriter:
@@ -132,7 +125,7 @@ class DocumentWriter:
         self._shard_bytes = 0
         self._group_bytes = 0
         self._shard = 0
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: ShardWriter | None = None
         self.rows = 0
         self.characters = 0
 
@@ -176,7 +169,7 @@ class DocumentWriter:
             self._writer = None
             self._shard_bytes = 0
 
-    def _open(self) -> pq.ParquetWriter:
+    def _open(self) -> ShardWriter:
         self._writer = shard_writer(self._directory / shard_name(self._shard))
         self._shard += 1
         return self._writer
