@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -95,7 +95,7 @@ def build_corpus(
     rules = sum((Counter(account.dropped) for account in accounts), Counter())
     plot_drops(run_dir, "all sources", index.own, rules)
     plot_collision_curve(run_dir, curation.minhash.bands, curation.minhash.rows)
-    return written.facts() | {
+    return written.facts(accounts) | {
         "dropped": dict(sorted(rules.items())),
         "sources": {each.source: {"read": each.read, "kept": each.kept, **each.notes["split"]} for each in accounts},
     }
@@ -159,7 +159,8 @@ class _Written:
         if self._curation.heldout_overlap:
             self._suspect(held, self._curation.heldout_overlap)
         train = self._write_side("train", out)
-        rows = {side: sum(account.notes["split"][side] for account in self.accounts()) for side in SIDES}
+        parts = [part for parts in self._parts.values() for part in parts]
+        rows = {side: sum(part.notes["split"][side] for part in parts) for side in SIDES}
         if not all(rows.values()):
             raise DataError(_one_sided(self._curation.heldout, rows["train"], rows["heldout"]))
         if self._evaluation:
@@ -175,9 +176,8 @@ class _Written:
         """The account of every source."""
         return [merge(parts) for parts in self._parts.values()]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, accounts: Sequence[SourceLedger]) -> dict[str, Any]:
         """Counts of both sides, and what was looked for and found of the evaluation items."""
-        accounts = self.accounts()
         found: dict[str, Any] = {}
         for side, prefix in (("train", ""), ("heldout", "heldout_")):
             for note, name in (("split", "rows"), ("split_characters", "characters")):

@@ -64,7 +64,7 @@ class HeldAnchors:
         for unit, entry in zip(self._units, unit_anchors(self._units, config, cache, workers, executor), strict=True):
             hashes.append(np.load(entry / HASHES))
             owners.append(np.load(entry / OWNERS).astype(np.int64) + first)
-            digests.append(np.load(entry / DIGESTS))
+            digests.append(_unit_digests(cache, unit))
             first += unit.rows
         every = np.concatenate(hashes)
         order = np.argsort(every, kind="stable")
@@ -104,8 +104,7 @@ class HeldAnchors:
 def unit_anchors(
     units: Sequence[Unit], config: OverlapConfig, cache: Path, workers: int, executor: Executor = "local"
 ) -> Iterable[Path]:
-    """An entry for each unit: anchors uint64, sorted, with the number of the document of each within the unit uint32, and a
-    digest of the id and text of each document uint64 [documents, 2]."""
+    """An entry for each unit: anchors uint64, sorted, and the number of the document of each within the unit uint32."""
     return ordered_map(partial(_unit_anchors, config, cache), units, workers, executor)
 
 
@@ -116,15 +115,25 @@ def _whole(shard: Path) -> Unit:
 
 def _unit_anchors(config: OverlapConfig, cache: Path, unit: Unit) -> Path:
     def make(directory: Path) -> None:
-        found, digests = [np.empty(0, np.uint64)], []
-        for _, row in rows_of(unit, range(unit.rows), ["id", "text"]):
-            found.append(anchors(row["text"], config))
-            digests.append(xxhash.xxh3_128_digest(f"{row['id']}\n{row['text']}".encode()))
-        hashes = np.concatenate(found)
+        found = [np.empty(0, np.uint64)]
+        with open_shard(unit.path) as file:
+            for number in range(unit.first, unit.last):
+                column = file.read_row_group(number, columns=["text"])["text"]
+                found += [anchors(text, config) for text in column.to_pylist()]
+        hashes, counts = np.concatenate(found), [each.size for each in found[1:]]
         order = np.argsort(hashes, kind="stable")
-        owners = np.repeat(np.arange(len(digests), dtype=np.uint32), [each.size for each in found[1:]])
         np.save(directory / HASHES, hashes[order])
-        np.save(directory / OWNERS, owners[order])
-        np.save(directory / DIGESTS, np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(-1, 2))
+        np.save(directory / OWNERS, np.repeat(np.arange(len(counts), dtype=np.uint32), counts)[order])
 
     return result(cache, unit.key(f"anchors {VERSION} {config.model_dump_json()}"), make)[0]
+
+
+def _unit_digests(cache: Path, unit: Unit) -> NDArray[np.uint64]:
+    """A digest of the id and text of each document, shape (documents, 2)."""
+
+    def make(directory: Path) -> None:
+        rows = rows_of(unit, range(unit.rows), ["id", "text"])
+        digests = b"".join(xxhash.xxh3_128_digest(f"{row['id']}\n{row['text']}".encode()) for _, row in rows)
+        np.save(directory / DIGESTS, np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2))
+
+    return np.load(result(cache, unit.key(f"digests {VERSION}"), make)[0] / DIGESTS)
