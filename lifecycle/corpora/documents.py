@@ -31,9 +31,11 @@ ROW_GROUP_ROWS = 10_000
 """Rows of a row group at most, and of a batch read."""
 CUT_AFTER_BYTES = 500_000
 CUT_MEAN_BYTES = 2_000_000
+CUT_MOST_BYTES = 6_000_000
 """A row group of `CUT_AFTER_BYTES` of text ends with the next document that a hash of its id picks, by chance in proportion
 to its size. A document added anywhere then changes the row group that it falls into and, up to the next such place, none
-behind it; what is cached of the others stays valid."""
+behind it; what is cached of the others stays valid. With `CUT_MOST_BYTES` it ends in any case: memory is that of the largest
+one, and without a bound the largest grows with their number."""
 
 Document = dict[str, Any]
 
@@ -155,7 +157,8 @@ class DocumentWriter:
 
     def _is_cut(self, identifier: str, size: int) -> bool:
         chance = zlib.crc32(identifier.encode("utf-8", "surrogatepass")) / 2**32
-        return self._group_bytes >= CUT_AFTER_BYTES and chance * CUT_MEAN_BYTES < size
+        picked = self._group_bytes >= CUT_AFTER_BYTES and chance * CUT_MEAN_BYTES < size
+        return picked or self._group_bytes >= CUT_MOST_BYTES
 
     def _flush(self) -> None:
         if not self._rows:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lifecycle.corpora import known_digests
+from lifecycle.corpora import documents, known_digests
 from lifecycle.corpora.documents import SCHEMA, open_shard, shard_writer
 from lifecycle.corpora.encodings import COMMON_HAN, TRADITIONAL_HAN
 from lifecycle.corpora.known_digests import KnownDigests
@@ -83,6 +83,18 @@ def test_a_shard_says_what_its_row_groups_hold(tmp_path: Path) -> None:
     assert _groups(two) == _groups(two, of_store=False)
     contents = [[group.content for group in _groups(path)] for path in (one, two)]
     assert contents[0] == [contents[1][2], contents[1][0]]
+
+
+def test_no_row_group_grows_past_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one step holds in memory is a row group: left to chance, the largest of a thousand is six times the mean."""
+    monkeypatch.setattr(documents, "CUT_MEAN_BYTES", 10**15)
+    monkeypatch.setattr(documents, "CUT_MOST_BYTES", 60_000)
+    with documents.DocumentWriter(tmp_path) as writer:
+        for row in _table("words").to_pylist() * 40:
+            writer.add(row)
+    sizes = [group.text for group in _groups(tmp_path / "documents-00000.parquet")]
+    assert len(sizes) > 5
+    assert max(sizes) < 70_000
 
 
 def test_a_shard_that_was_rewritten_is_not_taken_at_its_word(tmp_path: Path) -> None:
