@@ -79,13 +79,13 @@ class HeldAnchors:
             entry: the anchors of the unit (`unit_anchors`).
             stays: shape (documents of the unit,).
         """
-        hashes, owners = np.load(entry / HASHES), np.load(entry / OWNERS)
-        shared = among(hashes, self._distinct)
-        hashes, owners = hashes[shared], owners[shared]
-        hashes, owners = hashes[stays[owners]], owners[stays[owners]]
+        hashes = np.load(entry / HASHES)
+        shared = np.flatnonzero(among(hashes, self._distinct))
+        owners = np.load(entry / OWNERS, mmap_mode="r")[shared]
+        shared, owners = shared[stays[owners]], owners[stays[owners]]
         if not owners.size:
             return np.empty(0, np.int64), None
-        return np.unique(owners).astype(np.int64), self._with(np.unique(hashes))
+        return np.unique(owners).astype(np.int64), self._with(np.unique(hashes[shared]))
 
     def _with(self, hashes: Hashes) -> Quoted:
         """The held-out texts that have one of these anchors."""
