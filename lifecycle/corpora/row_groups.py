@@ -11,7 +11,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
-from pyarrow import ArrowInvalid
 
 DIGESTS = b"row_group_digests"
 """Key in the footer; the value is a digest for each row group, in hexadecimal, between blanks."""
@@ -92,7 +91,7 @@ def row_groups(file: pq.ParquetFile, path: Path, of_store: bool = True) -> list[
     """
     stated = (file.metadata.metadata or {}).get(DIGESTS, b"").decode().split() if of_store else []
     if stated and len(stated) != file.num_row_groups:
-        raise ArrowInvalid(f"it holds {file.num_row_groups} row groups, and digests of {len(stated)}")
+        raise pa.ArrowInvalid(f"it holds {file.num_row_groups} row groups, and digests of {len(stated)}")
     text = file.schema_arrow.get_field_index("text")
     found = []
     for number in range(file.num_row_groups):
