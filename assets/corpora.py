@@ -31,13 +31,13 @@ def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.Ma
     source = recipe.source(context.partition_key)
 
     taken: list[Snapshot] = []
+    cache = runner.store.open().results / "raw_corpora"
 
     def build(workspace: Workspace) -> dict:
-        cache = runner.store.open().results / "raw_corpora"
         return read_source(source, workspace.out, workspace.run_dir, recipe.curation.workers, cache, taken[0])
 
     def snapshots() -> dict[str, str]:
-        taken.append(snapshot(source))
+        taken.append(snapshot(source, cache))
         return {stages.SNAPSHOT: taken[-1].digest}
 
     def show(published: Published) -> dict[str, dg.MetadataValue]:

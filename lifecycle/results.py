@@ -1,23 +1,30 @@
 """Results of stateless functions over pieces of input, kept by the digest of everything that decides them.
 
 An entry is a directory of files that never change, whole or not there; artifacts hold hard links to them, so that a result
-that is used again costs neither time nor disk. A damaged entry is noticed by its seal and made again.
+that is used again costs neither time nor disk. A damaged entry is noticed by its seal and made again: its files are read
+again when one of them changed by what the file system says of it, and once after every start of the machine.
 """
 
 import json
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import xxhash
+
+from lifecycle.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
 SEAL = "seal.json"
 CHUNK = 1 << 20
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+OLDER_SECONDS = 60
 
 
 def result(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
@@ -32,7 +39,8 @@ def result(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bo
     temporary.mkdir(parents=True)
     try:
         make(temporary)
-        (temporary / SEAL).write_text(json.dumps(_seals(temporary)), encoding="utf-8")
+        _back_date(temporary)
+        _seal(temporary).write(temporary)
         entry.parent.mkdir(exist_ok=True)
         try:
             os.rename(temporary, entry)
@@ -70,12 +78,48 @@ def _discard(entry: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _seals(directory: Path) -> dict[str, str]:
-    return {path.name: _seal(path) for path in sorted(directory.iterdir()) if path.name != SEAL}
+@dataclass(frozen=True)
+class _Seal:
+    """What an entry consisted of when it was last read whole."""
+
+    digests: dict[str, str]
+    states: dict[str, list[int]]
+    """Size, time and inode of each file."""
+    boot: str
+    """The start of the machine since which that was: after a crash a file may keep its size and lose its content."""
+
+    def write(self, entry: Path) -> None:
+        write_atomically(entry / SEAL, json.dumps(asdict(self)))
 
 
-def _seal(path: Path) -> str:
-    """XXH3 with 128 bits: the entry is guarded against damage, not against an adversary, and is read on every use."""
+def _boot() -> str:
+    try:
+        return BOOT.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _states(directory: Path) -> dict[str, list[int]]:
+    with os.scandir(directory) as found:
+        stats = {each.name: each.stat() for each in found if not each.name.startswith(".") and each.name != SEAL}
+    return {name: [stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in sorted(stats.items())}
+
+
+def _back_date(directory: Path) -> None:
+    """Give the files a time that no later writing can give them, however coarse the clock of the file system."""
+    then = time.time() - OLDER_SECONDS
+    for name in _states(directory):
+        os.utime(directory / name, (then, then))
+
+
+def _seal(directory: Path) -> _Seal:
+    """The seal of the files as they are."""
+    states = _states(directory)
+    return _Seal({name: _digest(directory / name) for name in states}, states, _boot())
+
+
+def _digest(path: Path) -> str:
+    """XXH3 with 128 bits: the entry is guarded against damage, not against an adversary."""
     state = xxhash.xxh3_128()
     with path.open("rb") as file:
         while data := file.read(CHUNK):
@@ -84,7 +128,16 @@ def _seal(path: Path) -> str:
 
 
 def _is_whole(entry: Path) -> bool:
+    """Whether the files are those that were sealed. They are read only where size, time or inode of one is another, or the
+    machine was started anew since."""
     try:
-        return json.loads((entry / SEAL).read_text(encoding="utf-8")) == _seals(entry)
-    except (OSError, ValueError):
+        seal = _Seal(**json.loads((entry / SEAL).read_text(encoding="utf-8")))
+        if seal.boot and seal.boot == _boot() and seal.states == _states(entry):
+            return True
+        found = _seal(entry)
+        if found.digests != seal.digests:
+            return False
+        found.write(entry)
+    except (OSError, ValueError, TypeError):
         return False
+    return True

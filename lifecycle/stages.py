@@ -30,10 +30,10 @@ class Stage:
     with_a_model: bool = False
 
 
-RAW_CORPORA = Stage("raw_corpora", "5", (), identities.source, per_source=True)
+RAW_CORPORA = Stage("raw_corpora", "6", (), identities.source, per_source=True)
 QUALITY_MODEL = Stage("quality_model", "1", (), identities.quality_model)
-CLEANED_CORPORA = Stage("cleaned_corpora", "6", ("raw_corpora",), identities.cleaning, per_source=True)
-CORPUS = Stage("corpus", "5", ("cleaned_corpora",), identities.corpus)
+CLEANED_CORPORA = Stage("cleaned_corpora", "7", ("raw_corpora",), identities.cleaning, per_source=True)
+CORPUS = Stage("corpus", "6", ("cleaned_corpora",), identities.corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), identities.heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), identities.tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), identities.mix)

@@ -1,9 +1,11 @@
 """Results kept by content: whole or not there, and never trusted when damaged."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from lifecycle import results
 from lifecycle.results import link, result
 
 KEY = "ab" * 16
@@ -25,6 +27,26 @@ def test_a_result_is_made_once_and_made_again_when_damaged(tmp_path: Path) -> No
     assert (again / "a.txt").read_text() == "content"
     (again / "a.txt").unlink()
     assert not result(tmp_path, KEY, make)[1]
+
+
+def test_a_result_is_read_again_when_the_machine_was_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash may leave a file that was being written with its size and time, and other content."""
+    boot = tmp_path / "boot"
+    boot.write_text("first")
+    monkeypatch.setattr(results, "BOOT", boot)
+    kept = tmp_path / "kept"
+    file = result(kept, KEY, make)[0] / "a.txt"
+    before = file.stat()
+    file.write_text("damaged")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert result(kept, KEY, make)[1]
+    boot.write_text("second")
+    assert not result(kept, KEY, make)[1]
+    boot.write_text("third")
+    assert result(kept, KEY, pytest.fail)[1]
+    with monkeypatch.context() as patched:
+        patched.setattr(results, "_digest", pytest.fail)
+        assert result(kept, KEY, pytest.fail)[1]
 
 
 def test_a_result_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
 SCHEMA = pa.schema(
@@ -30,9 +31,11 @@ ROW_GROUP_ROWS = 10_000
 """Rows of a row group at most, and of a batch read."""
 CUT_AFTER_BYTES = 500_000
 CUT_MEAN_BYTES = 2_000_000
+CUT_MOST_BYTES = 6_000_000
 """A row group of `CUT_AFTER_BYTES` of text ends with the next document that a hash of its id picks, by chance in proportion
 to its size. A document added anywhere then changes the row group that it falls into and, up to the next such place, none
-behind it; what is cached of the others stays valid."""
+behind it; what is cached of the others stays valid. With `CUT_MOST_BYTES` it ends in any case: memory is that of the largest
+one, and without a bound the largest grows with their number."""
 
 Document = dict[str, Any]
 
@@ -110,17 +113,9 @@ def shard_name(number: int) -> str:
     return f"documents-{number:05d}.parquet"
 
 
-def shard_writer(path: Path) -> pq.ParquetWriter:
-    """A writer of one shard. Texts and ids differ from row to row: a dictionary of them costs time and saves nothing."""
-    dictionary = [name for name in SCHEMA.names if name not in ("id", "text")]
-    return pq.ParquetWriter(
-        path,
-        SCHEMA,
-        compression="zstd",
-        use_dictionary=dictionary,  # pyright: ignore[reportArgumentType]  a list of columns is allowed, too
-        write_statistics=False,
-        write_page_checksum=True,
-    )
+def shard_writer(path: Path) -> ShardWriter:
+    """A writer of one shard."""
+    return ShardWriter(path, SCHEMA)
 
 
 class DocumentWriter:
@@ -132,7 +127,7 @@ class DocumentWriter:
         self._shard_bytes = 0
         self._group_bytes = 0
         self._shard = 0
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: ShardWriter | None = None
         self.rows = 0
         self.characters = 0
 
@@ -162,7 +157,8 @@ class DocumentWriter:
 
     def _is_cut(self, identifier: str, size: int) -> bool:
         chance = zlib.crc32(identifier.encode("utf-8", "surrogatepass")) / 2**32
-        return self._group_bytes >= CUT_AFTER_BYTES and chance * CUT_MEAN_BYTES < size
+        picked = self._group_bytes >= CUT_AFTER_BYTES and chance * CUT_MEAN_BYTES < size
+        return picked or self._group_bytes >= CUT_MOST_BYTES
 
     def _flush(self) -> None:
         if not self._rows:
@@ -176,7 +172,7 @@ class DocumentWriter:
             self._writer = None
             self._shard_bytes = 0
 
-    def _open(self) -> pq.ParquetWriter:
+    def _open(self) -> ShardWriter:
         self._writer = shard_writer(self._directory / shard_name(self._shard))
         self._shard += 1
         return self._writer

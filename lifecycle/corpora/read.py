@@ -103,7 +103,7 @@ def _entries(source: Source, temporary: Path, workers: int, cache: Path | None, 
         _write(source, records(source, notes, workers), notes, temporary)
         yield temporary, False
         return
-    known = taken or (snapshot(source) if cache else None)
+    known = taken or (snapshot(source, cache) if cache else None)
     read = partial(_read_piece, source, cache or temporary, _settings(source))
     yield from ordered_map(read, pieces(source, known), workers)
 

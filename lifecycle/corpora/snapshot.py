@@ -1,11 +1,12 @@
 """The content digest of what a source would read, without reading documents: the first link of every lineage."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from lifecycle.corpora.known_digests import KnownDigests
 from lifecycle.corpora.packages import python_files
 from lifecycle.corpora.paths import Location, expand
 from lifecycle.corpora.remote import RemoteFile
@@ -14,7 +15,7 @@ from lifecycle.errors import DataError
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.base import Section
-from lifecycle.recipe.corpora import DatasetsSource, FilesRead, PythonDocsSource, PythonTopicsSource, SourceBase
+from lifecycle.recipe.corpora import DatasetsSource, FileSource, FilesRead, PythonDocsSource, PythonTopicsSource, SourceBase
 
 
 class FileDigest(Section):
@@ -38,8 +39,13 @@ class Snapshot(Section):
         return sum(file.size for file in self.files)
 
 
-def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead | StartingModel) -> Snapshot:
+def snapshot(
+    source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead | StartingModel, kept: Path | None = None
+) -> Snapshot:
     """Hash every file that `source` would read; of a dataset or model of the Hub, its name and commit.
+
+    Args:
+        kept: a directory in which the digests of a source's files are kept between runs (`KnownDigests`); None reads all.
 
     Raises:
         DataError: a path matches nothing, a package is not installed, or a file cannot be read.
@@ -48,7 +54,13 @@ def snapshot(source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead
         return Snapshot(digest=digest_json([source.dataset, source.revision, source.config, source.split])[:32], files=())
     if isinstance(source, StartingModel) and source.hub is not None:
         return Snapshot(digest=digest_json([source.hub, source.revision])[:32], files=())
-    return _hash_all(source_files(source))
+    files = source_files(source)
+    if kept is None or not isinstance(source, FileSource):
+        return _hash_all(files, digest_file)
+    known = KnownDigests(kept / "digests" / f"{digest_json([source.name, source.path])[:32]}.json")
+    found = _hash_all(files, known.of)
+    known.save()
+    return found
 
 
 @contextmanager
@@ -110,10 +122,10 @@ def file_size(path: Location) -> int:
         raise _unreadable(path, error) from error
 
 
-def file_digest(path: Location) -> str:
+def file_digest(path: Location, of_local: Callable[[Path], str] = digest_file) -> str:
     """Digest of a file's content; raises DataError where it cannot be read."""
     try:
-        return path.digest() if isinstance(path, RemoteFile) else digest_file(path)
+        return path.digest() if isinstance(path, RemoteFile) else of_local(path)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -122,12 +134,11 @@ def _unreadable(path: Location, error: OSError) -> DataError:
     return DataError(f"{path if isinstance(path, Path) else path.path}: cannot be read: {error.strerror or error}")
 
 
-def _hash_all(files: Sequence[tuple[Location, str]]) -> Snapshot:
+def _hash_all(files: Sequence[tuple[Location, str]], of_local: Callable[[Path], str]) -> Snapshot:
+    def one(item: tuple[Location, str]) -> FileDigest:
+        path, name = item
+        return FileDigest(path=name, size=file_size(path), sha256=file_digest(path, of_local))
+
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
-        entries = tuple(pool.map(_hash_one, files))
+        entries = tuple(pool.map(one, files))
     return Snapshot(digest=digest_json([[e.path, e.size, e.sha256] for e in entries])[:32], files=entries)
-
-
-def _hash_one(item: tuple[Location, str]) -> FileDigest:
-    path, name = item
-    return FileDigest(path=name, size=file_size(path), sha256=file_digest(path))

@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,20 +14,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 
 from lifecycle import stages
-from lifecycle.corpora.documents import documents_of, shard_name
+from lifecycle.corpora.documents import shard_name
 from lifecycle.corpora.paths import expand
 from lifecycle.corpora.units import units
-from lifecycle.curation.anchors import among, anchors
 from lifecycle.curation.cluster_samples import ClusterSamples
-from lifecycle.curation.contamination import HELDOUT, HITS_PER_DOCUMENT
+from lifecycle.curation.contamination import HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
 from lifecycle.curation.duplicates import Duplicate, find_duplicates, write_duplicates
 from lifecycle.curation.first_said import mark_repeated
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
+from lifecycle.curation.quoted import HeldAnchors, unit_anchors
 from lifecycle.curation.sides import (
     BY_FILE,
     CONTAMINATION,
@@ -43,9 +42,7 @@ from lifecycle.curation.sides import (
     Task,
     pass_unit,
     protect,
-    read_anchors,
     texts_at,
-    unit_anchors,
 )
 from lifecycle.curation.split import is_heldout
 from lifecycle.digests import digest_json
@@ -98,7 +95,7 @@ def build_corpus(
     rules = sum((Counter(account.dropped) for account in accounts), Counter())
     plot_drops(run_dir, "all sources", index.own, rules)
     plot_collision_curve(run_dir, curation.minhash.bands, curation.minhash.rows)
-    return written.facts() | {
+    return written.facts(accounts) | {
         "dropped": dict(sorted(rules.items())),
         "sources": {each.source: {"read": each.read, "kept": each.kept, **each.notes["split"]} for each in accounts},
     }
@@ -162,7 +159,8 @@ class _Written:
         if self._curation.heldout_overlap:
             self._suspect(held, self._curation.heldout_overlap)
         train = self._write_side("train", out)
-        rows = {side: sum(account.notes["split"][side] for account in self.accounts()) for side in SIDES}
+        parts = [part for parts in self._parts.values() for part in parts]
+        rows = {side: sum(part.notes["split"][side] for part in parts) for side in SIDES}
         if not all(rows.values()):
             raise DataError(_one_sided(self._curation.heldout, rows["train"], rows["heldout"]))
         if self._evaluation:
@@ -178,9 +176,8 @@ class _Written:
         """The account of every source."""
         return [merge(parts) for parts in self._parts.values()]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, accounts: Sequence[SourceLedger]) -> dict[str, Any]:
         """Counts of both sides, and what was looked for and found of the evaluation items."""
-        accounts = self.accounts()
         found: dict[str, Any] = {}
         for side, prefix in (("train", ""), ("heldout", "heldout_")):
             for note, name in (("split", "rows"), ("split_characters", "characters")):
@@ -230,35 +227,15 @@ class _Written:
 
     def _suspect(self, held: list[Path], passage: OverlapConfig) -> None:
         """Mark the training documents that share an anchor with a held-out text, and give their units those texts."""
-        texts = [
-            (HELDOUT, document["id"], document["text"])
-            for entry in held
-            if (entry / DOCUMENTS).exists()
-            for document in documents_of(entry / DOCUMENTS)
-        ]
-        found = [anchors(text, passage) for _, _, text in texts]
-        numbers = np.repeat(np.arange(len(found)), [each.size for each in found])
-        hashes = np.concatenate([np.empty(0, np.uint64), *found])
-        wanted = np.unique(hashes)
-        digests = [[id, xxhash.xxh3_128_hexdigest(text.encode("utf-8"))] for _, id, text in texts]
-        one = partial(unit_anchors, passage, self._cache)
+        spread = (self._cache, self._curation.workers, self._curation.executor)
+        theirs = HeldAnchors([path for entry in held if (path := entry / DOCUMENTS).exists()], passage, *spread)
         tasks = self._tasks["train"]
-        spread = (self._curation.workers, self._curation.executor)
-        for place, (entry, _) in enumerate(ordered_map(one, [task.unit for task in tasks], *spread)):
-            theirs, documents = read_anchors(entry)
-            common = among(theirs, wanted)
-            quoting = np.unique(documents[common])
-            known = bytearray(tasks[place].known)
-            suspects = [number for number in quoting.tolist() if known[number] == STAYS]
-            if not suspects:
-                continue
-            for number in suspects:
-                known[number] = SUSPECT
-            quoted = np.unique(numbers[np.isin(hashes, theirs[common])]).tolist()
-            path = self._work / f"heldout-{place}.parquet"
-            digest = digest_json([digests[number] for number in quoted])
-            protected = protect(path, [texts[number] for number in quoted], digest, passage, hits=1)
-            tasks[place] = replace(tasks[place], known=bytes(known), heldout=protected)
+        for place, entry in enumerate(unit_anchors([task.unit for task in tasks], passage, *spread)):
+            known = np.frombuffer(tasks[place].known, dtype=np.uint8).copy()
+            suspects, quoted = theirs.quoted_by(entry, known == STAYS)
+            if quoted:
+                known[suspects] = SUSPECT
+                tasks[place] = replace(tasks[place], known=known.tobytes(), heldout=quoted)
 
 
 def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
@@ -274,13 +251,15 @@ def _tasks(
 ) -> dict[Side, list[Task]]:
     """For each side the units of all sources that hold a document of it; what is known of a document goes with its unit."""
     rules = tuple(sorted({each.rule for each in dropped.values()}))
+    states = np.full(index.own, STAYS, dtype=np.uint8)
+    for position, fate in dropped.items():
+        states[position] = FIRST_RULE + rules.index(fate.rule)
     found: dict[Side, list[Task]] = {side: [] for side in SIDES}
     first = 0
     for source, directory in cleaned.items():
         for unit in units(directory):
             held = np.array([is_heldout(group, heldout) for group in index.groups[first : first + unit.rows]], dtype=bool)
-            fates = [dropped.get(position) for position in range(first, first + unit.rows)]
-            state = np.array([FIRST_RULE + rules.index(fate.rule) if fate else STAYS for fate in fates], dtype=np.uint8)
+            state = states[first : first + unit.rows]
             for side in SIDES:
                 mine = held if side == "heldout" else ~held
                 if mine.any():

@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import check_rows, open_shard, shards
+from lifecycle.corpora.row_groups import RowGroup, row_groups
 from lifecycle.curation.banding import Part, SignedTexts, partitions_for, write_part
-from lifecycle.curation.signature_cache import DIGEST_BYTES, RowGroup, fingerprints_of, row_groups
+from lifecycle.curation.signature_cache import DIGEST_BYTES, fingerprints_of
 from lifecycle.parallel import Executor, chunks, ordered_map
 from lifecycle.recipe.corpora import MinHashConfig
 
@@ -99,7 +100,7 @@ def index_documents(
         with open_shard(path) as file:
             names.append(file.read(columns=["id", "group"]).cast(names[0].schema))
             check_rows(names[-1].num_rows, file.metadata.num_rows)
-            groups += row_groups(file, path)
+            groups += row_groups(file, path, of_store=source is not AGAINST)
         sources.append((source, names[-1].num_rows))
     table = pa.concat_tables(names)
     partitions = partitions_for(table.num_rows, config, workers)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.corpora.encodings import COMMON_HAN
+from lifecycle.corpora.encodings import COMMON_HAN, TRADITIONAL_HAN
 from lifecycle.curation.words import TABLED, character_tables
 
 CLASS = 7
@@ -61,7 +61,7 @@ def _mark_table() -> NDArray[np.uint32]:
     for first, last in ranges(_TERMINALS):
         marks[first : last + 1] |= TERMINAL
     for characters, mark in (
-        (_common_han(), COMMON),
+        (COMMON_HAN + TRADITIONAL_HAN, COMMON),
         (".!?", END),
         (_WIDE_ENDS, WIDE_END),
         (_CLOSERS, CLOSER),
@@ -70,12 +70,6 @@ def _mark_table() -> NDArray[np.uint32]:
     ):
         marks[[ord(character) for character in set(characters)]] |= mark
     return marks
-
-
-def _common_han() -> str:
-    import opencc
-
-    return COMMON_HAN + opencc.OpenCC("s2t").convert(COMMON_HAN)
 
 
 def ranges(text: str) -> list[tuple[int, int]]:

@@ -13,11 +13,11 @@ import xxhash
 from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import SCHEMA, Document, check_rows, open_shard, shard_writer
-from lifecycle.corpora.units import Unit
-from lifecycle.curation.anchors import Hashes, anchors
-from lifecycle.curation.buffers import Integers, beginning_of, buffers_of, lengths_of, text_of
+from lifecycle.corpora.units import Unit, rows_of
+from lifecycle.curation.buffers import beginning_of, buffers_of, lengths_of, text_of
 from lifecycle.curation.contamination import HELDOUT, Overlaps
 from lifecycle.curation.passages import PassageIndex
+from lifecycle.curation.quoted import Quoted
 from lifecycle.curation.repeated import says_something, without
 from lifecycle.ledger import EXCERPT_BYTES, Ledger, LedgerWriter
 from lifecycle.recipe.corpora import OverlapConfig, RepeatedTextConfig
@@ -29,9 +29,6 @@ STAYS, OTHER_SIDE, SUSPECT, FIRST_RULE = 0, 1, 2, 3
 """What is known of a document before it is read: a `SUSPECT` may quote a held-out text; from `FIRST_RULE` on, the place of
 its rule in `Task.rules`."""
 DOCUMENTS = "documents.parquet"
-HASHES, COUNTS = "anchors.npy", "counts.npy"
-ANCHORS_VERSION = 1
-"""Raised when the same text has other anchors."""
 CONTAMINATION, OVERLAPS = "contamination.parquet", "overlaps.parquet"
 BY_FILE = "contaminated_by_file"
 """Note of the ledger: documents that share a passage with each evaluation file."""
@@ -101,7 +98,7 @@ class Task:
     known: bytes
     """One for each document."""
     rules: tuple[str, ...]
-    heldout: Protected | None = None
+    heldout: Quoted | None = None
     """The held-out texts that its suspects may quote."""
     repeated: Repeated | None = None
 
@@ -247,47 +244,11 @@ def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int], list[int]]]:
             yield table.filter(pa.array(mine)), here[mine].tolist(), numbers[mine].tolist()
 
 
-def unit_anchors(config: OverlapConfig, cache: Path, unit: Unit) -> tuple[Path, bool]:
-    """The entry with the anchors of every document of a unit (`read_anchors`), and whether it was there."""
-
-    def make(directory: Path) -> None:
-        hashes, counts = [np.empty(0, np.uint64)], []
-        with open_shard(unit.path) as file:
-            for number in range(unit.first, unit.last):
-                for text in file.read_row_group(number, columns=["text"])["text"].to_pylist():
-                    hashes.append(anchors(text, config))
-                    counts.append(hashes[-1].size)
-        np.save(directory / HASHES, np.concatenate(hashes))
-        np.save(directory / COUNTS, np.array(counts, dtype=np.int64))
-
-    return result(cache, unit.key(f"anchors {ANCHORS_VERSION} {config.model_dump_json()}"), make)
-
-
-def read_anchors(entry: Path) -> tuple[Hashes, Integers]:
-    """The anchors of a unit, document after document, and the number of the document of each within the unit."""
-    counts = np.load(entry / COUNTS)
-    return np.load(entry / HASHES), np.repeat(np.arange(counts.size), counts)
-
-
 def texts_at(tasks: Sequence[Task], positions: Sequence[int]) -> dict[int, Any]:
     """The texts of some documents of the corpus, by position."""
     found: dict[int, Any] = {}
     for task in tasks:
         wanted = [position - task.first for position in positions if 0 <= position - task.first < task.unit.rows]
         if wanted:
-            found |= {task.first + place: text for place, text in _texts_of(task.unit, wanted)}
+            found |= {task.first + place: row["text"] for place, row in rows_of(task.unit, wanted, ["text"])}
     return found
-
-
-def _texts_of(unit: Unit, places: Sequence[int]) -> Iterator[tuple[int, str]]:
-    """The texts at some places of a unit; row groups without one are not read."""
-    begin = 0
-    with open_shard(unit.path) as file:
-        for number in range(unit.first, unit.last):
-            rows = file.metadata.row_group(number).num_rows
-            here = [place for place in places if begin <= place < begin + rows]
-            if here:
-                column = file.read_row_group(number, columns=["text"])["text"]
-                check_rows(len(column), rows)
-                yield from ((place, column[place - begin].as_py()) for place in here)
-            begin += rows

@@ -1,6 +1,6 @@
 """What deduplication knows of each row group of a document shard, computed once per content and configuration.
 
-An entry is a function of the text column's bytes, the MinHash configuration and `VERSION` alone, so that it serves every
+An entry is a function of the bytes of the row group, the MinHash configuration and `VERSION` alone, so that it serves every
 recipe and every run. `DocumentWriter` cuts row groups by document id: a document added anywhere changes the row group that
 it falls into, and no other.
 """
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import check_rows, open_shard
+from lifecycle.corpora.row_groups import RowGroup
 from lifecycle.curation.minhash import signatures
 from lifecycle.digests import digest_json
 from lifecycle.recipe.base import identity
@@ -46,32 +46,6 @@ def text_digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8"), digest_size=DIGEST_BYTES).digest()
 
 
-@dataclass(frozen=True)
-class RowGroup:
-    """Where one row group lies, and where the bytes of its text column lie in the file."""
-
-    path: Path
-    number: int
-    rows: int
-    begin: int
-    size: int
-    layout: str
-    """How these bytes are read: rows, compression, encodings."""
-
-
-def row_groups(file: pq.ParquetFile, path: Path) -> list[RowGroup]:
-    """The row groups of an open document shard."""
-    column = file.schema_arrow.get_field_index("text")
-    found = []
-    for number in range(file.num_row_groups):
-        group = file.metadata.row_group(number)
-        chunk = group.column(column)
-        begin = chunk.data_page_offset if chunk.dictionary_page_offset is None else chunk.dictionary_page_offset
-        layout = f"{group.num_rows} {chunk.compression} {','.join(chunk.encodings)}"
-        found.append(RowGroup(path, number, group.num_rows, begin, chunk.total_compressed_size, layout))
-    return found
-
-
 def fingerprints_of(config: MinHashConfig, cache: Path | None, group: RowGroup) -> tuple[Fingerprints, bool]:
     """The fingerprints of one row group, and whether they were cached.
 
@@ -96,15 +70,8 @@ def fingerprints_of(config: MinHashConfig, cache: Path | None, group: RowGroup) 
 
 
 def _key(group: RowGroup, settings: str) -> str:
-    """Digest of the compressed text column of one row group, of how it is read, and of what is computed from it.
-
-    XXH3 with 128 bits: SHA-256 alone would cost a twentieth of what computing the signatures anew does.
-    """
-    with group.path.open("rb") as raw:
-        raw.seek(group.begin)
-        content = xxhash.xxh3_128(raw.read(group.size))
-    content.update(f"{VERSION} {settings} {group.layout}".encode())
-    key = content.hexdigest()
+    """Digest of the content of one row group, of how it is read, and of what is computed from it."""
+    key = xxhash.xxh3_128_hexdigest(f"{VERSION} {settings} {group.layout} {group.content}".encode())
     return f"{key[:2]}/{key}"
 
 
