@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lifecycle import stages
+from lifecycle import identities, stages
 from lifecycle.corpora import (
     csv_files,
     hf_datasets,
@@ -110,7 +110,7 @@ def _entries(source: Source, temporary: Path, workers: int, cache: Path | None, 
 
 def _settings(source: FileSource) -> str:
     """What decides the documents of a file besides its name and content."""
-    fields = {key: value for key, value in identity(source).items() if key not in (*stages.LATER, "path", "licence")}
+    fields = {key: value for key, value in identity(source).items() if key not in (*identities.LATER, "path", "licence")}
     return digest_json({"code": stages.RAW_CORPORA.code_version, "source": fields})
 
 
