@@ -17,6 +17,10 @@ class CorruptArtifactError(LifecycleError):
     """A stored file is not what its manifest says."""
 
 
+class EndpointError(LifecycleError):
+    """A chat endpoint is not named, is away, or refuses whatever it is asked."""
+
+
 class JobFailedError(LifecycleError):
     """A training or generation program ended badly; `exit_class` says of what kind."""
 

@@ -16,6 +16,8 @@ Identity = Callable[[Recipe, str | None], Any]
 
 LATER = ("epochs", "weight", "tolerance", "curation")
 LATER_OF_FILES = ("tolerance", "max_conversations")
+JUDGED_LATER = ("sources", "scores")
+"""Sections of `instructions` that decide nothing of what cleaning keeps."""
 SENSITIVE = "instructions.sensitive"
 
 
@@ -112,7 +114,13 @@ def instructions(recipe: Recipe, _: str | None) -> Any:
     config = recipe.instructions
     lists = {entry.category: digest_file(list_file(entry.path, SENSITIVE).path) for entry in config.sensitive}
     caps = {each.name: each.max_conversations for each in config.sources if each.kind == "files"}
-    return {key: value for key, value in identity(config).items() if key != "sources"} | {"caps": caps, "lists": lists}
+    rules = {key: value for key, value in identity(config).items() if key not in JUDGED_LATER}
+    return rules | {"caps": caps, "lists": lists}
+
+
+def instruction_scores(recipe: Recipe, _: str | None) -> Any:
+    """The content of a given model counts as a snapshot."""
+    return identity(recipe.instructions.scores)
 
 
 def raw_preferences(recipe: Recipe, _: str | None) -> Any:

@@ -25,6 +25,7 @@ from lifecycle.stages import (
     DPO_EVAL,
     DPO_MODEL,
     EVAL_REPORT,
+    INSTRUCTION_SCORES,
     PREFERENCE_PAIRS,
     QUALITY_MODEL,
     RAW_CORPORA,
@@ -43,7 +44,7 @@ RawBytes = SourceBase | InstructionFiles | PreferenceFiles | FilesRead | Startin
 Known = dict[tuple[str, str | None], Artifact]
 SHOWN_CHARACTERS = 60
 COLOURS = {"reuse": "green", "maybe": "cyan", "run": "yellow", "decide": "blue"}
-WITH_A_MODEL = (BASE_MODEL, SFT_MODEL, PREFERENCE_PAIRS, DPO_MODEL, BASE_EVAL, SFT_EVAL, DPO_EVAL)
+WITH_A_MODEL = (BASE_MODEL, INSTRUCTION_SCORES, SFT_MODEL, PREFERENCE_PAIRS, DPO_MODEL, BASE_EVAL, SFT_EVAL, DPO_EVAL)
 """Stages that another setting always gives other bytes; any other may filter or format its way to the same ones."""
 
 
@@ -190,6 +191,9 @@ def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Ra
         return {name: source for name, (source, _) in samples(recipe, recipe.quality_model).items()}
     if stage.name == BASE_MODEL.name and recipe.base_model.start:
         return {START: recipe.base_model.start}
+    if stage.name == INSTRUCTION_SCORES.name:
+        assert recipe.instructions.scores is not None
+        return dict(recipe.instructions.scores.read())
     if stage is CORPUS:
         return {item.name: item for item in recipe.curation.files_read()}
     if stage is RAW_INSTRUCTIONS:

@@ -65,22 +65,22 @@ def load_for_inference(directory: Path, dtype: torch.dtype | str = torch.float32
     return module.to(device()).eval(), tokenizer
 
 
-def start_directory(start: StartingModel) -> Path:
-    """Where the model to start from lies; one of the Hub is fetched into the local cache unless it is there.
+def start_directory(start: StartingModel, field: str = "base_model.start") -> Path:
+    """Where the model that the recipe names in `field` lies; one of the Hub is fetched unless the local cache has it.
 
     Raises:
         DataError: there is no model with safetensors there, or the Hub cannot be reached; the message says what to do.
     """
-    directory = _fetched(start) if start.hub else Path(os.path.expanduser(os.path.expandvars(start.path or "")))
+    directory = _fetched(start, field) if start.hub else Path(os.path.expanduser(os.path.expandvars(start.path or "")))
     if not (directory / "config.json").is_file() or not any(directory.glob("*.safetensors")):
         raise DataError(
-            f"base_model.start: {directory} holds no Hugging Face model (config.json and *.safetensors); name the folder "
+            f"{field}: {directory} holds no Hugging Face model (config.json and *.safetensors); name the folder "
             "itself, and convert other formats with `save_pretrained` first"
         )
     return directory
 
 
-def _fetched(start: StartingModel) -> Path:
+def _fetched(start: StartingModel, field: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -89,7 +89,7 @@ def _fetched(start: StartingModel) -> Path:
         return Path(snapshot_download(start.hub, revision=start.revision, allow_patterns=list(HUB_FILES)))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise DataError(
-            f"base_model.start: {start.hub} at {start.revision} is not in the local cache and cannot be fetched: {error}. "
+            f"{field}: {start.hub} at {start.revision} is not in the local cache and cannot be fetched: {error}. "
             "Fetch it where there is a network (`hf download`), or give `path`"
         ) from error
 

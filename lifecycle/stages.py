@@ -35,6 +35,9 @@ PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), identit
 BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), identities.base_model)
 RAW_INSTRUCTIONS = Stage("raw_instructions", "4", ("corpus",), identities.raw_instructions)
 INSTRUCTIONS = Stage("instructions", "4", ("raw_instructions", "tokenizer", "heldout_text"), identities.instructions)
+INSTRUCTION_SCORES = Stage(
+    "instruction_scores", "1", ("instructions", "tokenizer", "base_model"), identities.instruction_scores
+)
 SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), identities.sft_memmap)
 SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), identities.section("sft"))
 RAW_PREFERENCES = Stage("raw_preferences", "3", ("corpus",), identities.raw_preferences)
@@ -82,6 +85,13 @@ ADOPTED_BASE = replace(BASE_MODEL, inputs=("tokenizer",))
 """The stage `base_model` of a recipe that takes a given model as it is; it needs no `pretrain_memmap`."""
 
 
+SCORES_BY_GIVEN_MODEL = replace(INSTRUCTION_SCORES, inputs=("instructions", "tokenizer"))
+"""The stage `instruction_scores` of a recipe that names the model whose losses are measured."""
+
+SFT_MEMMAP_BY_DIFFICULTY = replace(SFT_MEMMAP, inputs=("instructions", "tokenizer", "instruction_scores"))
+"""The stage `sft_memmap` of a recipe that fine-tunes in phases of measured difficulty."""
+
+
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages of one recipe's life: `STAGES`, with what it asks for in place of the usual, without what it can spare."""
     own: dict[Stage, tuple[Stage, ...]] = {}
@@ -91,7 +101,18 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         own[SFT_MODEL] = (MIXED_SFT_MODEL,)
     if recipe.base_model.training is None:
         own |= {BASE_MODEL: (ADOPTED_BASE,)} | ({} if recipe.sft.pretraining else {PRETRAIN_MEMMAP: ()})
+    scores = recipe.instructions.scores
+    if scores:
+        own[INSTRUCTIONS] = (INSTRUCTIONS, SCORES_BY_GIVEN_MODEL if scores.model else INSTRUCTION_SCORES)
+    if by_measured_difficulty(recipe):
+        own[SFT_MEMMAP] = (SFT_MEMMAP_BY_DIFFICULTY,)
     return tuple(each for stage in STAGES for each in own.get(stage, (stage,)))
+
+
+def by_measured_difficulty(recipe: Recipe) -> bool:
+    """Whether the phases of fine-tuning are those of the difficulty that `instruction_scores` measures."""
+    phases = recipe.sft.phases
+    return recipe.instructions.scores is not None and phases is not None and phases.by == "difficulty"
 
 
 CHAMPION = "champion"

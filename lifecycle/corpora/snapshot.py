@@ -97,7 +97,7 @@ def source_files(
     if isinstance(source, FilesRead):
         return expand(source.path, source.name)
     if isinstance(source, StartingModel):
-        return expand(source.path or "", "base_model.start.path")
+        return expand(source.path or "", "path of a model (base_model.start, instructions.scores.model)")
     path = getattr(source, "path")  # noqa: B009 - every other kind has one, the base class has not
     return expand(path, f"source {source.name}, field path")
 

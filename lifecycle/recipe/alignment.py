@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from lifecycle.recipe.base import RUNTIME, Section
 from lifecycle.recipe.curation import Blocklist
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
+from lifecycle.recipe.instruction_scores import InstructionScores
 
 InstructionFormat = Literal[
     "seed_tasks",
@@ -109,6 +110,8 @@ class InstructionsConfig(Section):
     """Lists of phrases; a conversation with too many of one is dropped under `sensitive:<category>`."""
     max_tokens: int = Field(default=256, gt=0)
     """Longest conversation, rendered; longer ones are dropped and counted."""
+    scores: InstructionScores | None = None
+    """Where it is given, the stage `instruction_scores` measures what cleaning kept."""
 
     @model_validator(mode="after")
     def _knows_itself(self) -> "InstructionsConfig":

@@ -72,7 +72,8 @@ class Phases(Section):
     """
 
     by: Literal["difficulty", "answer_tokens"] = "answer_tokens"
-    """The conversations' own `difficulty`, or the number of their trained tokens."""
+    """The difficulty that `instruction_scores` measured, where the recipe has this stage, else the records' own; or
+    the number of their trained tokens."""
     order: Literal["rising", "random"] = "rising"
     """`random` is the control: phases of the same sizes, filled with conversations drawn by the training's seed."""
     into: Annotated[int, Field(ge=2)] | Annotated[tuple[float, ...], Field(min_length=1)] = 3

@@ -1,7 +1,7 @@
 """The memmap that fine-tuning reads: conversations with their loss mask, and apart from them those to validate on."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,22 @@ def build_sft_memmap(
     seed: int,
     out: Path,
     run_dir: Path,
+    difficulty: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
     """Render conversations with the tokenizer's chat template; the loss mask comes from its generation markers.
 
     Conversations longer than `max_tokens`, and such without a trained token, are left out and counted. Those that `heldout`
     chooses, by a hash of the group that they were made from, go to `validation/`: no group is on both sides.
 
+    Args:
+        difficulty: what was measured, by conversation id, in place of the conversations' own.
+
     Raises:
         DataError: no conversation is left, or none was held out.
     """
     conversations = read_conversations(instructions)
+    if difficulty is not None:
+        conversations = [each.model_copy(update={"difficulty": difficulty.get(each.id)}) for each in conversations]
     order = np.random.default_rng(seed).permutation(len(conversations)).tolist()
     held = [heldout is not None and is_heldout(conversation.group, heldout) for conversation in conversations]
     side = _Sides(conversations, tokenizer, max_tokens)

@@ -1,0 +1,1 @@
+"""A client for chat endpoints: limited, retried, cached by content, its cost counted."""
