@@ -9,6 +9,7 @@ from lifecycle.recipe.base import RUNTIME, Section
 from lifecycle.recipe.curation import Blocklist
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
 from lifecycle.recipe.instruction_scores import InstructionScores
+from lifecycle.recipe.selection import COUNTED, Embeddings, Selection
 
 InstructionFormat = Literal[
     "seed_tasks",
@@ -112,6 +113,21 @@ class InstructionsConfig(Section):
     """Longest conversation, rendered; longer ones are dropped and counted."""
     scores: InstructionScores | None = None
     """Where it is given, the stage `instruction_scores` measures what cleaning kept."""
+    embeddings: Embeddings | None = None
+    """Where it is given, the stage `instruction_embeddings` places what cleaning kept in a space, and draws the data map."""
+    selection: Selection | None = None
+    """Where it is given, the stage `selected_instructions` chooses what is trained on; needs `embeddings`."""
+
+    @model_validator(mode="after")
+    def _selects_by_what_is_there(self) -> "InstructionsConfig":
+        if self.selection and self.embeddings is None:
+            raise ValueError("selection compares conversations by `embeddings`; say for example `embeddings: {kind: lexical}`")
+        if self.selection and self.scores is None and self.selection.by.column not in COUNTED:
+            raise ValueError(
+                f"selection.by.column: {self.selection.by.column} is measured by `instructions.scores`, which this recipe has "
+                f"not; add `scores: {{}}`, or select by {', '.join(COUNTED)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _knows_itself(self) -> "InstructionsConfig":
