@@ -12,7 +12,8 @@ from lifecycle.artifacts import Artifact, Published
 from lifecycle.recipe import Recipe
 
 if TYPE_CHECKING:
-    from lifecycle.tracking.registry import GateOutcome, Promotion
+    from lifecycle.tracking.gate_tags import GateOutcome
+    from lifecycle.tracking.promotion import Promotion
 
 
 class TrackingResource(dg.ConfigurableResource):
@@ -73,7 +74,7 @@ class TrackingResource(dg.ConfigurableResource):
     def promote(self, recipe_name: str, model: Artifact, gates: "Sequence[GateOutcome]") -> "Promotion":
         """Move the recipe's champion to this model when all blocking gates of it hold."""
         from lifecycle.tracking.models import registered_name
-        from lifecycle.tracking.registry import promote
+        from lifecycle.tracking.promotion import promote
 
         return promote(
             self.tracking_uri,

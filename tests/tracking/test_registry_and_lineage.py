@@ -12,8 +12,11 @@ from lifecycle.artifacts import Published, Store
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.base import Section
+from lifecycle.tracking.connection import connect
+from lifecycle.tracking.gate_tags import read_gates
 from lifecycle.tracking.lineage import LineageNode, lineage, render_json, render_mermaid, render_tree
-from lifecycle.tracking.registry import Promotion, find_version, promote
+from lifecycle.tracking.promotion import Promotion, promote, promote_version, rollback
+from lifecycle.tracking.registry import find_version
 from lifecycle.tracking.runs import record
 from tests.tracking.chain import SNAPSHOTS, make_all, writes
 
@@ -78,6 +81,48 @@ def test_no_gate_outcome_is_no_permission_and_an_unknown_digest_is_refused(track
     other = promote(tracking_uri, "small_dpo", model.artifact.fingerprint, "0" * 32, GOOD, store_root=store.root)
     assert (other.moved, other.champion) == (False, None)
     assert "0" * 32 in other.reason
+
+
+def test_by_hand_the_gates_on_record_decide_and_damaged_files_refuse(tracking_uri: str, store: Store) -> None:
+    """A materialization in another run cannot slip past: nothing but what is on record for this version counts."""
+    bad, first, second = (_version(tracking_uri, store, weights) for weights in ("bad", "one", "two"))
+    assert "0 gate outcome(s)" in promote_version(tracking_uri, "small_dpo/1", store).reason
+    _promote(tracking_uri, store, bad, BAD)
+    refused = promote_version(tracking_uri, "small_dpo/1", store)
+    assert (refused.moved, refused.champion) == (False, None)
+    assert "gate failed: kind_of_object/acc is 0.1" in refused.reason
+    _promote(tracking_uri, store, first, GOOD)
+    client = connect(tracking_uri)
+    client.delete_model_version_tag("small_dpo", "2", "lifecycle.gate.1")
+    assert "1 gate outcome(s) are on record where 2" in promote_version(tracking_uri, "small_dpo/2", store).reason
+    _promote(tracking_uri, store, second, GOOD)
+    assert promote_version(tracking_uri, "small_dpo@candidate", store).champion == "small_dpo/3"
+    (second.artifact.path / "data.txt").write_text("xyz")
+    refused = promote_version(tracking_uri, "small_dpo/3", store)
+    assert "does not match the manifest" in refused.reason
+
+
+def test_more_than_ten_gates_stay_in_the_order_of_the_recipe(tracking_uri: str, store: Store) -> None:
+    model = _version(tracking_uri, store, "one")
+    gates = [Outcome(metric=f"m{number}", value=number, passed=True) for number in range(12)]
+    assert _promote(tracking_uri, store, model, gates).moved
+    assert [gate["metric"] for gate in read_gates(connect(tracking_uri), "small_dpo", "1")] == [
+        f"m{number}" for number in range(12)
+    ]
+
+
+def test_rollback_brings_the_previous_champion_back_and_is_its_own_reverse(tracking_uri: str, store: Store) -> None:
+    first, second = (_version(tracking_uri, store, weights) for weights in ("one", "two"))
+    _promote(tracking_uri, store, first, GOOD)
+    with pytest.raises(LifecycleError, match="no alias 'previous'"):
+        rollback(tracking_uri, "small_dpo", store)
+    _promote(tracking_uri, store, second, GOOD)
+    back = rollback(tracking_uri, "small_dpo", store)
+    assert (back.moved, back.champion, back.previous) == (True, "small_dpo/1", "small_dpo/2")
+    shutil.rmtree(second.artifact.path)
+    refused = rollback(tracking_uri, "small_dpo", store)
+    assert (refused.moved, refused.champion) == (False, "small_dpo/1")
+    assert "is not in" in refused.reason
 
 
 def test_promotion_catches_up_with_models_that_wait_for_the_server(tracking_uri: str, store: Store) -> None:
