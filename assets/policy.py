@@ -36,14 +36,17 @@ def stage_asset(
     accelerator: bool = False,
     checks: Iterable[dg.AssetCheckSpec] | None = None,
     description: str | None = None,
+    any_inputs: bool = False,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """An asset that makes the artifact of `stage`; the decorated function's parameters are its dependencies.
 
     Args:
         description: what the UI says, in place of the function's docstring.
+        any_inputs: the function takes what the stage is made from as `**inputs`, as this depends on the recipe.
     """
     return dg.asset(
         name=stage.name,
+        ins={name: dg.AssetIn() for name in stage.inputs} if any_inputs else None,
         group_name=group,
         description=description,
         kinds=kinds,

@@ -16,7 +16,7 @@ Identity = Callable[[Recipe, str | None], Any]
 
 LATER = ("epochs", "weight", "tolerance", "curation")
 LATER_OF_FILES = ("tolerance", "max_conversations")
-JUDGED_LATER = ("sources", "scores")
+JUDGED_LATER = ("sources", "scores", "embeddings", "selection")
 """Sections of `instructions` that decide nothing of what cleaning keeps."""
 SENSITIVE = "instructions.sensitive"
 
@@ -121,6 +121,15 @@ def instructions(recipe: Recipe, _: str | None) -> Any:
 def instruction_scores(recipe: Recipe, _: str | None) -> Any:
     """The content of a given model counts as a snapshot."""
     return identity(recipe.instructions.scores)
+
+
+def instruction_embeddings(recipe: Recipe, _: str | None) -> Any:
+    """The content of a given encoder counts as a snapshot."""
+    return identity(recipe.instructions.embeddings)
+
+
+def selected_instructions(recipe: Recipe, _: str | None) -> Any:
+    return identity(recipe.instructions.selection)
 
 
 def raw_preferences(recipe: Recipe, _: str | None) -> Any:

@@ -25,6 +25,7 @@ from lifecycle.stages import (
     DPO_EVAL,
     DPO_MODEL,
     EVAL_REPORT,
+    INSTRUCTION_EMBEDDINGS,
     INSTRUCTION_SCORES,
     PREFERENCE_PAIRS,
     QUALITY_MODEL,
@@ -44,7 +45,17 @@ RawBytes = SourceBase | InstructionFiles | PreferenceFiles | FilesRead | Startin
 Known = dict[tuple[str, str | None], Artifact]
 SHOWN_CHARACTERS = 60
 COLOURS = {"reuse": "green", "maybe": "cyan", "run": "yellow", "decide": "blue"}
-WITH_A_MODEL = (BASE_MODEL, INSTRUCTION_SCORES, SFT_MODEL, PREFERENCE_PAIRS, DPO_MODEL, BASE_EVAL, SFT_EVAL, DPO_EVAL)
+WITH_A_MODEL = (
+    BASE_MODEL,
+    INSTRUCTION_SCORES,
+    INSTRUCTION_EMBEDDINGS,
+    SFT_MODEL,
+    PREFERENCE_PAIRS,
+    DPO_MODEL,
+    BASE_EVAL,
+    SFT_EVAL,
+    DPO_EVAL,
+)
 """Stages that another setting always gives other bytes; any other may filter or format its way to the same ones."""
 
 
@@ -194,6 +205,9 @@ def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Ra
     if stage.name == INSTRUCTION_SCORES.name:
         assert recipe.instructions.scores is not None
         return dict(recipe.instructions.scores.read())
+    if stage.name == INSTRUCTION_EMBEDDINGS.name:
+        assert recipe.instructions.embeddings is not None
+        return dict(recipe.instructions.embeddings.read())
     if stage is CORPUS:
         return {item.name: item for item in recipe.curation.files_read()}
     if stage is RAW_INSTRUCTIONS:

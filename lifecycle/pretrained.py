@@ -57,9 +57,7 @@ def load_tokenizer(directory: Path) -> Any:
         raise CorruptArtifactError(f"{directory}: the tokenizer cannot be loaded: {error}") from error
 
 
-def load_for_inference(
-    directory: Path, dtype: torch.dtype | str = torch.float32, headless: bool = False
-) -> tuple[Any, Any]:
+def load_for_inference(directory: Path, dtype: torch.dtype | str = torch.float32, headless: bool = False) -> tuple[Any, Any]:
     """The model in evaluation mode on `device()`, `headless` as `load_model` has it, and its tokenizer.
 
     Raises:

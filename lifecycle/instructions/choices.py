@@ -43,16 +43,13 @@ def decide(rows: Rows, config: Selection) -> Chosen:
     """Every row kept or dropped under a rule (`lifecycle.instructions.selection.build_selection` says which)."""
     clusters = k_means(rows.vectors, config.clusters or round(len(rows.scores) ** 0.5), config.seed)
     rank = _ranks(rows, config.by)
-    decisions = np.full(len(rank), None, dtype=object)
-    decisions[_out_of_band(rows.scores, config.by)] = OUT_OF_BAND
-    left = np.flatnonzero(decisions == None)  # noqa: E711 - of every element
+    decisions = np.full(len(rank), OUT_OF_BAND, dtype=object)
+    left = np.flatnonzero(~_out_of_band(rows.scores, config.by))
     # With nothing to drop, what is nearest is still worth showing; a cosine above 1 does not exist.
     threshold = config.duplicates.min_similarity if config.duplicates else 2.0
     among = compare(rows.vectors[left], clusters[left], rank[left], threshold)
     decisions[left[among.duplicate]] = DUPLICATE
-    likeness = Likeness(
-        np.full(len(rank), NONE), np.zeros(len(rank), dtype=np.float32), np.zeros(len(rank), dtype=np.bool_)
-    )
+    likeness = Likeness(np.full(len(rank), NONE), np.zeros(len(rank), dtype=np.float32), np.zeros(len(rank), dtype=np.bool_))
     likeness.nearest[left] = np.where(among.nearest == NONE, NONE, left[among.nearest])
     likeness.similarity[left], likeness.duplicate[left] = among.similarity, among.duplicate
     left = left[~among.duplicate]

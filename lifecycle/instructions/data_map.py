@@ -35,9 +35,9 @@ def map_points(vectors: NDArray[np.float32], ids: Sequence[str], config: DataMap
 
     perplexity = min(config.perplexity, (len(drawn) - 1) / 3)
     with threadpool_limits(limits=1):
-        fitted = TSNE(
-            perplexity=perplexity, metric="cosine", initialization="pca", random_state=seed, n_jobs=1
-        ).fit(vectors[drawn])
+        fitted = TSNE(perplexity=perplexity, metric="cosine", initialization="pca", random_state=seed, n_jobs=1).fit(
+            vectors[drawn]
+        )
     points[drawn] = np.asarray(fitted)
     return points
 
@@ -65,7 +65,9 @@ def draw_selection(
                 _draw(axes, points, colours, legend, shown)
                 axes.set_title(f"{what}: {int(shown.sum()):,} conversations", fontsize=9)
             if legend:
-                before.figure.legend(*before.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=7)
+                before.figure.legend(
+                    *before.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=7
+                )
 
 
 def _draw(axes, points: Points, colours: NDArray[np.str_], legend: dict[str, str], shown: NDArray[np.bool_]) -> None:

@@ -167,4 +167,7 @@ def _likeness(vectors: Vectors, seed: int) -> dict[str, float]:
     different = pairs[:, pairs[0] != pairs[1]]
     cosines = np.einsum("ij,ij->i", vectors[different[0]], vectors[different[1]])
     median, high = np.quantile(cosines, (0.5, 0.999)) if cosines.size else (0.0, 0.0)
-    return {"random_pairs_cosine_median": round(float(median), 4), "random_pairs_cosine_of_one_in_1000": round(float(high), 4)}
+    return {
+        "random_pairs_cosine_median": round(float(median), 4),
+        "random_pairs_cosine_of_one_in_1000": round(float(high), 4),
+    }

@@ -32,19 +32,15 @@ def allocate(total: int, weights: NDArray[np.float64], supply: Numbers) -> Numbe
     total = min(total, int(supply.sum()))
     given = np.zeros(len(supply), dtype=np.int64)
     for shares in (weights, supply.astype(np.float64)):
-        while total > given.sum():
-            room = np.flatnonzero((given < supply) & (shares > 0))
-            if not room.size:
-                break
-            wanted = (total - given.sum()) * shares[room] / shares[room].sum()
-            full = given[room] + wanted >= supply[room]
+        while (open_ := np.flatnonzero((given < supply) & (shares > 0))).size and (left := total - int(given.sum())):
+            wanted = left * shares[open_] / shares[open_].sum()
+            full = given[open_] + wanted >= supply[open_]
             if full.any():
-                given[room[full]] = supply[room[full]]
+                given[open_[full]] = supply[open_[full]]
                 continue
             whole = np.floor(wanted).astype(np.int64)
-            largest = np.argsort(-(wanted - whole), kind="stable")[: int(round(wanted.sum())) - int(whole.sum())]
-            whole[largest] += 1
-            given[room] += whole
+            whole[np.argsort(whole - wanted, kind="stable")[: left - int(whole.sum())]] += 1
+            given[open_] += whole
     return given
 
 

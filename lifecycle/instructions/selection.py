@@ -16,9 +16,9 @@ from lifecycle.instructions.conversations import Conversation, read_conversation
 from lifecycle.instructions.data_map import draw_selection
 from lifecycle.instructions.embeddings import canonical_order, read_embeddings
 from lifecycle.instructions.map_page import write_map_page
+from lifecycle.instructions.near_threshold import write_near_threshold
 from lifecycle.instructions.quality import read_instruction_scores
 from lifecycle.instructions.quotas import KEPT
-from lifecycle.instructions.near_threshold import write_near_threshold
 from lifecycle.ledger import Ledger, LedgerWriter
 from lifecycle.recipe.selection import Selection
 
@@ -55,7 +55,9 @@ def build_selection(
     rows = Rows([conversations[index] for index in order], vectors[order], found[order])
     chosen = decide(rows, config)
     if not (chosen.decisions == KEPT).any():
-        raise DataError(f"instructions.selection: of {len(order)} conversations none is left; widen selection.by.min and max")
+        raise DataError(
+            f"instructions.selection: of {len(order)} conversations none is left; widen selection.by.min and max"
+        )
     table = _table(rows, chosen).take(np.argsort(order))
     kept = [each for each, decision in zip(conversations, table["decision"].to_pylist(), strict=True) if decision == KEPT]
     write_conversations(out, kept)
@@ -86,7 +88,9 @@ def read_selection(directory: Path) -> pa.Table:
     try:
         return pq.read_table(directory / FILE)
     except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{directory / FILE}: not a readable selection: {error}; make selected_instructions again") from error
+        raise DataError(
+            f"{directory / FILE}: not a readable selection: {error}; make selected_instructions again"
+        ) from error
 
 
 def _scores(conversations: Sequence[Conversation], scores: Path | None, column: str) -> NDArray[np.float64]:

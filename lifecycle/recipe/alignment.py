@@ -121,11 +121,13 @@ class InstructionsConfig(Section):
     @model_validator(mode="after")
     def _selects_by_what_is_there(self) -> "InstructionsConfig":
         if self.selection and self.embeddings is None:
-            raise ValueError("selection compares conversations by `embeddings`; say for example `embeddings: {kind: lexical}`")
+            raise ValueError(
+                "selection compares conversations by `embeddings`; say for example `embeddings: {kind: lexical}`"
+            )
         if self.selection and self.scores is None and self.selection.by.column not in COUNTED:
             raise ValueError(
-                f"selection.by.column: {self.selection.by.column} is measured by `instructions.scores`, which this recipe has "
-                f"not; add `scores: {{}}`, or select by {', '.join(COUNTED)}"
+                f"selection.by.column: {self.selection.by.column} is measured where the recipe has `instructions.scores`; "
+                f"add `scores: {{}}`, or select by {', '.join(COUNTED)}"
             )
         return self
 

@@ -25,7 +25,7 @@ ScoreColumn = Literal[
 
 
 class DataMap(Section):
-    """The two-dimensional map of the conversations (t-SNE, van der Maaten and Hinton 2008; openTSNE, Poličar et al. 2024)."""
+    """The two-dimensional map of the conversations: t-SNE (van der Maaten and Hinton 2008) by openTSNE."""
 
     max_points: int = Field(default=30_000, ge=10)
     """Conversations on the map; of more, those with the smallest hashes of their ids."""
@@ -38,6 +38,10 @@ class EmbeddingsBase(Section):
 
     map: DataMap = DataMap()
     seed: int = 17
+
+    def read(self) -> dict[str, StartingModel]:
+        """What the stage reads itself, by the names of its snapshots."""
+        return {}
 
 
 class CheckpointEmbeddings(EmbeddingsBase):
@@ -56,6 +60,10 @@ class EncoderEmbeddings(EmbeddingsBase):
     """Where it is; pooled as its own `1_Pooling/config.json` says, by the mean where it has none."""
     max_tokens: int = Field(default=256, gt=0)
     """Tokens read of the beginning of a conversation."""
+
+    def read(self) -> dict[str, StartingModel]:
+        """What the stage reads itself, by the names of its snapshots."""
+        return {ENCODER: self.model}
 
 
 class LexicalEmbeddings(EmbeddingsBase):
@@ -88,7 +96,7 @@ class ByScore(Section):
 class SemanticDuplicates(Section):
     """Conversations of one cluster that say nearly the same (SemDeDup, Abbas et al. 2023): the best of them stays."""
 
-    min_similarity: float = Field(default=0.95, gt=0, le=1)
+    min_similarity: float = Field(default=0.98, gt=0, le=1)
     """Cosine of two embeddings from which they are duplicates. What it means depends on the embeddings: the samples on both
     sides of it, on the page of `selected_instructions`, tell."""
 
