@@ -3,10 +3,10 @@
     python benchmarks/selection.py --instructions DIR --embeddings DIR --model DIR [--by COLUMN] [--keep 0.3] [--quick]
 
 The folders are artifacts of `instructions`, `instruction_embeddings` and `base_model` (with its tokenizer): a run of
-`deploy/recipes/posttraining-sample.yaml` leaves all three in its store. A tenth of the conversations, drawn by a hash of what
-they were made from, is validated on and never chosen. The arms train the same number of steps on the same number of
-conversations each; a seed decides the order of training alone, so that arms are compared seed by seed. Losses are in nats per
-token of the answers; the interval is Student's over the seeds' differences to the random arm.
+`deploy/recipes/posttraining-sample.yaml` leaves all three in its store. A tenth of the conversations, drawn by a hash of
+what they were made from, is validated on and never chosen. The arms train the same number of steps on the same number of
+conversations each; a seed decides the order of training alone, so that arms are compared seed by seed. Losses are in nats
+per token of the answers; the interval is Student's over the seeds' differences to the random arm.
 """
 
 import argparse
@@ -133,11 +133,14 @@ def measure(given: argparse.Namespace, settings: Settings) -> list[dict[str, obj
         made, aside = chosen(given.instructions, given.embeddings, given.keep, given.by, Path(work))
     aside = sorted(aside, key=lambda each: each.id)[: settings.validated]
     validation = _encoded(given.model, aside, settings.max_tokens)
-    losses: dict[str, list[float]] = {}
-    for name, conversations in made.items():
-        rows, started = _encoded(given.model, conversations, settings.max_tokens), time.process_time()
-        losses[name] = [train(given.model, rows, validation, seed, settings) for seed in range(settings.seeds)]
-        print(f"{name}: {losses[name]} in {time.process_time() - started:.0f} s of processor time", file=sys.stderr)
+    encoded = {name: _encoded(given.model, conversations, settings.max_tokens) for name, conversations in made.items()}
+    losses: dict[str, list[float]] = {name: [] for name in made}
+    for seed in range(settings.seeds):
+        for name, rows in encoded.items():
+            started = time.process_time()
+            losses[name].append(train(given.model, rows, validation, seed, settings))
+            seconds = time.process_time() - started
+            print(f"seed {seed}, {name}: {losses[name][-1]:.4f} in {seconds:.0f} s of the processor", file=sys.stderr)
     return [_row(name, len(made[name]), losses, len(validation)) for name in made]
 
 

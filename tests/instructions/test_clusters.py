@@ -20,7 +20,7 @@ def _points(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]
 
 
 @given(_points())
-@settings(max_examples=80)
+@settings(max_examples=50, deadline=None)
 def test_every_duplicate_names_a_better_one_that_stays_and_none_that_stay_are_alike(points):
     vectors, labels, rank, threshold = points
     with pytest.MonkeyPatch.context() as patch:

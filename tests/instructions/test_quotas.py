@@ -10,6 +10,7 @@ SUPPLY = st.lists(st.tuples(st.integers(0, 40), st.floats(0, 10)), min_size=1, m
 
 
 @given(SUPPLY, st.integers(0, 200))
+@settings(max_examples=60, deadline=None)
 def test_what_is_allocated_adds_up_and_no_kind_gets_more_than_it_has(kinds: list[tuple[int, float]], total: int):
     supply, weights = np.array([count for count, _ in kinds]), np.array([weight for _, weight in kinds])
     given_ = allocate(total, weights, supply)
@@ -18,6 +19,7 @@ def test_what_is_allocated_adds_up_and_no_kind_gets_more_than_it_has(kinds: list
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 100))
+@settings(max_examples=40, deadline=None)
 def test_with_enough_of_everything_each_kind_gets_its_share_to_within_one(weights: list[int], total: int):
     shares = np.array(weights, dtype=np.float64)
     given_ = allocate(total, shares, np.full(len(weights), 1000))
@@ -43,7 +45,7 @@ def _levels(first: np.ndarray, second: np.ndarray) -> list[Level]:
 
 
 @given(_rows())
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 def test_exactly_the_number_wanted_is_kept_the_best_of_each_kind_and_whatever_their_order(rows):
     total, rank, first, second = rows
     decided = choose(total, rank, _levels(first, second), "low_score")
