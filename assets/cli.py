@@ -9,6 +9,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load: the e
 
 import typer  # noqa: E402
 
+import lifecycle.registry_cli  # noqa: E402, F401
 from lifecycle.cli import DEFAULT_RECIPE, PROJECT, HomeOption, RecipeOption, app, console, main  # noqa: E402
 
 

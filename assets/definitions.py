@@ -4,7 +4,18 @@ import os
 
 import dagster as dg
 
-from assets import corpora, evaluation, instruction_scores, instructions, models, preferences, quality, selection, tokens
+from assets import (
+    alignment,
+    corpora,
+    evaluation,
+    instruction_scores,
+    instructions,
+    models,
+    preferences,
+    quality,
+    selection,
+    tokens,
+)
 from assets.cluster import cluster_executor, sweep_schedule
 from assets.console import console
 from assets.recipe import CLUSTER, HOME, RECIPE, RECIPE_PATH, TRACKING_URI
@@ -24,7 +35,7 @@ store = StoreResource(root=STORE_ROOT)
 tracking = TrackingResource(tracking_uri=TRACKING_URI, store_root=STORE_ROOT)
 
 assets = dg.load_assets_from_modules(
-    [corpora, quality, tokens, models, instructions, instruction_scores, selection, preferences, evaluation],
+    [corpora, quality, tokens, models, instructions, instruction_scores, selection, preferences, alignment, evaluation],
     key_prefix=RECIPE.name,
 )
 

@@ -8,12 +8,21 @@ import dagster as dg
 from assets.policy import ANY, EVALUATION, stage_asset
 from assets.recipe import RECIPE
 from lifecycle import stages
-from lifecycle.artifacts import Artifact, Published, Workspace
+from lifecycle.artifacts import Artifact, Published, Store, Workspace
 from lifecycle.errors import LifecycleError
+from lifecycle.stages import Stage
 from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
 GATES_HOLD = "gates_hold"
+REPORT_STAGE = stages.report_of(RECIPE)
+LAST_MODEL = stages.rounds_of(RECIPE)[-1].model.name
+"""The model of the last round: the one that may become champion."""
+
+
+def evaluated_model(evaluation: str) -> str:
+    """What the report calls the model of an evaluation: `dpo` of `dpo_eval`, `dpo_r2` of `dpo_eval_r2`."""
+    return evaluation.replace("_eval", "")
 
 
 @stage_asset(stages.BASE_EVAL, EVALUATION, {"pytorch"}, accelerator=True)
@@ -50,38 +59,40 @@ def sft_eval(
     return runner.materialize(context, stages.SFT_EVAL, inputs, build)
 
 
-@stage_asset(stages.DPO_EVAL, EVALUATION, {"pytorch"}, accelerator=True)
-def dpo_eval(
-    context: dg.AssetExecutionContext,
-    runner: StageRunner,
-    launcher: Launcher,
-    dpo_model: Artifact,
-    sft_model: Artifact,
-    preference_pairs: Artifact,
-    heldout_text: Artifact,
-) -> dg.MaterializeResult:
-    """As for the SFT model, and the accuracy of the implicit reward on held-out pairs."""
+def aligned_eval_asset(stage: Stage, model: str, reference: str, pairs: str) -> dg.AssetsDefinition:
+    """The evaluation of a model that was trained on preferences, by the names of its assets."""
 
-    def build(workspace: Workspace) -> dict:
-        return _evaluate(
-            context,
-            runner,
-            launcher,
-            workspace,
-            "dpo",
-            dpo_model,
-            heldout_text,
-            reference=sft_model.path,
-            pairs=preference_pairs.path,
-        )
+    @stage_asset(stage, EVALUATION, {"pytorch"}, accelerator=True, by_name=True)
+    def aligned_eval(
+        context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
+    ) -> dg.MaterializeResult:
+        """As for the SFT model, and the accuracy of the implicit reward on held-out pairs."""
 
-    inputs = {
-        "dpo_model": dpo_model,
-        "sft_model": sft_model,
-        "preference_pairs": preference_pairs,
-        "heldout_text": heldout_text,
-    }
-    return runner.materialize(context, stages.DPO_EVAL, inputs, build)
+        def build(workspace: Workspace) -> dict:
+            return _evaluate(
+                context,
+                runner,
+                launcher,
+                workspace,
+                evaluated_model(stage.name),
+                inputs[model],
+                inputs["heldout_text"],
+                reference=inputs[reference].path,
+                pairs=inputs[pairs].path,
+            )
+
+        return runner.materialize(context, stage, inputs, build)
+
+    return aligned_eval
+
+
+aligned_evals = [
+    *(
+        aligned_eval_asset(each.evaluation, each.model.name, each.start.name, each.pairs.name)
+        for each in stages.rounds_of(RECIPE)
+    ),
+    *([aligned_eval_asset(stages.KTO_EVAL, *stages.KTO_EVAL.inputs[:3])] if RECIPE.kto else []),
+]
 
 
 def _evaluate(
@@ -114,52 +125,53 @@ def _evaluate(
 def _check_measured(runner: StageRunner, report: Artifact, model: Artifact) -> None:
     """Raises LifecycleError unless `report` measured `model` and the models that it was trained from."""
     store = runner.store.open()
-    sft = store.input_artifact(model, "sft_model")
-    base = store.input_artifact(sft, "base_model")
-    for name, expected in (("dpo", model), ("sft", sft), ("base", base)):
-        measured = store.input_artifact(store.input_artifact(report, f"{name}_eval"), f"{name}_model")
-        if measured.digest != expected.digest:
-            raise LifecycleError(
-                f"refused: the report {report.fingerprint} measured a {name} model of digest {measured.digest}, but the "
-                f"model to promote has {expected.digest}; materialize {name}_eval and eval_report again first"
-            )
+    chain = [(each.evaluation, each.model, each.start) for each in reversed(stages.rounds_of(runner.recipe))]
+    chain += [(stages.SFT_EVAL, stages.SFT_MODEL, stages.BASE_MODEL)]
+    expected = model
+    for evaluation, made, start in chain:
+        _check_same(store, report, evaluation, made, expected)
+        expected = store.input_artifact(expected, start.name)
+    _check_same(store, report, stages.BASE_EVAL, stages.BASE_MODEL, expected)
+
+
+def _check_same(store: Store, report: Artifact, evaluation: Stage, made: Stage, expected: Artifact) -> None:
+    measured = store.input_artifact(store.input_artifact(report, evaluation.name), made.name)
+    if measured.digest != expected.digest:
+        raise LifecycleError(
+            f"refused: the report {report.fingerprint} measured a {made.name} of digest {measured.digest}, but the model "
+            f"to promote has {expected.digest}; materialize {evaluation.name} and eval_report again first"
+        )
 
 
 @stage_asset(
-    stages.EVAL_REPORT,
+    REPORT_STAGE,
     EVALUATION,
     {"html"},
     checks=[
         dg.AssetCheckSpec(
             GATES_HOLD,
-            asset="eval_report",
+            asset=REPORT_STAGE.name,
             description="The recipe's blocking gates, measured on this report. When it fails the champion stays where it "
             "is; the metadata names each gate with its value.",
         )
     ],
+    by_name=True,
 )
-def eval_report(
-    context: dg.AssetExecutionContext,
-    runner: StageRunner,
-    base_eval: Artifact,
-    sft_eval: Artifact,
-    dpo_eval: Artifact,
-    heldout_text: Artifact,
-) -> dg.MaterializeResult:
-    """Base, SFT and DPO side by side, with intervals, gates and samples, as HTML and Markdown."""
-    evals = {"base": base_eval, "sft": sft_eval, "dpo": dpo_eval}
+def eval_report(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact) -> dg.MaterializeResult:
+    """Base, SFT and DPO (of each round) side by side, with intervals, gates and samples, as HTML and Markdown."""
 
     def build(workspace: Workspace) -> dict:
         from lifecycle.evaluation.report import build_report
 
-        paths = {name: artifact.path for name, artifact in evals.items()}
+        *evaluations, heldout = REPORT_STAGE.inputs
+        paths = {evaluated_model(name): inputs[name].path for name in evaluations}
         recipe = runner.recipe
-        return build_report(paths, heldout_text.path, recipe.gates, recipe.name, workspace.out, workspace.run_dir)
+        return build_report(paths, inputs[heldout].path, recipe.gates, recipe.name, workspace.out, workspace.run_dir)
 
     def gates(published: Published) -> list[dg.AssetCheckResult]:
         from lifecycle.evaluation.gates import read_gate_results
 
-        results = [result for model in evals for result in read_gate_results(published.artifact.path, model)]
+        results = read_gate_results(published.artifact.path)
         passed = all(result.passed for result in results if result.blocking)
         table = [result.model_dump() for result in results]
         return [dg.AssetCheckResult(passed=passed, check_name=GATES_HOLD, metadata={"gates": table})]
@@ -176,8 +188,7 @@ def eval_report(
             "report page": dg.MetadataValue.path(str(directory / "report.html")),
         }
 
-    inputs = {"base_eval": base_eval, "sft_eval": sft_eval, "dpo_eval": dpo_eval, "heldout_text": heldout_text}
-    return runner.materialize(context, stages.EVAL_REPORT, inputs, build, checks=gates, show=show)
+    return runner.materialize(context, REPORT_STAGE, inputs, build, checks=gates, show=show)
 
 
 @dg.asset(
@@ -187,22 +198,22 @@ def eval_report(
     code_version="1",
     io_manager_key="artifacts",
     dagster_type=ANY,
+    ins={LAST_MODEL: dg.AssetIn(), REPORT_STAGE.name: dg.AssetIn()},
 )
-def champion(
-    context: dg.AssetExecutionContext, runner: StageRunner, eval_report: Artifact, dpo_model: Artifact
-) -> dg.MaterializeResult:
+def champion(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact) -> dg.MaterializeResult:
     """The registry alias `champion`: moved to this model version only when every blocking gate of it holds.
 
     The gates are those of the recipe as it is now, decided on a report that measured exactly this model.
     """
     from lifecycle.evaluation.gates import decide_gates
 
-    _check_measured(runner, eval_report, dpo_model)
-    gates = decide_gates(eval_report.path, runner.recipe.gates)
-    promotion = runner.tracking.promote(runner.recipe.name, dpo_model, gates)
+    model, report = inputs[LAST_MODEL], inputs[REPORT_STAGE.name]
+    _check_measured(runner, report, model)
+    gates = decide_gates(report.path, runner.recipe.gates)
+    promotion = runner.tracking.promote(runner.recipe.name, model, gates)
     context.log.info("%s", promotion.reason)
     return dg.MaterializeResult(
-        value=dpo_model,
+        value=model,
         metadata={
             "promoted": promotion.moved,
             "reason": promotion.reason,

@@ -1,23 +1,21 @@
-"""The three models. Each is trained by a program of its own, in processes of its own, under DeepSpeed."""
+"""The base model and the SFT model, trained by one program, in processes of its own, under DeepSpeed."""
 
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
-from assets.policy import INSTRUCTIONS, PREFERENCES, PRETRAINING, stage_asset
+from assets.policy import INSTRUCTIONS, PRETRAINING, stage_asset
 from assets.recipe import RECIPE
 from lifecycle import stages
-from lifecycle.artifacts import Artifact, Published, Workspace
+from lifecycle.artifacts import Artifact, Workspace
 from lifecycle.jobs import TrainingJob
 from lifecycle.recipe.adaptation import StartingModel
-from lifecycle.recipe.alignment import FEW_PAIRS, few_pairs
 from lifecycle.recipe.fine_tuning import FineTuning
 from lifecycle.stages import Stage
 from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
-ENOUGH_PAIRS = "enough_pairs"
 SFT_INPUTS = {"base_model": "model", "sft_memmap": "memmap", "pretrain_memmap": "text"}
 """Names that the causal program has for the artifacts that fine-tuning is made from."""
 
@@ -78,7 +76,7 @@ def _train_base(
         architecture = None if start else config.architecture.model_dump()
         settings = {"kind": "pretrain", "architecture": architecture, "training": training.model_dump()}
         program = "lifecycle.training.causal"
-        job = _job(stages.BASE_MODEL, workspace, program, settings, directories, training.processes)
+        job = program_job(stages.BASE_MODEL, workspace, program, settings, directories, training.processes)
         return launcher.run(context, job)
 
     snapshots = _snapshot_of(start) if start else None
@@ -146,7 +144,7 @@ def _fine_tune(
         tuning = config.model_dump(include=set(FineTuning.model_fields))
         settings = {"kind": "sft", "training": config.training.model_dump(), "fine_tuning": tuning}
         program, processes = "lifecycle.training.causal", config.training.processes
-        return launcher.run(context, _job(stages.SFT_MODEL, workspace, program, settings, directories, processes))
+        return launcher.run(context, program_job(stages.SFT_MODEL, workspace, program, settings, directories, processes))
 
     stage = stages.MIXED_SFT_MODEL if config.pretraining else stages.SFT_MODEL
     return runner.materialize(context, stage, inputs, build)
@@ -155,48 +153,10 @@ def _fine_tune(
 sft_model = sft_model_asset(mixed=RECIPE.sft.pretraining is not None)
 
 
-@stage_asset(
-    stages.DPO_MODEL,
-    PREFERENCES,
-    {"pytorch", "huggingface"},
-    accelerator=True,
-    checks=[
-        dg.AssetCheckSpec(
-            ENOUGH_PAIRS,
-            asset="dpo_model",
-            description=f"At least {FEW_PAIRS} preference pairs were trained on. Fewer are a warning, not an error.",
-        )
-    ],
-)
-def dpo_model(
-    context: dg.AssetExecutionContext,
-    runner: StageRunner,
-    launcher: Launcher,
-    sft_model: Artifact,
-    preference_pairs: Artifact,
-) -> dg.MaterializeResult:
-    """The SFT model aligned with direct preference optimization (Rafailov et al. 2023) by TRL's trainer."""
-    config = runner.recipe.dpo
-    inputs = {"sft_model": sft_model, "preference_pairs": preference_pairs}
-    directories = {"model": str(sft_model.path), "pairs": str(preference_pairs.path)}
-
-    def build(workspace: Workspace) -> dict:
-        program = "lifecycle.training.preference"
-        settings = {"dpo": config.model_dump()}
-        return launcher.run(context, _job(stages.DPO_MODEL, workspace, program, settings, directories, config.processes))
-
-    def enough(published: Published) -> list[dg.AssetCheckResult]:
-        pairs = int(published.manifest.facts["rows"])
-        few = pairs < FEW_PAIRS
-        severity, said = dg.AssetCheckSeverity.WARN, {"pairs": pairs} | ({"warning": few_pairs(pairs)} if few else {})
-        return [dg.AssetCheckResult(passed=not few, check_name=ENOUGH_PAIRS, severity=severity, metadata=said)]
-
-    return runner.materialize(context, stages.DPO_MODEL, inputs, build, checks=enough)
-
-
-def _job(
+def program_job(
     stage: Stage, workspace: Workspace, program: str, config: dict[str, Any], inputs: dict[str, str], processes: int
 ) -> TrainingJob:
+    """The job that runs `program` for this stage."""
     return TrainingJob(
         stage=stage.name,
         fingerprint=workspace.run_dir.name,

@@ -36,17 +36,17 @@ def stage_asset(
     accelerator: bool = False,
     checks: Iterable[dg.AssetCheckSpec] | None = None,
     description: str | None = None,
-    any_inputs: bool = False,
+    by_name: bool = False,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """An asset that makes the artifact of `stage`; the decorated function's parameters are its dependencies.
 
     Args:
         description: what the UI says, in place of the function's docstring.
-        any_inputs: the function takes what the stage is made from as `**inputs`, as this depends on the recipe.
+        by_name: the function takes the stage's inputs as `**inputs`, for stages whose inputs a recipe decides.
     """
     return dg.asset(
         name=stage.name,
-        ins={name: dg.AssetIn() for name in stage.inputs} if any_inputs else None,
+        ins={name: dg.AssetIn() for name in stage.inputs} if by_name else None,
         group_name=group,
         description=description,
         kinds=kinds,

@@ -1,11 +1,13 @@
-"""Preference pairs: existing ones, and answers of the SFT model judged against a reference."""
+"""Preference pairs: existing ones, and answers of each round's model judged against a reference."""
 
 import dagster as dg
 
 from assets.ledger_metadata import sources_metadata
 from assets.policy import PREFERENCES, stage_asset
+from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
+from lifecycle.stages import Round
 from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
@@ -32,37 +34,32 @@ def raw_preferences(context: dg.AssetExecutionContext, runner: StageRunner, corp
     return runner.materialize(context, stages.RAW_PREFERENCES, {"corpus": corpus}, build, snapshots=snapshots, show=show)
 
 
-@stage_asset(stages.PREFERENCE_PAIRS, PREFERENCES, {"parquet", "pytorch"}, accelerator=True)
-def preference_pairs(
-    context: dg.AssetExecutionContext,
-    runner: StageRunner,
-    launcher: Launcher,
-    raw_preferences: Artifact,
-    instructions: Artifact,
-    sft_model: Artifact,
-    heldout_text: Artifact,
-) -> dg.MaterializeResult:
-    """Several answers of the SFT model to each prompt, scored against the reference and paired with a margin."""
+def preference_pairs_asset(which: Round) -> dg.AssetsDefinition:
+    """The pairs of one round."""
+    about = f"Several answers of {which.start.name} to each prompt, scored against the reference and paired with a margin."
 
-    def build(workspace: Workspace) -> dict:
-        from lifecycle.preferences.pairs import build_preference_pairs
+    @stage_asset(which.pairs, PREFERENCES, {"parquet", "pytorch"}, accelerator=True, description=about, by_name=True)
+    def preference_pairs(
+        context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
+    ) -> dg.MaterializeResult:
+        def build(workspace: Workspace) -> dict:
+            from lifecycle.preferences.pairs import build_preference_pairs
 
-        return build_preference_pairs(
-            raw_preferences.path,
-            instructions.path,
-            sft_model.path,
-            heldout_text.path,
-            runner.recipe.preferences,
-            workspace.out,
-            workspace.run_dir,
-            launch=lambda job: launcher.run(context, job),
-            fingerprint=workspace.run_dir.name,
-        )
+            return build_preference_pairs(
+                inputs["raw_preferences"].path,
+                inputs["instructions"].path,
+                inputs[which.start.name].path,
+                inputs["heldout_text"].path,
+                runner.recipe.preferences,
+                workspace.out,
+                workspace.run_dir,
+                launch=lambda job: launcher.run(context, job),
+                fingerprint=workspace.run_dir.name,
+            )
 
-    inputs = {
-        "raw_preferences": raw_preferences,
-        "instructions": instructions,
-        "sft_model": sft_model,
-        "heldout_text": heldout_text,
-    }
-    return runner.materialize(context, stages.PREFERENCE_PAIRS, inputs, build)
+        return runner.materialize(context, which.pairs, inputs, build)
+
+    return preference_pairs
+
+
+pairs_of_rounds = [preference_pairs_asset(each) for each in stages.rounds_of(RECIPE)]

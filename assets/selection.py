@@ -20,7 +20,7 @@ def embeddings_assets(stage: Stage | None) -> list[dg.AssetsDefinition]:
     lexical = RECIPE.instructions.embeddings is not None and RECIPE.instructions.embeddings.kind == "lexical"
     kinds = {"numpy", "scikitlearn" if lexical else "pytorch"}
 
-    @stage_asset(stage, INSTRUCTIONS, kinds, accelerator=not lexical, any_inputs=True)
+    @stage_asset(stage, INSTRUCTIONS, kinds, accelerator=not lexical, by_name=True)
     def instruction_embeddings(
         context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact
     ) -> dg.MaterializeResult:
@@ -55,7 +55,7 @@ def selection_assets(stage: Stage | None) -> list[dg.AssetsDefinition]:
     if stage is None:
         return []
 
-    @stage_asset(stage, INSTRUCTIONS, {"parquet", "scikitlearn"}, any_inputs=True)
+    @stage_asset(stage, INSTRUCTIONS, {"parquet", "scikitlearn"}, by_name=True)
     def selected_instructions(
         context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact
     ) -> dg.MaterializeResult:

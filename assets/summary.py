@@ -84,12 +84,12 @@ def _figure(value: Any) -> str:
 
 
 def score_table(report: dict[str, Any]) -> Table:
-    """The report's figures for the three models, and plainly whether each stage improved on the one before."""
+    """The report's figures for all models, and plainly whether each stage improved on the one before."""
     table = Table(title="Results on text that no training stage has seen (95 % intervals)", title_justify="left")
-    for column in ("metric", "base", "sft", "dpo", "each stage against the one before"):
+    for column in ("metric", *report["models"], "each stage against the one before"):
         table.add_column(column)
     for row in report["rows"]:
-        cells = [_with_interval(row["values"].get(model)) for model in ("base", "sft", "dpo")]
+        cells = [_with_interval(row["values"].get(model)) for model in report["models"]]
         chance = f" (chance {row['chance']:.3f})" if row["chance"] else ""
         verdicts = ", ".join(f"{model} {verdict.split(' (')[0]}" for model, verdict in row["verdicts"].items())
         table.add_row(row["metric"] + chance, *cells, verdicts)

@@ -45,7 +45,7 @@ if stages.PRETRAIN_MEMMAP in stages.stages_of(RECIPE):  # a given model that is 
 SFT_MEMMAP = stages.sft_memmap_of(RECIPE)
 
 
-@stage_asset(SFT_MEMMAP, INSTRUCTIONS, {"numpy"}, any_inputs=True)
+@stage_asset(SFT_MEMMAP, INSTRUCTIONS, {"numpy"}, by_name=True)
 def sft_memmap(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact) -> dg.MaterializeResult:
     """Conversations rendered by the chat template, as tokens with a loss mask over the answers."""
 

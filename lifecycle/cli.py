@@ -16,6 +16,7 @@ from rich.markup import escape
 from lifecycle.artifacts import Artifact, Store
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, load_recipe
+from lifecycle.stages import rounds_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_RECIPE = PROJECT / "deploy" / "recipes" / "demo.yaml"
@@ -101,25 +102,10 @@ def _preflight(recipe: Recipe, home: Path, device: str | None, mfu: float, show:
 
 
 @app.command()
-def lineage(
-    model: Annotated[str, typer.Argument(help="NAME, NAME@alias or NAME/version, e.g. demo_dpo@champion.")],
-    home: HomeOption = Path(".lifecycle"),
-    tracking: TrackingOption = None,
-    form: Annotated[str, typer.Option("--format", help="tree, json or mermaid.")] = "tree",
-) -> None:
-    """Print the whole way from a registered model back to the digests of its sources, from MLflow alone."""
-    from lifecycle.tracking import lineage as walk
-
-    node = walk.lineage(tracking_uri(home, tracking), model)
-    renderers = {"tree": walk.render_tree, "json": walk.render_json, "mermaid": walk.render_mermaid}
-    if form not in renderers:
-        raise typer.BadParameter(f"{form!r} is none of {sorted(renderers)}", param_hint="--format")
-    console.print(renderers[form](node), soft_wrap=True, markup=form == "tree", highlight=False)
-
-
-@app.command()
 def chat(
-    model: Annotated[str, typer.Argument(help="base, sft, dpo, or a directory with a Hugging Face model.")] = "dpo",
+    model: Annotated[
+        str, typer.Argument(help="base, sft, dpo (of the last round), or a directory with a Hugging Face model.")
+    ] = "dpo",
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
     temperature: Annotated[float, typer.Option(min=0.0, help="0 always takes the most likely token.")] = 0.7,
@@ -132,10 +118,12 @@ def chat(
     if model not in ("base", "sft", "dpo") and not directory.exists():
         raise LifecycleError(f"{model}: neither base, sft or dpo nor a directory with a model")
     if model in ("base", "sft", "dpo"):
-        name = load_recipe(recipe).name
-        reference = home / "store" / ".refs" / name / f"{model}_model" / "artifact.json"
+        loaded = load_recipe(recipe)
+        name = loaded.name
+        stage = rounds_of(loaded)[-1].model.name if model == "dpo" else f"{model}_model"
+        reference = home / "store" / ".refs" / name / stage / "artifact.json"
         if not reference.exists():
-            raise LifecycleError(f"{name}/{model}_model has not been made in {home.resolve()}: run `lifecycle run` first")
+            raise LifecycleError(f"{name}/{stage} has not been made in {home.resolve()}: run `lifecycle run` first")
         directory = Path(json.loads(reference.read_text(encoding="utf-8"))["uri"])
     talk(directory, temperature=temperature, max_new_tokens=max_new_tokens)
 

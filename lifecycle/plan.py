@@ -18,26 +18,21 @@ from lifecycle.recipe.base import Section
 from lifecycle.recipe.corpora import FilesRead, SourceBase
 from lifecycle.recipe.quality import samples
 from lifecycle.stages import (
-    BASE_EVAL,
     BASE_MODEL,
     CHAMPION,
     CORPUS,
-    DPO_EVAL,
-    DPO_MODEL,
     EVAL_REPORT,
     INSTRUCTION_EMBEDDINGS,
     INSTRUCTION_SCORES,
-    PREFERENCE_PAIRS,
     QUALITY_MODEL,
     RAW_CORPORA,
     RAW_INSTRUCTIONS,
     RAW_PREFERENCES,
-    SFT_EVAL,
-    SFT_MODEL,
     SNAPSHOT,
     START,
     Stage,
     input_references,
+    rounds_of,
     stages_of,
 )
 
@@ -45,18 +40,6 @@ RawBytes = SourceBase | InstructionFiles | PreferenceFiles | FilesRead | Startin
 Known = dict[tuple[str, str | None], Artifact]
 SHOWN_CHARACTERS = 60
 COLOURS = {"reuse": "green", "maybe": "cyan", "run": "yellow", "decide": "blue"}
-WITH_A_MODEL = (
-    BASE_MODEL,
-    INSTRUCTION_SCORES,
-    INSTRUCTION_EMBEDDINGS,
-    SFT_MODEL,
-    PREFERENCE_PAIRS,
-    DPO_MODEL,
-    BASE_EVAL,
-    SFT_EVAL,
-    DPO_EVAL,
-)
-"""Stages that another setting always gives other bytes; any other may filter or format its way to the same ones."""
 
 
 class PlanLine(Section):
@@ -108,10 +91,10 @@ def render(lines: list[PlanLine]) -> Table:
     return table
 
 
-def _may_repeat(previous: Manifest, unknown: list[str], lines: list[PlanLine]) -> bool:
+def _may_repeat(recipe: Recipe, previous: Manifest, unknown: list[str], lines: list[PlanLine]) -> bool:
     """Whether all of these inputs, which will be made anew, may have the bytes that `previous` was made from."""
     before = {item.name: item.fingerprint for item in previous.inputs}
-    with_a_model = {stage.name for stage in WITH_A_MODEL}
+    with_a_model = {stage.name for stage in stages_of(recipe) if stage.with_a_model}
     for line in lines:
         name = _name(line.stage, line.source)
         if name not in unknown:
@@ -124,7 +107,7 @@ def _may_repeat(previous: Manifest, unknown: list[str], lines: list[PlanLine]) -
 
 def _champion(recipe: Recipe, known: Known) -> PlanLine:
     """The champion makes no artifact: it is decided in every run, on the report and the recipe's gates as they are."""
-    report, model = known.get((EVAL_REPORT.name, None)), known.get((DPO_MODEL.name, None))
+    report, model = known.get((EVAL_REPORT.name, None)), known.get((rounds_of(recipe)[-1].model.name, None))
     if report is None or model is None:
         return PlanLine(stage=CHAMPION, source=None, action="decide", why="on the report that will be made")
     try:
@@ -152,7 +135,7 @@ def _line(
     inputs, unknown = _inputs(recipe, stage, source, known)
     if unknown:
         own = [*_own_differences(previous, stage, identity), *_changed_inputs(previous, inputs)] if previous else []
-        if previous and not own and _may_repeat(previous, unknown, before):
+        if previous and not own and _may_repeat(recipe, previous, unknown, before):
             gives = "gives" if len(unknown) == 1 else "give"
             why = f"reused if {', '.join(unknown)} {gives} the same bytes as before"
             return PlanLine(stage=stage.name, source=source, action="maybe", why=why)

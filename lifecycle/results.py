@@ -26,11 +26,8 @@ def result(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bo
     Two processes may make the same entry at once; one of the two equal results stays.
     """
     entry = root / key[:2] / key
-    if entry.is_dir():
-        if _is_whole(entry):
-            return entry, True
-        logger.warning("%s: this kept result is damaged and is made again", entry)
-        _discard(entry)
+    if kept(root, key):
+        return entry, True
     temporary = root / f".{key}.{uuid.uuid4().hex[:8]}"
     temporary.mkdir(parents=True)
     try:
@@ -45,6 +42,18 @@ def result(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bo
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return entry, False
+
+
+def kept(root: Path, key: str) -> Path | None:
+    """The entry of `key` below `root`, or None where there is none; a damaged one is set aside."""
+    entry = root / key[:2] / key
+    if not entry.is_dir():
+        return None
+    if _is_whole(entry):
+        return entry
+    logger.warning("%s: this kept result is damaged and is made again", entry)
+    _discard(entry)
+    return None
 
 
 def link(file: Path, target: Path) -> None:

@@ -17,13 +17,18 @@ from lifecycle.recipe.selection import COUNTED
 
 @dataclass(frozen=True)
 class Stage:
-    """One asset of the graph. `identity(recipe, source)` is the part of the recipe that decides its result."""
+    """One asset of the graph. `identity(recipe, source)` is the part of the recipe that decides its result.
+
+    `with_a_model`: made or measured with a model, so that another setting always gives other bytes; any other stage may
+    filter or format its way to the same ones.
+    """
 
     name: str
     code_version: str
     inputs: tuple[str, ...]
     identity: Identity
     per_source: bool = False
+    with_a_model: bool = False
 
 
 RAW_CORPORA = Stage("raw_corpora", "5", (), identities.source, per_source=True)
@@ -33,29 +38,43 @@ CORPUS = Stage("corpus", "5", ("cleaned_corpora",), identities.corpus)
 HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), identities.heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), identities.tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), identities.mix)
-BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), identities.base_model)
+BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), identities.base_model, with_a_model=True)
 RAW_INSTRUCTIONS = Stage("raw_instructions", "4", ("corpus",), identities.raw_instructions)
 INSTRUCTIONS = Stage("instructions", "4", ("raw_instructions", "tokenizer", "heldout_text"), identities.instructions)
 INSTRUCTION_SCORES = Stage(
-    "instruction_scores", "1", ("instructions", "tokenizer", "base_model"), identities.instruction_scores
+    "instruction_scores",
+    "1",
+    ("instructions", "tokenizer", "base_model"),
+    identities.instruction_scores,
+    with_a_model=True,
 )
-INSTRUCTION_EMBEDDINGS = Stage("instruction_embeddings", "1", ("instructions",), identities.instruction_embeddings)
+INSTRUCTION_EMBEDDINGS = Stage(
+    "instruction_embeddings", "1", ("instructions",), identities.instruction_embeddings, with_a_model=True
+)
 SELECTED_INSTRUCTIONS = Stage(
     "selected_instructions", "1", ("instructions", "instruction_embeddings"), identities.selected_instructions
 )
 SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), identities.sft_memmap)
-SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), identities.section("sft"))
+SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), identities.section("sft"), with_a_model=True)
 RAW_PREFERENCES = Stage("raw_preferences", "3", ("corpus",), identities.raw_preferences)
 PREFERENCE_PAIRS = Stage(
-    "preference_pairs", "3", ("raw_preferences", "instructions", "sft_model", "heldout_text"), identities.preference_pairs
+    "preference_pairs",
+    "3",
+    ("raw_preferences", "instructions", "sft_model", "heldout_text"),
+    identities.preference_pairs,
+    with_a_model=True,
 )
-DPO_MODEL = Stage("dpo_model", "2", ("sft_model", "preference_pairs"), identities.section("dpo"))
-BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), identities.section("evaluation"))
-SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), identities.section("evaluation"))
+DPO_MODEL = Stage("dpo_model", "3", ("sft_model", "preference_pairs"), identities.section("dpo"), with_a_model=True)
+BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), identities.section("evaluation"), with_a_model=True)
+SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), identities.section("evaluation"), with_a_model=True)
 DPO_EVAL = Stage(
-    "dpo_eval", "2", ("dpo_model", "sft_model", "preference_pairs", "heldout_text"), identities.section("evaluation")
+    "dpo_eval",
+    "3",
+    ("dpo_model", "sft_model", "preference_pairs", "heldout_text"),
+    identities.section("evaluation"),
+    with_a_model=True,
 )
-EVAL_REPORT = Stage("eval_report", "2", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
+EVAL_REPORT = Stage("eval_report", "3", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
 
 STAGES: tuple[Stage, ...] = (
     RAW_CORPORA,
@@ -93,6 +112,60 @@ ADOPTED_BASE = replace(BASE_MODEL, inputs=("tokenizer",))
 SCORES_BY_GIVEN_MODEL = replace(INSTRUCTION_SCORES, inputs=("instructions", "tokenizer"))
 """The stage `instruction_scores` of a recipe that names the model whose losses are measured."""
 
+REWARD_MODEL = Stage(
+    "reward_model", "1", ("sft_model", "preference_pairs"), identities.section("reward_model"), with_a_model=True
+)
+KTO_MODEL = Stage(
+    "kto_model",
+    "1",
+    ("sft_model", "raw_preferences", "preference_pairs", "heldout_text"),
+    identities.section("kto"),
+    with_a_model=True,
+)
+KTO_EVAL = replace(DPO_EVAL, name="kto_eval", inputs=("kto_model", *DPO_EVAL.inputs[1:]))
+"""Stages of recipes with the sections `reward_model` and `kto`."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of preferences: pairs sampled from the model of the round before, and a model trained on them.
+
+    `start` is the stage of that model: it is sampled, trained further, and the reference.
+    """
+
+    start: Stage
+    pairs: Stage
+    model: Stage
+    evaluation: Stage
+
+
+def rounds_of(recipe: Recipe) -> tuple[Round, ...]:
+    """The rounds of a recipe. The first keeps its plain names, so that another round reuses what the first one made."""
+    rounds = [Round(SFT_MODEL, PREFERENCE_PAIRS, DPO_MODEL, DPO_EVAL)]
+    for number in range(2, recipe.rounds + 1):
+        start = rounds[-1].model
+        pairs = _in_round(PREFERENCE_PAIRS, number, {SFT_MODEL.name: start.name})
+        model = _in_round(DPO_MODEL, number, {SFT_MODEL.name: start.name, PREFERENCE_PAIRS.name: pairs.name})
+        evaluated = {SFT_MODEL.name: start.name, PREFERENCE_PAIRS.name: pairs.name, DPO_MODEL.name: model.name}
+        rounds.append(Round(start, pairs, model, _in_round(DPO_EVAL, number, evaluated)))
+    return tuple(rounds)
+
+
+def report_of(recipe: Recipe) -> Stage:
+    """The stage `eval_report` over all models of a recipe."""
+    evaluations = (
+        BASE_EVAL,
+        SFT_EVAL,
+        *(each.evaluation for each in rounds_of(recipe)),
+        *((KTO_EVAL,) if recipe.kto else ()),
+    )
+    return replace(EVAL_REPORT, inputs=(*(stage.name for stage in evaluations), HELDOUT_TEXT.name))
+
+
+def _in_round(stage: Stage, number: int, renamed: Mapping[str, str]) -> Stage:
+    inputs = tuple(renamed.get(name, name) for name in stage.inputs)
+    return replace(stage, name=f"{stage.name}_r{number}", inputs=inputs)
+
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages of one recipe's life: `STAGES`, with what it asks for in place of the usual, without what it can spare."""
@@ -105,6 +178,15 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         own |= {BASE_MODEL: (ADOPTED_BASE,)} | ({} if recipe.sft.pretraining else {PRETRAIN_MEMMAP: ()})
     own[INSTRUCTIONS] = (INSTRUCTIONS, *_of_instructions(recipe))
     own[SFT_MEMMAP] = (sft_memmap_of(recipe),)
+    _, *further = rounds_of(recipe)
+    own[DPO_MODEL] = (
+        *((REWARD_MODEL,) if recipe.reward_model else ()),
+        DPO_MODEL,
+        *(stage for each in further for stage in (each.pairs, each.model)),
+        *((KTO_MODEL,) if recipe.kto else ()),
+    )
+    own[DPO_EVAL] = (DPO_EVAL, *(each.evaluation for each in further), *((KTO_EVAL,) if recipe.kto else ()))
+    own[EVAL_REPORT] = (report_of(recipe),)
     return tuple(each for stage in STAGES for each in own.get(stage, (stage,)))
 
 

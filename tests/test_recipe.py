@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from lifecycle.errors import RecipeError
 from lifecycle.recipe import Recipe, identity, load_recipe
 from lifecycle.recipe.base import RuntimeField
-from lifecycle.stages import STAGES
+from lifecycle.stages import STAGES, stages_of
 from tests.tracking.chain import RECIPE
 
 DEMO = Path(__file__).parents[1] / "deploy" / "recipes" / "demo.yaml"
@@ -138,7 +138,7 @@ DEFAULTS = {200_000, 1_000_000}
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: ".".join(leaf[0]))
-@settings(max_examples=5)
+@settings(max_examples=5, deadline=None)
 @given(value=st.integers(min_value=100_001, max_value=10**9).filter(lambda value: value not in DEFAULTS))
 def test_exactly_the_identity_fields_change_the_identity(leaf: tuple[tuple[str, ...], bool], value: int) -> None:
     """Micro-batch, workers and intervals may differ between two machines that must agree on every fingerprint."""
@@ -152,7 +152,8 @@ def test_exactly_the_identity_fields_change_the_identity(leaf: tuple[tuple[str, 
 def test_every_identity_field_decides_at_least_one_stage(leaf: tuple[str, ...]) -> None:
     """A field that no stage's fingerprint contains could be changed without anything being made anew."""
     recipe = load_recipe(DEMO)
-    changed = _replaced(recipe, leaf, 100_001)
+    changed = _replaced(recipe, leaf, 101 if leaf == ("rounds",) else 100_001)
     assert isinstance(changed, Recipe)
     source = recipe.sources[0].name
-    assert any(stage.identity(changed, source) != stage.identity(recipe, source) for stage in STAGES), ".".join(leaf)
+    decided = any(stage.identity(changed, source) != stage.identity(recipe, source) for stage in STAGES)
+    assert decided or stages_of(changed) != stages_of(recipe), ".".join(leaf)

@@ -37,7 +37,7 @@ class GateResult(Section):
 
 
 def evaluate_gates(report: dict[str, Any], gates: Sequence[Gate]) -> list[GateResult]:
-    """Decide each gate on the figures in `report["models"][model]["metrics"]`.
+    """Decide each gate on the figures in `report["models"][model]["metrics"]`; `dpo` is the model of the last round.
 
     Raises:
         RecipeError: a gate names a metric, or a model, that the report does not have; the message lists those it has.
@@ -45,7 +45,8 @@ def evaluate_gates(report: dict[str, Any], gates: Sequence[Gate]) -> list[GateRe
     results = []
     for gate in gates:
         models = report["models"]
-        metrics = models[gate.model]["metrics"] if gate.model in models else {}
+        name = report.get("final", gate.model) if gate.model == "dpo" else gate.model
+        metrics = models[name]["metrics"] if name in models else {}
         if gate.metric not in metrics:
             raise RecipeError(
                 f"gates: {gate.model} has no metric {gate.metric!r}; the report has "
@@ -72,8 +73,8 @@ def decide_gates(directory: Path, gates: Sequence[Gate]) -> list[GateResult]:
     return evaluate_gates(report, gates)
 
 
-def read_gate_results(directory: Path, model: str) -> list[GateResult]:
-    """The gates of `model` as the report in `directory` decided them; whoever promotes a model reads them again here.
+def read_gate_results(directory: Path, model: str | None = None) -> list[GateResult]:
+    """The gates (of `model` alone) as the report in `directory` decided them.
 
     Raises:
         CorruptArtifactError: the report is missing or damaged.
@@ -83,4 +84,4 @@ def read_gate_results(directory: Path, model: str) -> list[GateResult]:
         results = [GateResult.model_validate(entry) for entry in orjson.loads(path.read_bytes())["gates"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptArtifactError(f"{path}: missing or damaged: {error!r}") from error
-    return [result for result in results if result.model == model]
+    return [result for result in results if model in (None, result.model)]

@@ -62,6 +62,11 @@ def read_items(path: str | Path) -> list[EvaluationItem]:
     return items
 
 
+def evaluation_prompts(heldout: Path) -> set[str]:
+    """Every question of the items of a `heldout_text` artifact: what no training may see."""
+    return {item.prompt for path in sorted((heldout / "items").glob("*.jsonl")) for item in read_items(path)}
+
+
 def _item(place: str, line: str) -> EvaluationItem:
     try:
         record = json.loads(line)

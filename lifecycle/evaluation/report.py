@@ -2,7 +2,7 @@
 
 import gzip
 import lzma
-from itertools import pairwise
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from lifecycle.evaluation.statistics import win_rate
 from lifecycle.plots import plot
 from lifecycle.recipe.evaluation import Gate
 
-ORDER = ("base", "sft", "dpo")
-"""Each model against the one before it."""
+BEFORE_ALIGNMENT = "sft"
+"""What KTO, and the first round of DPO, begin with, and what win rates are taken over."""
 MULTIPLE_CHOICE, BITS = "kind_of_object", "heldout_bits_per_byte/bits_per_byte"
+REWARDS, CONTROLS = "preferences/reward_accuracy", ("preferences/shuffled_pairs", "preferences/length_only")
 WIN_RATE = "answers/win_rate_over_sft"
 SAMPLES = 10
 
@@ -27,17 +28,17 @@ SAMPLES = 10
 def build_report(
     evals: dict[str, Path], heldout: Path, gates: tuple[Gate, ...], recipe_name: str, out: Path, run_dir: Path
 ) -> dict[str, Any]:
-    """Write `report.json`, `report.md` and `report.html` from the evaluations by model name (base, sft, dpo).
+    """Write `report.json`, `report.md` and `report.html` from the evaluations by model name (dpo_r2, kto, …).
 
     `report.json` holds `models` (every figure with its interval), `rows` (one per figure, and whether each stage
-    improved it), `win_rate` (DPO over SFT by the reference score of greedy answers to the same prompts), `gates`,
-    `summary` (what the demo prints) and `samples`.
+    improved it), `final` (the last round of DPO), `win_rate` (its greedy answers over those of SFT, by their reference
+    score, to the same prompts), `gates`, `summary` (what the demo prints) and `samples`.
 
     Raises:
         RecipeError: a gate names a metric that was not measured.
         DataError: two models did not answer the same prompts.
     """
-    results = {name: Results.read(evals[name]) for name in ORDER if name in evals}
+    results = {name: Results.read(directory) for name, directory in evals.items()}
     answers = {name: _answers(evals[name]) for name in results}
     report: dict[str, Any] = {
         "recipe": recipe_name,
@@ -53,11 +54,13 @@ def build_report(
             for name, result in results.items()
         },
     }
-    report["win_rate"] = _win_rate(answers)
-    if report["win_rate"]:
-        won = report["win_rate"]
-        metric = Metric(value=won["rate"], higher_is_better=True, interval=tuple(won["interval"]))
-        report["models"]["dpo"]["metrics"][WIN_RATE] = metric.model_dump()
+    won = {name: _win_rate(answers, name) for name in results if name not in ("base", BEFORE_ALIGNMENT)}
+    for name, rate in won.items():
+        if rate:
+            metric = Metric(value=rate["rate"], higher_is_better=True, interval=tuple(rate["interval"]))
+            report["models"][name]["metrics"][WIN_RATE] = metric.model_dump()
+    report["final"] = _final(results)
+    report["win_rate"] = won.get(report["final"] or "")
     report["rows"] = rows(report["models"])
     report["gates"] = [result.model_dump() for result in evaluate_gates(report, gates)]
     report["summary"] = _summary(report)
@@ -81,20 +84,34 @@ def rows(models: dict[str, Any]) -> list[dict[str, Any]]:
     interval, and the other way round; otherwise the difference is within what chance gives. Without intervals the values
     alone decide.
     """
-    names = [name for name in ORDER if name in models]
-    keys = list(dict.fromkeys(key for name in names for key in models[name]["metrics"]))
+    keys = list(dict.fromkeys(key for model in models.values() for key in model["metrics"]))
     found = []
     for key in keys:
-        values = {name: models[name]["metrics"].get(key) for name in names}
+        values = {name: model["metrics"].get(key) for name, model in models.items()}
+        compared = {name: _begins_with(name, models) for name in models}
         verdicts = {
             later: _verdict(values[earlier], values[later])
-            for earlier, later in pairwise(names)
-            if values[earlier] and values[later]
+            for later, earlier in compared.items()
+            if earlier and values[earlier] and values[later] and key not in CONTROLS
         }
         task, _, metric = key.partition("/")
-        chance = next((models[name]["chance"][task] for name in names if task in models[name]["chance"]), None)
+        chance = next((model["chance"][task] for model in models.values() if task in model["chance"]), None)
         found.append({"metric": key, "values": values, "verdicts": verdicts, "chance": chance if metric == "acc" else None})
     return found
+
+
+def _begins_with(name: str, models: Iterable[str]) -> str | None:
+    """The model that this one was trained from: its round's, the SFT model, the base model."""
+    if name == "kto":
+        return BEFORE_ALIGNMENT
+    line = [each for each in models if each != "kto"]
+    place = line.index(name)
+    return line[place - 1] if place else None
+
+
+def _final(models: Iterable[str]) -> str | None:
+    """The last round of DPO."""
+    return next((name for name in reversed(list(models)) if name.partition("_")[0] == "dpo"), None)
 
 
 def _verdict(earlier: dict[str, Any], later: dict[str, Any]) -> str:
@@ -113,13 +130,13 @@ def _answers(directory: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist() if path.exists() else []
 
 
-def _win_rate(answers: dict[str, list[dict[str, Any]]]) -> dict[str, Any] | None:
-    """DPO over SFT, or None where there were no prompts, or one of the models was not evaluated."""
-    ours, theirs = answers.get("dpo", []), answers.get("sft", [])
+def _win_rate(answers: dict[str, list[dict[str, Any]]], name: str) -> dict[str, Any] | None:
+    """A model over SFT, or None where there were no prompts, or SFT was not evaluated."""
+    ours, theirs = answers[name], answers.get(BEFORE_ALIGNMENT, [])
     if not ours or not theirs:
         return None
     if [row["id"] for row in ours] != [row["id"] for row in theirs]:
-        raise DataError("eval_report: dpo_eval and sft_eval answered different prompts; run both on the same heldout_text")
+        raise DataError(f"eval_report: {name} and sft answered different prompts; evaluate both on the same heldout_text")
     return win_rate([row["score"] for row in ours], [row["score"] for row in theirs]).model_dump()
 
 
@@ -135,9 +152,9 @@ def _compression(heldout: Path) -> dict[str, float]:
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
-    models, won = report["models"], report["win_rate"]
+    models, won, final = report["models"], report["win_rate"], report["final"]
 
-    def value(model: str, metric: str, field: str = "value") -> float | None:
+    def value(model: str | None, metric: str, field: str = "value") -> Any:
         return models.get(model, {}).get("metrics", {}).get(metric, {}).get(field)
 
     accuracy = f"{MULTIPLE_CHOICE}/acc"
@@ -151,11 +168,12 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         "multiple_choice": {
             "chance": next((chance for chance in chances if chance is not None), None),
             "standard_error": value("sft", accuracy, "stderr"),
-            **{name: value(name, accuracy) for name in ORDER},
+            **{name: value(name, accuracy) for name in models},
         },
         "dpo": {
-            "reward_accuracy": value("dpo", "preferences/reward_accuracy"),
-            "reward_accuracy_interval": value("dpo", "preferences/reward_accuracy", "interval"),
+            "reward_accuracy": value(final, REWARDS),
+            "reward_accuracy_interval": value(final, REWARDS, "interval"),
+            **{name.partition("/")[2]: value(final, name) for name in CONTROLS},
             "win_rate": won["rate"] if won else None,
             "win_rate_interval": won["interval"] if won else None,
         },
@@ -178,6 +196,7 @@ def _samples(answers: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 def _plots(report: dict[str, Any], run_dir: Path) -> None:
     models, shares = report["models"], [row for row in report["rows"] if _is_share(row)]
+    height = 0.75 / len(models)
     with plot(
         run_dir, "shares", "Shares and scores by model, with 95 % intervals", size=(7.0, 1.2 + 0.7 * len(shares))
     ) as axes:
@@ -185,7 +204,8 @@ def _plots(report: dict[str, Any], run_dir: Path) -> None:
             for position, row in enumerate(shares):
                 metric = row["values"][name]
                 if metric:
-                    _bar(axes, position + 0.25 * (offset - 1), metric, f"C{offset}", name if position == 0 else None)
+                    place = position + height * (offset - (len(models) - 1) / 2)
+                    _bar(axes, place, 0.88 * height, metric, f"C{offset}", name if position == 0 else None)
         axes.set_yticks(range(len(shares)), [row["metric"] for row in shares])
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
@@ -198,8 +218,8 @@ def _plots(report: dict[str, Any], run_dir: Path) -> None:
             axes.bar(list(bars), list(bars.values()), color=["#3b6fb6"] * (len(bars) - 2) + ["#6b7480"] * 2)
 
 
-def _bar(axes: Any, position: float, metric: dict[str, Any], colour: str, label: str | None) -> None:
-    axes.barh(position, metric["value"], height=0.22, color=colour, label=label)
+def _bar(axes: Any, position: float, height: float, metric: dict[str, Any], colour: str, label: str | None) -> None:
+    axes.barh(position, metric["value"], height=height, color=colour, label=label)
     if metric["interval"]:
         axes.plot(metric["interval"], [position, position], color="black", linewidth=1)
 

@@ -8,6 +8,7 @@ from typing import Any
 from lifecycle.evaluation.gates import GateResult
 from lifecycle.pages import environment, markdown_cell
 
+CONTROLS = {"shuffled_pairs": "with the pairs shuffled", "length_only": "by length alone"}
 TEMPLATES = Path(__file__).parent
 
 
@@ -32,7 +33,7 @@ def write_html(report: dict[str, Any], plots: Sequence[Path], out: Path) -> None
 
 
 def headline(report: dict[str, Any]) -> list[str]:
-    """The three things to know, in words."""
+    """The things to know, in words."""
     summary = report["summary"]
     base, choice, dpo = summary["base"], summary["multiple_choice"], summary["dpo"]
     lines = []
@@ -55,7 +56,12 @@ def headline(report: dict[str, Any]) -> list[str]:
         )
         lines.append(f"{verdict}: win rate {dpo['win_rate']:.1%} by reference score (95 %: {low:.1%} to {high:.1%}).")
     if dpo["reward_accuracy"] is not None:
-        lines.append(f"Reward accuracy on held-out pairs: {dpo['reward_accuracy']:.1%}.")
+        low, high = dpo["reward_accuracy_interval"]
+        lines.append(
+            f"Reward accuracy on held-out pairs: {dpo['reward_accuracy']:.1%} (95 %: {low:.1%} to {high:.1%})"
+            + "".join(f"; {name} {dpo[key]:.1%}" for key, name in CONTROLS.items() if dpo[key] is not None)
+            + "."
+        )
     return lines
 
 

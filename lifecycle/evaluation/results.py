@@ -69,6 +69,11 @@ class Results(Section):
             named["preferences/reward_accuracy"] = Metric(
                 value=rewards.accuracy, higher_is_better=True, interval=rewards.interval
             )
+            for name, control in (("shuffled_pairs", rewards.shuffled), ("length_only", rewards.length_only)):
+                if control:
+                    named[f"preferences/{name}"] = Metric(
+                        value=control.accuracy, higher_is_better=True, interval=control.interval
+                    )
         return named
 
     def write(self, directory: Path) -> None:

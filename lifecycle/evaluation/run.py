@@ -101,17 +101,25 @@ def _answer(model: Any, tokenizer: Any, path: Path, config: EvaluationConfig) ->
 
 
 def _rewards(model: Any, reference: Any, tokenizer: Any, pairs: Path, config: EvaluationConfig) -> Any:
-    """Reward accuracy on the pairs that DPO never saw; those longer than the context are counted and left out."""
-    from lifecycle.preferences.logps import answer_logps, rewards
+    """Reward accuracy, beside its controls, on the pairs that DPO never saw; those longer than the context are left out."""
+    from lifecycle.evaluation.controls import length_only, shuffled
+    from lifecycle.preferences.logps import answer_logps, preferred
+    from lifecycle.preferences.table import HELDOUT, TRAIN
     from lifecycle.training.preference_data import read_pairs
 
-    rendered = read_pairs(pairs / "heldout.parquet", tokenizer, config.context)
-    logps = [
-        answer_logps(which, rendered.side(side), pad_token_id=tokenizer.pad_token_id, batch=config.batch)
-        for which in (model, reference)
-        for side in ("chosen", "rejected")
-    ]
-    return rewards(*logps).model_copy(update={"too_long": rendered.too_long})
+    rendered = read_pairs(pairs / HELDOUT, tokenizer, config.context)
+    chosen, rejected = (
+        answer_logps(model, rows, pad_token_id=tokenizer.pad_token_id, batch=config.batch)
+        - answer_logps(reference, rows, pad_token_id=tokenizer.pad_token_id, batch=config.batch)
+        for rows in (rendered.side("chosen"), rendered.side("rejected"))
+    )
+    margins = chosen - rejected
+    trained_on = read_pairs(pairs / TRAIN, tokenizer, config.context).lengths()
+    controls = {
+        "shuffled": shuffled(margins.numpy(), config.seed),
+        "length_only": length_only(trained_on, rendered.lengths()),
+    }
+    return preferred(margins).model_copy(update={"too_long": rendered.too_long, **controls})
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:

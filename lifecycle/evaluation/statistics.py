@@ -22,6 +22,15 @@ class WinRate(Section):
     interval: tuple[float, float]
 
 
+class Control(Section):
+    """The accuracy of something that knows nothing of the answers' content, on the same pairs."""
+
+    pairs: int
+    accuracy: float
+    interval: tuple[float, float]
+    """95 % Wilson interval of `accuracy`."""
+
+
 class HeldoutRewards(Section):
     """How often, and by how much, a model prefers the chosen answer more than its reference does."""
 
@@ -34,9 +43,13 @@ class HeldoutRewards(Section):
     """Mean over pairs of (log pi(chosen) - log ref(chosen)) - (log pi(rejected) - log ref(rejected)), in nats."""
     too_long: int = 0
     """Pairs left out because they are longer than the context."""
+    shuffled: Control | None = None
+    """The same margins with each pair turned round by a coin toss."""
+    length_only: Control | None = None
+    """A rule that looks at lengths alone."""
 
 
-def wilson_interval(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
+def wilson_interval(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
     """Interval of a binomial share (Wilson 1927); (0, 1) when nothing was observed."""
     if n == 0:
         return (0.0, 1.0)

@@ -55,7 +55,7 @@ class Pair(Section):
 
     def prompt_key(self) -> str:
         """Equal for equal prompts."""
-        return digest_json([[message.role, message.content] for message in self.prompt])
+        return prompt_key(self.prompt)
 
     def text(self) -> str:
         """Prompt and answers as plain text, for ledgers and samples."""
@@ -73,6 +73,10 @@ class Labelled(Section):
     source: str
     task: str
 
+    def prompt_key(self) -> str:
+        """Equal for equal prompts."""
+        return prompt_key(self.prompt)
+
     def text(self) -> str:
         """Prompt and answer as plain text, for ledgers and samples."""
         question = "\n\n".join(message.content for message in self.prompt)
@@ -89,6 +93,11 @@ class Answer:
     text: str
     tokens: int
     finished: bool
+
+
+def prompt_key(prompt: tuple[Message, ...]) -> str:
+    """Equal for equal prompts."""
+    return digest_json([[message.role, message.content] for message in prompt])
 
 
 def pair_id(source: str, locator: str) -> str:

@@ -7,11 +7,12 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from lifecycle.errors import RecipeError
-from lifecycle.recipe.alignment import DpoConfig, InstructionsConfig, PreferencesConfig
+from lifecycle.recipe.alignment import InstructionsConfig, PreferencesConfig
 from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
 from lifecycle.recipe.evaluation import BESIDE_TASKS, TEXT_ONLY_TASK, EvaluationConfig, Gate
 from lifecycle.recipe.fine_tuning import SftConfig
+from lifecycle.recipe.preference_training import DpoConfig, KtoConfig, RewardModelConfig
 from lifecycle.recipe.problems import problems
 from lifecycle.recipe.quality import QualityModelConfig
 from lifecycle.recipe.training import BaseModelConfig, TokenizerConfig
@@ -40,7 +41,14 @@ class Recipe(Section):
     instructions: InstructionsConfig
     sft: SftConfig
     preferences: PreferencesConfig = PreferencesConfig()
+    rounds: int = Field(default=1, ge=1, le=9)
+    """How often pairs are sampled and trained on: each round begins with the model of the one before."""
     dpo: DpoConfig = DpoConfig()
+    """The same settings in every round."""
+    kto: KtoConfig | None = None
+    """Where it is given, a model is also trained on labelled answers, and measured beside the others."""
+    reward_model: RewardModelConfig | None = None
+    """Where it is given, a model that scores answers is trained on the pairs of the first round."""
     evaluation: EvaluationConfig = EvaluationConfig()
     gates: tuple[Gate, ...] = Field(min_length=1)
 
@@ -75,7 +83,11 @@ class Recipe(Section):
         positions = self.base_model.max_positions
         limits = (
             ("instructions.max_tokens", self.instructions.max_tokens, "sft.training.sequence_length"),
-            ("dpo.max_length", self.dpo.max_length, "base_model.architecture.max_positions"),
+            *(
+                (f"{name}.max_length", config.max_length, "base_model.architecture.max_positions")
+                for name, config in (("dpo", self.dpo), ("kto", self.kto), ("reward_model", self.reward_model))
+                if config
+            ),
             ("evaluation.context", self.evaluation.context, "base_model.architecture.max_positions"),
             ("preferences.max_new_tokens", self.preferences.max_new_tokens * 2, "base_model.architecture.max_positions"),
             ("evaluation.max_new_tokens", self.evaluation.max_new_tokens * 2, "base_model.architecture.max_positions"),

@@ -1,6 +1,5 @@
-"""The recipe's instructions, preferences and DPO."""
+"""The recipe's instructions and preferences."""
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -198,61 +197,3 @@ def few_pairs(pairs: int) -> str:
         "preferences.prompts or preferences.candidates, lower preferences.min_margin, or add pairs of your own "
         "(preferences.sources)"
     )
-
-
-DpoLoss = Literal[
-    "sigmoid",
-    "hinge",
-    "ipo",
-    "exo_pair",
-    "nca_pair",
-    "robust",
-    "bco_pair",
-    "sppo_hard",
-    "aot",
-    "aot_unpaired",
-    "apo_zero",
-    "apo_down",
-    "discopop",
-    "sft",
-    "sigmoid_norm",
-]
-
-
-class DpoConfig(Section):
-    """Direct preference optimization (Rafailov et al. 2023) with TRL's trainer."""
-
-    beta: float = Field(default=0.1, gt=0)
-    loss_type: tuple[DpoLoss, ...] = Field(default=("sigmoid",), min_length=1)
-    """Terms of the loss, by TRL's names; several are summed with `loss_weights`."""
-    loss_weights: tuple[float, ...] | None = None
-    learning_rate: float = Field(default=5e-5, gt=0)
-    """Peak, reached by a linear warm-up; then as `schedule` says, down to a tenth of it, a pure function of the step."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_share: float = Field(default=0.1, ge=0, lt=1)
-    epochs: float = Field(default=1.0, gt=0)
-    global_batch: int = Field(default=16, gt=0)
-    """Pairs per optimizer step, over all processes and accumulation."""
-    max_length: int = Field(default=256, gt=0)
-    """Longest prompt and answer together, in tokens; longer pairs are left out and counted."""
-    seed: int = 0
-    precision: Literal["bf16", "fp32"] = "fp32"
-    """`bf16` runs the forward pass under autocast; weights, optimizer and log-probability sums stay float32."""
-    processes: Annotated[int, RUNTIME] = Field(default=1, gt=0)
-    micro_batch: Annotated[int, RUNTIME] = Field(default=8, gt=0)
-    checkpoint_every: Annotated[int, RUNTIME] = Field(default=50, gt=0)
-
-    @model_validator(mode="after")
-    def _batch_and_weights_fit(self) -> "DpoConfig":
-        if self.global_batch % (self.processes * self.micro_batch):
-            raise ValueError(
-                f"global_batch {self.global_batch} is not a multiple of processes x micro_batch "
-                f"({self.processes} x {self.micro_batch})"
-            )
-        if self.loss_weights is not None and len(self.loss_weights) != len(self.loss_type):
-            raise ValueError(f"loss_weights has {len(self.loss_weights)} entries for {len(self.loss_type)} loss types")
-        return self
-
-    def steps(self, pairs: int) -> int:
-        """Optimizer steps over so many pairs."""
-        return max(1, math.ceil(pairs * self.epochs / self.global_batch))

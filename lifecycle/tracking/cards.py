@@ -8,23 +8,25 @@ from lifecycle.artifacts import Manifest
 JUDGED = "\n\n## Judged\n"
 SHOWN_FACTS = ("parameters", "tokens", "rows", "steps", "loss", "loss_last", "heldout_reward_accuracy")
 WHAT = {
-    "base_model": "A base model: next-token prediction on the recipe's corpus.",
-    "sft_model": "An SFT model: the base model fine-tuned on the recipe's conversations.",
-    "dpo_model": "A DPO model: the SFT model aligned with the recipe's preference pairs.",
+    "base": "A base model: next-token prediction on the recipe's corpus.",
+    "sft": "An SFT model: the base model fine-tuned on the recipe's conversations.",
+    "dpo": "A DPO model: the SFT model (or that of the round before) aligned with the recipe's preference pairs.",
+    "kto": "A KTO model: the SFT model aligned with answers that were wanted or not.",
+    "reward": "A reward model: it scores answers, learnt from the recipe's preference pairs.",
 }
 
 
 def model_card(manifest: Manifest, recipe_name: str, description: str) -> str:
     """The description of a model version before it is judged."""
-    facts = manifest.facts
+    facts, kind = manifest.facts, manifest.stage.partition("_")[0]
     figures = [f"- {key.replace('_', ' ')}: {_figure(facts[key])}" for key in SHOWN_FACTS if key in facts]
     inputs = [f"- {item.name}: `{item.digest[:12]}`" for item in manifest.inputs]
     parts = [
-        f"{WHAT[manifest.stage]} Recipe `{recipe_name}`{': ' + description if description else '.'}",
+        f"{WHAT[kind]} Recipe `{recipe_name}`{': ' + description if description else '.'}",
         f"Made {manifest.created_at} in {manifest.seconds:.0f} s; digest `{manifest.digest[:12]}`.",
         "\n".join(["## Made from", *inputs]),
         "\n".join(["## Figures of the training", *figures]) if figures else "",
-        f"The whole way back to the raw bytes: `lifecycle lineage {recipe_name}_{manifest.stage.split('_')[0]}`.",
+        f"The whole way back to the raw bytes: `lifecycle lineage {recipe_name}_{kind}`.",
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -1,5 +1,7 @@
 """The way back from a registered model to the bytes of its sources, walked through MLflow alone."""
 
+from collections.abc import Iterator
+
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, Run
 from pydantic import Field
@@ -9,9 +11,6 @@ from lifecycle.stages import SNAPSHOT
 from lifecycle.tracking.connection import connect
 from lifecycle.tracking.models import find_run
 from lifecycle.tracking.registry import find_version
-from lifecycle.tracking.rendering import render_json, render_mermaid, render_tree
-
-__all__ = ["LineageNode", "lineage", "render_json", "render_mermaid", "render_tree"]
 
 
 class LineageNode(Section):
@@ -36,6 +35,17 @@ class LineageNode(Section):
         return f"{self.stage}:{self.fingerprint}:{self.digest}"
 
 
+def each_once(node: LineageNode, seen: set[str] | None = None) -> Iterator[LineageNode]:
+    """The node and all that it was made from, consumers first; what is reached on several ways comes once."""
+    seen = set() if seen is None else seen
+    if node.key in seen:
+        return
+    seen.add(node.key)
+    yield node
+    for item in node.inputs:
+        yield from each_once(item, seen)
+
+
 def lineage(tracking_uri: str, reference: str) -> LineageNode:
     """Everything that `reference` (`NAME`, `NAME@alias` or `NAME/version`) was made from, down to the raw sources.
 
@@ -46,13 +56,13 @@ def lineage(tracking_uri: str, reference: str) -> LineageNode:
         LifecycleError: the registry does not answer, or has no such version.
     """
     version = find_version(tracking_uri, reference)
-    walk = _Walk(connect(tracking_uri, create=False))
+    walk = Walk(connect(tracking_uri, create=False))
     node = walk.node(f"{version.name}/{version.version}", "", version.fingerprint, version.digest)
     aliases = {"aliases": ", ".join(version.aliases)} if version.aliases else {}
     return node.model_copy(update={"details": node.details | {"uri": version.uri} | aliases})
 
 
-class _Walk:
+class Walk:
     """One walk; remembers what it has seen, because most of the graph is reached on several ways."""
 
     def __init__(self, client: MlflowClient) -> None:

@@ -1,9 +1,11 @@
 """Models by reference: MLflow knows where each is, what it was made from and which version it is; weights stay in the store.
 
-Registered models are `<recipe>_base`, `<recipe>_sft` and `<recipe>_dpo`; the alias `candidate` is the version that was
+Registered models are `<recipe>_base`, `<recipe>_sft` and `<recipe>_dpo`, and where a recipe asks for them `<recipe>_kto`
+and `<recipe>_reward`; the models of all rounds of DPO are versions of one. The alias `candidate` is the version that was
 recorded last.
 """
 
+import re
 from urllib.parse import urlparse
 
 from mlflow import MlflowClient
@@ -17,14 +19,18 @@ from lifecycle.artifacts import Artifact, Manifest
 from lifecycle.tracking.cards import model_card
 from lifecycle.tracking.runs import SQLITE
 
-MODEL_STAGES = {"base_model": "base", "sft_model": "sft", "dpo_model": "dpo"}
-"""Stages whose artifact is a model, and the ending of its registered name."""
+_MODEL_STAGE = re.compile(r"(base|sft|dpo|kto|reward)_model(_r\d+)?")
 CANDIDATE = "candidate"
+
+
+def is_model(stage: str) -> bool:
+    """Whether the artifact of this stage is a model."""
+    return _MODEL_STAGE.fullmatch(stage) is not None
 
 
 def registered_name(recipe_name: str, stage: str) -> str:
     """The registered model of this recipe's stage, e.g. `demo_dpo`."""
-    return f"{recipe_name}_{MODEL_STAGES[stage]}"
+    return f"{recipe_name}_{stage.partition('_')[0]}"
 
 
 def find_run(client: MlflowClient, fingerprint: str, digest: str) -> Run | None:

@@ -66,6 +66,21 @@ def find_version(tracking_uri: str, reference: str) -> RegisteredVersion:
     return _described(versions[number], aliases)
 
 
+def all_versions(tracking_uri: str) -> list[RegisteredVersion]:
+    """Every version of every model that this project registered, by name and number; none where nothing was recorded yet.
+
+    Raises:
+        LifecycleError: the registry does not answer.
+    """
+    client = connect(tracking_uri)
+    found: list[RegisteredVersion] = []
+    for model in client.search_registered_models():
+        aliases = aliases_of(client, model.name)
+        versions = client.search_model_versions(f"name = '{model.name}'")
+        found += [_described(version, aliases) for version in versions if "lifecycle.digest" in version.tags]
+    return sorted(found, key=lambda version: (version.name, int(version.version)))
+
+
 def _parse(reference: str) -> tuple[str, str | None, str | None]:
     if "@" in reference:
         name, _, alias = reference.partition("@")

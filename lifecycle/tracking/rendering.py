@@ -1,58 +1,46 @@
 """A lineage as a tree for the terminal, as JSON, and as a Mermaid graph."""
 
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.markup import escape
 from rich.tree import Tree
 
-if TYPE_CHECKING:
-    from lifecycle.tracking.lineage import LineageNode
+from lifecycle.tracking.lineage import LineageNode, each_once
 
 SHORT = 12
 """Characters of a digest shown where people read; JSON has all of them."""
 
 
-def render_tree(node: "LineageNode") -> Tree:
+def render_tree(node: LineageNode) -> Tree:
     """A rich tree. What is met a second time is named, but not unfolded again."""
     tree = Tree(_line(node))
     _grow(tree, node, {node.key})
     return tree
 
 
-def render_json(node: "LineageNode") -> str:
+def render_json(node: LineageNode) -> str:
     """`{"root": key, "nodes": {key: {...; "inputs": [{"name", "key"}]}}}`: each artifact once."""
     nodes: dict[str, Any] = {}
-    for each in _once(node):
+    for each in each_once(node):
         fields = each.model_dump(exclude={"inputs", "name"})
         nodes[each.key] = fields | {"inputs": [{"name": item.name, "key": item.key} for item in each.inputs]}
     return json.dumps({"root": node.key, "name": node.name, "nodes": nodes}, indent=1, ensure_ascii=False)
 
 
-def render_mermaid(node: "LineageNode") -> str:
+def render_mermaid(node: LineageNode) -> str:
     """A Mermaid flowchart in the direction of the data: sources on the left, the model on the right."""
-    numbers = {each.key: index for index, each in enumerate(_once(node))}
+    numbers = {each.key: index for index, each in enumerate(each_once(node))}
     lines = ["flowchart LR"]
-    for each in _once(node):
+    for each in each_once(node):
         label = "<br/>".join(part.replace('"', "'") for part in (_title(each), each.digest[:SHORT]) if part)
         lines.append(f'  n{numbers[each.key]}["{label}"]')
-    for each in _once(node):
+    for each in each_once(node):
         lines += [f"  n{numbers[item.key]} --> n{numbers[each.key]}" for item in each.inputs]
     return "\n".join(lines)
 
 
-def _once(node: "LineageNode", seen: set[str] | None = None) -> Iterator["LineageNode"]:
-    seen = set() if seen is None else seen
-    if node.key in seen:
-        return
-    seen.add(node.key)
-    yield node
-    for item in node.inputs:
-        yield from _once(item, seen)
-
-
-def _grow(branch: Tree, node: "LineageNode", seen: set[str]) -> None:
+def _grow(branch: Tree, node: LineageNode, seen: set[str]) -> None:
     for item in node.inputs:
         if item.key in seen and item.inputs:
             branch.add(f"{_line(item)} [dim](unfolded above)[/dim]")
@@ -61,13 +49,13 @@ def _grow(branch: Tree, node: "LineageNode", seen: set[str]) -> None:
         _grow(branch.add(_line(item)), item, seen)
 
 
-def _title(node: "LineageNode") -> str:
+def _title(node: LineageNode) -> str:
     if node.source:
         return f"{node.stage} of {node.source}"
     return node.stage
 
 
-def _line(node: "LineageNode") -> str:
+def _line(node: LineageNode) -> str:
     text = f"[bold]{escape(_title(node))}[/bold]"
     if node.name.split("/")[0] not in (node.stage, "snapshot"):
         text = f"[bold]{escape(node.name)}[/bold] {escape(node.stage)}"

@@ -12,7 +12,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, M
 
 from lifecycle.artifacts import MANIFEST, Artifact, InputReference, Manifest, Published
 from lifecycle.tracking.connection import experiment_of
-from lifecycle.tracking.models import MODEL_STAGES, find_run, model_id_of, register_model
+from lifecycle.tracking.models import find_run, is_model, model_id_of, register_model
 from lifecycle.training.journal import read_metrics
 
 KEY_CHARACTERS = 250
@@ -38,7 +38,7 @@ def write_run(client: MlflowClient, published: Published, *, asset: str, recipe_
     if run is None:
         run = _create(client, experiment, published, asset, all_tags)
     run_id = run.info.run_id
-    if manifest.stage in MODEL_STAGES:
+    if is_model(manifest.stage):
         register_model(client, run, published.artifact, manifest, recipe_name)
     if run.info.status != "FINISHED":
         client.set_terminated(run_id, end_time=_milliseconds(manifest.created_at))
@@ -160,7 +160,7 @@ def _dataset(item: InputReference, made: Artifact) -> DatasetInput:
 
 def _input_models(client: MlflowClient, inputs: Sequence[InputReference]) -> Iterator[str]:
     for item in inputs:
-        run = find_run(client, item.fingerprint, item.digest) if item.stage in MODEL_STAGES else None
+        run = find_run(client, item.fingerprint, item.digest) if is_model(item.stage) else None
         model = model_id_of(run) if run else None
         if model:
             yield model

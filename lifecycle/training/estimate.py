@@ -8,7 +8,7 @@ import torch
 from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from lifecycle.recipe.alignment import DpoConfig
+from lifecycle.recipe.preference_training import DpoConfig
 from lifecycle.recipe.training import Architecture, CausalTraining
 from lifecycle.training.adapters import adapt, freeze
 from lifecycle.training.memory import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from lifecycle.errors import DataError
-from lifecycle.recipe.alignment import DpoConfig
+from lifecycle.recipe.preference_training import PreferenceTraining
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.exits import ConfigurationError, NumericsError, OutOfMemoryError
 
@@ -86,7 +86,9 @@ def disk_share(directory: Path) -> float:
     return 1 - usage.free / usage.total
 
 
-def explain_memory(error: BaseException, step: int, training: CausalTraining | DpoConfig) -> OutOfMemoryError | None:
+def explain_memory(
+    error: BaseException, step: int, training: CausalTraining | PreferenceTraining
+) -> OutOfMemoryError | None:
     """An allocator's error with the micro-batch to try next; None for any other error."""
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if not memory and not any(word in str(error).lower() for word in MEMORY_WORDS):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from lifecycle.recipe.alignment import DpoConfig
+from lifecycle.recipe.preference_training import DpoConfig
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.loss import CHUNK_LOGITS
 from lifecycle.training.throughput import Shape

@@ -14,13 +14,12 @@ from lifecycle.recipe.fine_tuning import FineTuning
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.stages import (
     BASE_MODEL,
-    DPO_MODEL,
-    PREFERENCE_PAIRS,
     PRETRAIN_MEMMAP,
     SFT_MEMMAP,
     SFT_MODEL,
     TOKENIZER,
     Stage,
+    rounds_of,
 )
 from lifecycle.tokens.chat import PROBE, encode_conversations, load_tokenizer, mask_preview
 from lifecycle.tokens.memmap import TokenMemmap
@@ -78,7 +77,9 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
                 tokens = round(tokens / (1 - recipe.sft.pretraining.share))
         made_of = estimate(shape_of(training), training, device, mfu, tokens)
         found[stage.name] = replace(made_of, notes=(("data and tokenizer", match), *outline, *made_of.notes))
-    found[DPO_MODEL.name] = preference_estimate(shape_of(None), recipe.dpo, device, mfu, _pairs(made(PREFERENCE_PAIRS.name)))
+    for each in rounds_of(recipe):
+        pairs = _pairs(made(each.pairs.name))
+        found[each.model.name] = preference_estimate(shape_of(None), recipe.dpo, device, mfu, pairs)
     return found
 
 

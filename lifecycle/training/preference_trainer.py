@@ -1,48 +1,60 @@
-"""TRL's DPO trainer with this project's rendering, sample order, learning rate, guards and journal."""
+"""TRL's trainers with this project's rendering, sample order, learning rate, guards and journal."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.utils.data import SequentialSampler
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.kto_trainer import KTOTrainer
+from trl.trainer.reward_trainer import RewardTrainer
 
-from lifecycle.recipe.alignment import DpoConfig
+from lifecycle.recipe.preference_training import PreferenceTraining
 from lifecycle.recipe.training import Optimization
 from lifecycle.training.exits import NumericsError
 from lifecycle.training.journal import Journal
 from lifecycle.training.preference_checkpoints import seal
+from lifecycle.training.preference_heldout import Measure, keep_best
 from lifecycle.training.schedule import learning_rate
 from lifecycle.training.stop import StopRequest
 
 RENAMED: dict[str, str] = {"grad_norm": "gradient_norm"}
 """Metrics that the causal program reports under another name than transformers."""
+COLLAPSED = (
+    "both answers of the held-out pairs have become much less probable than under the reference: the model forgets how to "
+    "answer at all. Raise beta, lower learning_rate or epochs, or add the term sft to loss_type"
+)
 
 
-def optimization(config: DpoConfig, steps: int) -> Optimization:
+def optimization(config: PreferenceTraining, steps: int) -> Optimization:
     """The learning rate's settings for a run of `steps` steps."""
     return Optimization(
         learning_rate=config.learning_rate, schedule=config.schedule, warmup_steps=math.ceil(config.warmup_share * steps)
     )
 
 
-class PreferenceTrainer(DPOTrainer):
-    """DPOTrainer on pairs that are already rendered, in an order that is already drawn."""
+class Prepared(Trainer):
+    """A TRL trainer on rows that are already rendered, in an order that is already drawn: mixed into TRL's own classes."""
 
-    def __init__(self, *args: Any, config: DpoConfig, pair_ids: list[list[str]], **kwargs: Any) -> None:
-        """`pair_ids` holds the pairs of each step, to name those of a batch that breaks."""
+    def __init__(self, *args: Any, config: PreferenceTraining, names: Callable[[int], list[str]], **kwargs: Any) -> None:
+        """`names(step)` gives the rows of a step from 0, to name those of a batch that breaks."""
         self._config = config
-        self._pair_ids = pair_ids
+        self._names = names
         super().__init__(*args, **kwargs)
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset
 
+    def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset  # they are columns already: `lifecycle.training.reference`
+
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
+        return SequentialSampler(rows)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """A scheduler that only evaluates `lifecycle.training.schedule.learning_rate`."""
@@ -65,28 +77,51 @@ class PreferenceTrainer(DPOTrainer):
         value = loss[0] if isinstance(loss, tuple) else loss
         if not torch.isfinite(value):
             step = self.state.global_step
-            raise NumericsError(f"the loss of step {step + 1} is {value.item()}; its pairs are {self._pair_ids[step]}")
+            raise NumericsError(f"the loss of step {step + 1} is {value.item()}; its rows are {self._names(step)}")
         return loss
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Checkpoints carry no model card: they are never published."""
 
 
+class PreferenceTrainer(Prepared, DPOTrainer):
+    """DPO and its family."""
+
+
+class LabelTrainer(Prepared, KTOTrainer):
+    """KTO."""
+
+
+class ScoreTrainer(Prepared, RewardTrainer):
+    """Reward models."""
+
+
 class Watch(TrainerCallback):
-    """Writes the journal, stops on values that are not finite, seals checkpoints, and turns a stop into a checkpoint."""
+    """Writes the journal, measures held-out pairs, stops on values that are not finite, seals checkpoints, and turns a stop
+    into a checkpoint."""
 
     def __init__(
-        self, journal: Journal | None, config: DpoConfig, fingerprint: str, world_size: int, stop: StopRequest
+        self,
+        journal: Journal | None,
+        config: PreferenceTraining,
+        fingerprint: str,
+        world_size: int,
+        stop: StopRequest,
+        measure: Measure,
     ) -> None:
         """`journal` is None on every rank but the first."""
         self.stopped = False
+        self._measure = measure
+        self._measured: dict[str, float] = {}
         self._stop = stop
         self._journal = journal
         self._config = config
         self._fingerprint = fingerprint
         self._world_size = world_size
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
         """All ranks agree on whether one of them was told to stop, so that they save the same step."""
         self._stop.hold()
         self.stopped = self._stop.asked
@@ -96,6 +131,18 @@ class Watch(TrainerCallback):
             self.stopped = bool(flag.item())
         if self.stopped:
             control.should_save = control.should_training_stop = True
+        if state.global_step % self._config.validation_every == 0 or state.global_step == state.max_steps:
+            self._validate(model, state.global_step, Path(str(args.output_dir)).parent)
+
+    def _validate(self, model: Any, step: int, run_dir: Path) -> None:
+        measured = self._measure(model)
+        self._measured = measured.journal()
+        if self._journal is None:
+            return
+        if self._config.choose == "best":
+            keep_best(model, measured, step, run_dir)
+        if measured.collapsed:
+            self._journal.message(f"step {step}: {COLLAPSED}")
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
@@ -113,7 +160,8 @@ class Watch(TrainerCallback):
         if not math.isclose(values["learning_rate"], expected, rel_tol=1e-6, abs_tol=1e-12):
             raise RuntimeError(f"step {state.global_step}: the learning rate is {values['learning_rate']}, not {expected}")
         if self._journal is not None:
-            self._journal.metrics(step=state.global_step, **values)
+            self._journal.metrics(step=state.global_step, **values, **self._measured)
+        self._measured = {}
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Seal what every rank has finished writing."""

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from transformers import AutoModelForCausalLM
 
 from lifecycle.stages import STAGES
 from tests.graph_home import ROOT, Home, make_home
@@ -71,6 +72,19 @@ def test_lineage_reaches_the_bytes_of_every_source(finished: Home) -> None:
     leaves = [node for node in tree["nodes"].values() if not node["inputs"]]
     assert {leaf["stage"] for leaf in leaves} == {"snapshot"}
     assert len({leaf["digest"] for leaf in leaves}) == 2
+
+
+def test_the_champion_is_whole_leaves_as_a_folder_and_nothing_of_it_is_garbage(finished: Home, tmp_path: Path) -> None:
+    checked = finished.run("lineage", "tiny_dpo@champion", "--check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "whole" in checked.stdout
+    used = finished.run("lineage", "--used-by", "chinese")
+    assert "tiny_dpo/1" in used.stdout, used.stdout + used.stderr
+    exported = finished.run("export", "tiny_dpo@champion", str(tmp_path / "model"))
+    assert exported.returncode == 0, exported.stdout + exported.stderr
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "model", local_files_only=True).config.vocab_size == 1024
+    collected = finished.run("gc", "--days", "0")
+    assert "0 directories" in collected.stdout, collected.stdout + collected.stderr
 
 
 def test_champion_refuses_a_report_of_another_model(finished: Home) -> None:

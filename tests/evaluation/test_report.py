@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lifecycle.errors import CorruptArtifactError, DataError, RecipeError
 from lifecycle.evaluation.gates import evaluate_gates, read_gate_results
-from lifecycle.evaluation.report import build_report
+from lifecycle.evaluation.report import WIN_RATE, build_report
 from lifecycle.evaluation.results import AnswerSummary, Metric, Results, TaskResult
 from lifecycle.evaluation.statistics import HeldoutRewards, wilson_interval
 from lifecycle.recipe.evaluation import Gate
@@ -174,3 +174,24 @@ def test_markdown_tables_survive_the_text_in_them(evals, tmp_path: Path):
     table = [line for line in (out / "report.md").read_text(encoding="utf-8").splitlines() if "Summarise" in line]
     assert len(table) == 10
     assert all(re.sub(r"\\\|", "", line).count("|") == 6 for line in table)
+
+
+def test_rounds_are_compared_with_the_one_before_and_gates_hold_for_the_last(evals, tmp_path: Path):
+    """KTO, a branch of its own, is compared with SFT."""
+    evals["dpo_r2"] = evaluation(tmp_path / "dpo_r2", "dpo_r2", 0.85, 1.9, [0.5] * 24, rewards=True)
+    evals["kto"] = evaluation(tmp_path / "kto", "kto", 0.74, 2.5, [0.1] * 24, rewards=True)
+    gate = Gate(metric="kind_of_object/acc", model="dpo", at_least=0.8)
+    made, facts, out = report(evals, tmp_path, (gate,))
+    verdicts = {row["metric"]: row["verdicts"] for row in made["rows"]}
+    assert list(verdicts["kind_of_object/acc"]) == ["sft", "dpo", "dpo_r2", "kto"]
+    assert verdicts["kind_of_object/acc"]["dpo_r2"] == "improved"
+    assert verdicts["heldout_bits_per_byte/bits_per_byte"]["kto"] == "not improved (worse)"
+    assert made["final"] == "dpo_r2"
+    assert made["win_rate"]["rate"] == facts["summary"]["dpo"]["win_rate"] == 1.0
+    rates = {
+        name: model["metrics"][WIN_RATE]["value"] for name, model in made["models"].items() if WIN_RATE in model["metrics"]
+    }
+    assert rates == {"dpo": 15 / 24, "dpo_r2": 1.0, "kto": 0.0}
+    (decided,) = read_gate_results(out, "dpo")
+    assert (decided.value, decided.passed) == (0.85, True)
+    assert "<th>dpo_r2</th><th>kto</th>" in (out / "report.html").read_text()

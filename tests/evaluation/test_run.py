@@ -64,6 +64,8 @@ def test_all_tasks_are_measured(evaluated):
         "answers/reference_score",
         "answers/finished",
         "preferences/reward_accuracy",
+        "preferences/shuffled_pairs",
+        "preferences/length_only",
     }
     assert results.tasks["kind_of_object"].chance == pytest.approx(1 / 3)
     assert results.answers is not None

@@ -12,6 +12,8 @@ from lifecycle.stages import Stage, input_references
 
 SNAPSHOTS = {"standard_library": digest_json("bytes of a"), "packages": digest_json("bytes of b")}
 
+Build = Callable[[Workspace], dict[str, Any]]
+
 RECIPE = """
 name: small
 sources:
@@ -45,20 +47,31 @@ def writes(content: str, **facts: Any) -> Callable[[Workspace], dict[str, Any]]:
     return build
 
 
-def make_all(recipe: Recipe, store: Store, until: str | None = None) -> dict[str, Published | dict[str, Published]]:
-    """Materialize every stage of the table, up to `until`, with files that say what they are."""
+def make_all(
+    recipe: Recipe, store: Store, until: str | None = None, build: Mapping[str, Build] | None = None
+) -> dict[str, Published | dict[str, Published]]:
+    """Materialize every stage of the recipe, up to `until`; `build` writes the files of some, others say what they are."""
     made: dict[str, Published | dict[str, Published]] = {}
-    for stage in stages.STAGES:
+    for stage in stages.stages_of(recipe):
         if stage.per_source:
-            made[stage.name] = {source.name: _make(recipe, store, stage, source.name, made) for source in recipe.sources}
+            made[stage.name] = {
+                source.name: _make(recipe, store, stage, source.name, made, build) for source in recipe.sources
+            }
         else:
-            made[stage.name] = _make(recipe, store, stage, None, made)
+            made[stage.name] = _make(recipe, store, stage, None, made, build)
         if stage.name == until:
             break
     return made
 
 
-def _make(recipe: Recipe, store: Store, stage: Stage, source: str | None, made: Mapping[str, Any]) -> Published:
+def _make(
+    recipe: Recipe,
+    store: Store,
+    stage: Stage,
+    source: str | None,
+    made: Mapping[str, Any],
+    build: Mapping[str, Build] | None,
+) -> Published:
     inputs: dict[str, Artifact | dict[str, Artifact]] = {}
     for name in stage.inputs:
         upstream = made[name]
@@ -69,7 +82,7 @@ def _make(recipe: Recipe, store: Store, stage: Stage, source: str | None, made: 
         else:
             inputs[name] = upstream[source].artifact
     raw = {"snapshot": SNAPSHOTS[source]} if stage is stages.RAW_CORPORA and source else {}
-    build = writes(f"{stage.name} {source}", loss=0.5)
+    write = (build or {}).get(stage.name, writes(f"{stage.name} {source}", loss=0.5))
     return store.materialize(
-        stage.name, stage.code_version, stage.identity(recipe, source), input_references(stage, inputs, raw), build
+        stage.name, stage.code_version, stage.identity(recipe, source), input_references(stage, inputs, raw), write
     )

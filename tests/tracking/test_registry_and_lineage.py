@@ -14,11 +14,12 @@ from lifecycle.recipe import Recipe
 from lifecycle.recipe.base import Section
 from lifecycle.tracking.connection import connect
 from lifecycle.tracking.gate_tags import read_gates
-from lifecycle.tracking.lineage import LineageNode, lineage, render_json, render_mermaid, render_tree
+from lifecycle.tracking.lineage import LineageNode, lineage
 from lifecycle.tracking.promotion import Promotion, promote, promote_version, rollback
 from lifecycle.tracking.registry import find_version
+from lifecycle.tracking.rendering import render_json, render_mermaid, render_tree
 from lifecycle.tracking.runs import record
-from tests.tracking.chain import SNAPSHOTS, make_all, writes
+from tests.tracking.chain import SNAPSHOTS, make_all, small_recipe, writes
 
 
 class Outcome(Section):
@@ -37,7 +38,7 @@ GOOD = [
 BAD = [Outcome(metric="kind_of_object/acc", value=0.1, passed=False)]
 
 
-def _record_all(uri: str, store: Store, made: dict) -> None:
+def record_all(uri: str, store: Store, made: dict) -> None:
     for stage, published in made.items():
         parts = {None: published} if isinstance(published, Published) else published
         for source, each in parts.items():
@@ -51,25 +52,25 @@ def _version(uri: str, store: Store, weights: str) -> Published:
     return published
 
 
-def _promote(uri: str, store: Store, model: Published, gates: list[Outcome]) -> Promotion:
+def promote_made(uri: str, store: Store, model: Published, gates: list[Outcome]) -> Promotion:
     artifact = model.artifact
     return promote(uri, "small_dpo", artifact.fingerprint, artifact.digest, gates, store_root=store.root)
 
 
 def test_the_champion_moves_only_when_the_blocking_gates_of_that_very_version_hold(tracking_uri: str, store: Store) -> None:
     first = _version(tracking_uri, store, "one")
-    refused = _promote(tracking_uri, store, first, BAD)
+    refused = promote_made(tracking_uri, store, first, BAD)
     assert (refused.moved, refused.champion) == (False, None)
     assert "kind_of_object/acc" in refused.reason
     assert "0.1" in refused.reason
-    moved = _promote(tracking_uri, store, first, GOOD)
+    moved = promote_made(tracking_uri, store, first, GOOD)
     assert (moved.moved, moved.champion, moved.champion_digest) == (True, "small_dpo/1", first.artifact.digest)
     second = _version(tracking_uri, store, "two")
-    refused = _promote(tracking_uri, store, second, BAD)
+    refused = promote_made(tracking_uri, store, second, BAD)
     assert (refused.moved, refused.champion) == (False, "small_dpo/1"), "a refusal leaves the champion as it was"
-    moved = _promote(tracking_uri, store, second, GOOD)
+    moved = promote_made(tracking_uri, store, second, GOOD)
     assert (moved.moved, moved.champion, moved.previous) == (True, "small_dpo/2", "small_dpo/1")
-    again = _promote(tracking_uri, store, second, GOOD)
+    again = promote_made(tracking_uri, store, second, GOOD)
     assert (again.moved, again.champion, again.previous) == (False, "small_dpo/2", "small_dpo/1")
     assert find_version(tracking_uri, "small_dpo@previous").version == "1"
     assert find_version(tracking_uri, "small_dpo@champion").aliases == ("candidate", "champion")
@@ -77,7 +78,7 @@ def test_the_champion_moves_only_when_the_blocking_gates_of_that_very_version_ho
 
 def test_no_gate_outcome_is_no_permission_and_an_unknown_digest_is_refused(tracking_uri: str, store: Store) -> None:
     model = _version(tracking_uri, store, "one")
-    assert "0 gate outcome(s)" in _promote(tracking_uri, store, model, []).reason
+    assert "0 gate outcome(s)" in promote_made(tracking_uri, store, model, []).reason
     other = promote(tracking_uri, "small_dpo", model.artifact.fingerprint, "0" * 32, GOOD, store_root=store.root)
     assert (other.moved, other.champion) == (False, None)
     assert "0" * 32 in other.reason
@@ -87,15 +88,15 @@ def test_by_hand_the_gates_on_record_decide_and_damaged_files_refuse(tracking_ur
     """A materialization in another run cannot slip past: nothing but what is on record for this version counts."""
     bad, first, second = (_version(tracking_uri, store, weights) for weights in ("bad", "one", "two"))
     assert "0 gate outcome(s)" in promote_version(tracking_uri, "small_dpo/1", store).reason
-    _promote(tracking_uri, store, bad, BAD)
+    promote_made(tracking_uri, store, bad, BAD)
     refused = promote_version(tracking_uri, "small_dpo/1", store)
     assert (refused.moved, refused.champion) == (False, None)
     assert "gate failed: kind_of_object/acc is 0.1" in refused.reason
-    _promote(tracking_uri, store, first, GOOD)
+    promote_made(tracking_uri, store, first, GOOD)
     client = connect(tracking_uri)
     client.delete_model_version_tag("small_dpo", "2", "lifecycle.gate.1")
     assert "1 gate outcome(s) are on record where 2" in promote_version(tracking_uri, "small_dpo/2", store).reason
-    _promote(tracking_uri, store, second, GOOD)
+    promote_made(tracking_uri, store, second, GOOD)
     assert promote_version(tracking_uri, "small_dpo@candidate", store).champion == "small_dpo/3"
     (second.artifact.path / "data.txt").write_text("xyz")
     refused = promote_version(tracking_uri, "small_dpo/3", store)
@@ -105,7 +106,7 @@ def test_by_hand_the_gates_on_record_decide_and_damaged_files_refuse(tracking_ur
 def test_more_than_ten_gates_stay_in_the_order_of_the_recipe(tracking_uri: str, store: Store) -> None:
     model = _version(tracking_uri, store, "one")
     gates = [Outcome(metric=f"m{number}", value=number, passed=True) for number in range(12)]
-    assert _promote(tracking_uri, store, model, gates).moved
+    assert promote_made(tracking_uri, store, model, gates).moved
     assert [gate["metric"] for gate in read_gates(connect(tracking_uri), "small_dpo", "1")] == [
         f"m{number}" for number in range(12)
     ]
@@ -113,10 +114,10 @@ def test_more_than_ten_gates_stay_in_the_order_of_the_recipe(tracking_uri: str, 
 
 def test_rollback_brings_the_previous_champion_back_and_is_its_own_reverse(tracking_uri: str, store: Store) -> None:
     first, second = (_version(tracking_uri, store, weights) for weights in ("one", "two"))
-    _promote(tracking_uri, store, first, GOOD)
+    promote_made(tracking_uri, store, first, GOOD)
     with pytest.raises(LifecycleError, match="no alias 'previous'"):
         rollback(tracking_uri, "small_dpo", store)
-    _promote(tracking_uri, store, second, GOOD)
+    promote_made(tracking_uri, store, second, GOOD)
     back = rollback(tracking_uri, "small_dpo", store)
     assert (back.moved, back.champion, back.previous) == (True, "small_dpo/1", "small_dpo/2")
     shutil.rmtree(second.artifact.path)
@@ -129,11 +130,11 @@ def test_promotion_catches_up_with_models_that_wait_for_the_server(tracking_uri:
     published = store.materialize("dpo_model", "1", {}, (), writes("weights"))
     unreachable = "http://127.0.0.1:9"
     assert record(unreachable, published, asset="d", recipe_name="small", tags={}, store_root=store.root) is None
-    assert _promote(tracking_uri, store, published, GOOD).moved
+    assert promote_made(tracking_uri, store, published, GOOD).moved
 
 
 def test_lineage_reaches_every_raw_source_without_the_store(tracking_uri: str, store: Store, recipe: Recipe) -> None:
-    _record_all(tracking_uri, store, make_all(recipe, store))
+    record_all(tracking_uri, store, make_all(recipe, store))
     shutil.rmtree(store.root)
     node = lineage(tracking_uri, "small_dpo@candidate")
     nodes = {each.key: each for each in _walk(node)}
@@ -162,10 +163,21 @@ def test_lineage_reaches_every_raw_source_without_the_store(tracking_uri: str, s
     assert sum("-->" in line for line in mermaid) == sum(len(each.inputs) for each in nodes.values())
 
 
+def test_models_of_all_rounds_are_versions_of_one_and_know_where_they_come_from(
+    tracking_uri: str, store: Store, tmp_path: Path
+) -> None:
+    made = make_all(small_recipe(tmp_path, lambda text: text + "rounds: 2\n"), store)
+    record_all(tracking_uri, store, {name: made[name] for name in ("dpo_model", "preference_pairs_r2", "dpo_model_r2")})
+    node = lineage(tracking_uri, "small_dpo@candidate")
+    assert (node.name, node.stage) == ("small_dpo/2", "dpo_model_r2")
+    assert {each.stage for each in node.inputs} == {"dpo_model", "preference_pairs_r2"}
+    assert lineage(tracking_uri, "small_dpo/1").stage == "dpo_model"
+
+
 def test_a_gap_in_the_records_is_shown_and_not_passed_over(tracking_uri: str, store: Store, recipe: Recipe) -> None:
     made = make_all(recipe, store, until="base_model")
     del made["corpus"]
-    _record_all(tracking_uri, store, made)
+    record_all(tracking_uri, store, made)
     node = lineage(tracking_uri, "small_base")
     missing = {each.stage for each in _walk(node) if not each.recorded}
     assert missing == {"corpus"}

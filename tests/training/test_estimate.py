@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from lifecycle.cli import app
 from lifecycle.pretrained import load_model, load_tokenizer
 from lifecycle.recipe.adaptation import Adapter
-from lifecycle.recipe.alignment import DpoConfig
+from lifecycle.recipe.preference_training import DpoConfig
 from lifecycle.recipe.training import Architecture, CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.adapters import adapt

@@ -8,16 +8,29 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from lifecycle.digests import digest_file
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
+from lifecycle.preferences.table import HELDOUT
+from lifecycle.training import kto
 from lifecycle.training.exits import ExitClass, NumericsError
 from lifecycle.training.journal import read_metrics
 from lifecycle.training.preference import main
+from lifecycle.training.preference_data import read_pairs
+from lifecycle.training.preference_heldout import scores
 from tests.launching import launch
-from tests.training_preference.fixtures import job, pairs_directory, result, run, start
+from tests.training_preference.fixtures import (
+    job,
+    kto_job,
+    labels_directory,
+    pairs_directory,
+    result,
+    reward_job,
+    run,
+    start,
+)
 
 COMPARED = ("loss", "learning_rate", "gradient_norm", "rewards/accuracies", "rewards/margins", "logps/chosen")
 
@@ -44,7 +57,7 @@ def weights(which: TrainingJob) -> str:
 
 
 def wait_for_step(which: TrainingJob, process, step: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
         metrics = read_metrics(Path(which.run_dir))
         if metrics and metrics[-1]["step"] >= step:
@@ -92,7 +105,7 @@ def test_a_stopped_run_continues_with_the_same_losses(tmp_path: Path, model_dire
     process = start(which)
     wait_for_step(which, process, 5)
     process.send_signal(how)
-    code = process.wait(timeout=60)
+    code = process.wait(timeout=300)
     assert code == (-signal.SIGKILL if how == signal.SIGKILL else ExitClass.PREEMPTION.code)
     stopped_at = read_metrics(Path(which.run_dir))[-1]["step"]
     assert 5 <= stopped_at < 30
@@ -104,6 +117,9 @@ def test_a_stopped_run_continues_with_the_same_losses(tmp_path: Path, model_dire
     assert resumed_at == stopped_at or how == signal.SIGKILL
     assert figures(which) == figures(finished)
     assert weights(which) == weights(finished)
+    assert not result(finished)["reference_logps"]["reused"]
+    assert result(which)["reference_logps"]["reused"]
+    assert "reference log-probabilities reused" in journal
 
 
 def test_a_damaged_checkpoint_is_named_and_not_used(tmp_path: Path, model_directory, pairs, finished):
@@ -133,16 +149,10 @@ def _own_signal_handler():
 
 
 @pytest.mark.usefixtures("_own_signal_handler")
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pairs(tmp_path: Path, model_directory, pairs):
-    """transformers logs NaN losses as 0 by default; here they end the run with the class numerics, weights untouched."""
-    broken = tmp_path / "model"
-    shutil.copytree(model_directory, broken)
-    model = AutoModelForCausalLM.from_pretrained(broken)
-    with torch.no_grad():
-        model.model.norm.weight.fill_(float("nan"))
-    model.save_pretrained(broken)
-    which = job(tmp_path, broken, pairs)
-    with pytest.raises(NumericsError, match=r"the loss of step 1 is nan; its pairs are \['pair"):
+def test_what_is_not_finite_stops_the_run(tmp_path: Path, model_directory, pairs):
+    """transformers logs NaN losses as 0 by default; here they end the run with the class numerics, and nothing is saved."""
+    which = job(tmp_path, model_directory, pairs, learning_rate=1e30)
+    with pytest.raises(NumericsError, match=r"step 2.*nan"):
         main(which)
     assert not list((Path(which.run_dir) / "checkpoints").glob("checkpoint-*"))
 
@@ -151,3 +161,74 @@ def test_pairs_that_are_all_too_long_give_one_clear_error(tmp_path: Path, model_
     which = job(tmp_path, model_directory, pairs, max_length=8)
     with pytest.raises(DataError, match=r"40 are longer than dpo.max_length 8"):
         main(which)
+
+
+@pytest.mark.usefixtures("_own_signal_handler")
+def test_an_adapter_whose_loss_lowers_both_answers_is_flagged(tmp_path: Path, model_directory, pairs):
+    """APO-down pushes both answers down: the run goes on, and says that it has forgotten how to answer.
+
+    The reference is the model without the adapter, so the first loss is that of no difference; the best step's weights are
+    what is exported, merged, beside the adapter.
+    """
+    settings = {"loss_type": ["apo_down"], "learning_rate": 1e-2, "validation_every": 5, "choose": "best"}
+    which = job(tmp_path, model_directory, pairs, adapter={"rank": 4}, **settings)
+    main(which)
+    facts = result(which)
+    assert facts["loss_first"] == pytest.approx(1.0, abs=1e-5)
+    assert facts["log_probabilities_collapsed"]
+    assert "much less probable than under the reference" in (Path(which.run_dir) / "journal.jsonl").read_text()
+    measured = {entry["step"]: entry for entry in read_metrics(Path(which.run_dir)) if "heldout/accuracy" in entry}
+    assert sorted(measured) == [5, 10, 15, 20, 25, 30]
+    best = max(measured.values(), key=lambda entry: (entry["heldout/accuracy"], -entry["heldout/loss"]))
+    assert facts["best_step"] == best["step"]
+    assert facts["heldout_loss"] == best["heldout/loss"]
+    assert facts["heldout_kl"] == best["heldout/kl"] > 0
+    assert {path.name for path in (Path(which.output) / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    merged = AutoModelForCausalLM.from_pretrained(which.output)
+    moved = [not torch.equal(a, b) for a, b in zip(merged.parameters(), _untrained(which).parameters(), strict=True)]
+    assert any(moved)
+
+
+def _untrained(which: TrainingJob) -> AutoModelForCausalLM:
+    return AutoModelForCausalLM.from_pretrained(which.inputs["model"])
+
+
+@pytest.mark.usefixtures("_own_signal_handler")
+def test_kto_learns_from_single_answers(tmp_path: Path, model_directory):
+    """From labels alone it comes to prefer what the held-out pairs prefer; their prompts are kept from it."""
+    labels = labels_directory(tmp_path / "labels")
+    which = kto_job(tmp_path, model_directory, labels)
+    kto.main(which)
+    facts = result(which)
+    assert facts["loss_first"] == pytest.approx(0.5, abs=1e-5)
+    assert (facts["rows"], facts["wanted"]) == (39, 23)
+    assert facts["left_out"] == {"evaluation_prompt": 0, "heldout_pair": 1, "too_long": 0}
+    assert facts["heldout_reward_accuracy"] == 1.0
+    assert AutoTokenizer.from_pretrained(which.output).chat_template == _template(which)
+
+
+def _template(which: TrainingJob) -> str:
+    return AutoTokenizer.from_pretrained(which.inputs["model"]).chat_template
+
+
+def test_a_reward_model_killed_in_the_middle_becomes_a_classifier(tmp_path: Path, model_directory, pairs):
+    which = reward_job(tmp_path, model_directory, pairs, learning_rate=3e-3)
+    process = start(which)
+    wait_for_step(which, process, 5)
+    process.kill()
+    process.wait(timeout=300)
+    assert run(which) == 0, (Path(which.run_dir) / "log.txt").read_text()[-3000:]
+    assert '"kind": "resume", "step": 0' not in (Path(which.run_dir) / "journal.jsonl").read_text().splitlines()[-1]
+    facts = result(which)
+    assert facts["steps"] == 30
+    low, high = facts["heldout_reward_accuracy_interval"]
+    assert low < facts["heldout_reward_accuracy"] == high == 1.0
+    classifier = AutoModelForSequenceClassification.from_pretrained(which.output)
+    tokenizer = AutoTokenizer.from_pretrained(which.output)
+    assert classifier.config.num_labels == 1
+    rendered = read_pairs(pairs / HELDOUT, tokenizer, None)
+    good, bad = (scores(classifier, rendered.side(side), tokenizer.pad_token_id, 3) for side in ("chosen", "rejected"))
+    assert facts["heldout_reward_margin"] == pytest.approx(float((good - bad).mean()), rel=1e-4)

@@ -1,0 +1,107 @@
+"""The way forward: which registered models a source, or one document, trained."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from lifecycle.errors import LifecycleError
+from lifecycle.tracking.connection import connect
+from lifecycle.tracking.lineage import LineageNode, Walk, each_once
+from lifecycle.tracking.registry import RegisteredVersion, all_versions
+
+TRAINED_ON = {
+    "corpus": "train/documents-*.parquet",
+    "instructions": "conversations.parquet",
+    "preference_pairs": "train.parquet",
+}
+"""Stages whose rows are trained on (in a later stage), and their files."""
+IDENTIFIERS = ("id", "document_id", "group")
+"""Columns that name a row, or the document that it was made from."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """One registered version, and the artifacts of its lineage through which the text came in."""
+
+    version: RegisteredVersion
+    through: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Uses:
+    """What was found; `unread` names artifacts that are no longer on disk, of which nothing can be said."""
+
+    found: tuple[Use, ...]
+    unread: tuple[str, ...]
+
+
+def used_by(tracking_uri: str, name: str) -> Uses:
+    """The registered versions made from the source `name`, or from the document (conversation, pair) with this id.
+
+    A source is looked up in the lineage of every version; a document in the rows of what these were trained on.
+
+    Raises:
+        LifecycleError: the registry does not answer, or nothing was ever registered.
+    """
+    trees = _Trees(tracking_uri)
+    if any(node.source == name for root in trees.roots.values() for node in each_once(root)):
+        return _collect(trees, lambda node: node.source == name)
+    return _collect(trees, _Rows(name).has)
+
+
+def _collect(trees: "_Trees", holds: Callable[[LineageNode], bool | None]) -> Uses:
+    found: list[Use] = []
+    unread: dict[str, None] = {}
+    for label, root in trees.roots.items():
+        answers = {f"{_title(node)} {node.digest[:12]}": holds(node) for node in each_once(root)}
+        through = tuple(title for title, answer in answers.items() if answer)
+        unread |= dict.fromkeys(title for title, answer in answers.items() if answer is None)
+        if through:
+            found.append(Use(trees.versions[label], through))
+    return Uses(tuple(found), tuple(unread))
+
+
+def _title(node: LineageNode) -> str:
+    return f"{node.stage} of {node.source}" if node.source else node.stage
+
+
+class _Trees:
+    """The lineage of every registered version."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        self.versions = {version.label: version for version in all_versions(tracking_uri)}
+        if not self.versions:
+            raise LifecycleError(f"no model is registered at {tracking_uri} yet")
+        walk = Walk(connect(tracking_uri, create=False))
+        self.roots = {
+            label: walk.node(label, version.stage, version.fingerprint, version.digest)
+            for label, version in self.versions.items()
+        }
+
+
+class _Rows:
+    """Whether artifacts have a row of this id; each is read once."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._known: dict[str, bool | None] = {}
+
+    def has(self, node: LineageNode) -> bool | None:
+        """None when the artifact is not there to be read."""
+        pattern = TRAINED_ON.get(re.sub(r"_r\d+$", "", node.stage))  # each round of preferences has pairs of its own
+        if pattern is None:
+            return False
+        if node.key not in self._known:
+            self._known[node.key] = self._look(Path(node.details.get("uri", "")), pattern)
+        return self._known[node.key]
+
+    def _look(self, directory: Path, pattern: str) -> bool | None:
+        files = sorted(directory.glob(pattern)) if directory.is_dir() else []
+        return any(self._in_file(file) for file in files) if files else None
+
+    def _in_file(self, path: Path) -> bool:
+        columns = [name for name in IDENTIFIERS if name in pq.read_schema(path).names]
+        return any(pq.read_table(path, columns=[name], filters=[(name, "=", self._name)]).num_rows for name in columns)

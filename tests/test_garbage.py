@@ -1,0 +1,133 @@
+"""What may be removed from a store: nothing that is in use, nothing young, and nothing outside."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lifecycle.artifacts import InputReference, Published, Store, Workspace
+from lifecycle.errors import LifecycleError
+from lifecycle.files import write_atomically
+from lifecycle.garbage import find_garbage, remove
+
+OLD = time.time() - 30 * 86400
+WEEK = 7 * 86400.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def make(store: Store, stage: str, content: str, *inputs: Published) -> Published:
+    def build(workspace: Workspace) -> dict[str, Any]:
+        (workspace.out / "data.txt").write_text(content)
+        (workspace.run_dir / "log.txt").write_text("log")
+        return {}
+
+    references = tuple(
+        InputReference(name=each.artifact.stage, **each.artifact.model_dump(exclude={"uri"})) for each in inputs
+    )
+    return store.materialize(stage, "1", content, references, build)
+
+
+def age(store: Store) -> None:
+    for path in [store.root, *store.root.rglob("*")]:
+        if not path.is_symlink():
+            os.utime(path, (OLD, OLD))
+
+
+def refer(store: Store, published: Published) -> None:
+    write_atomically(
+        store.root / ".refs" / "r" / published.artifact.stage / "artifact.json", published.artifact.model_dump_json()
+    )
+
+
+def names(store: Store, **options: Any) -> set[str]:
+    return {str(each.path.relative_to(store.root)) for each in find_garbage(store, (), WEEK, **options)}
+
+
+def test_only_what_nothing_in_use_was_made_from_goes_with_its_run(store: Store) -> None:
+    corpus, other = make(store, "corpus", "a"), make(store, "corpus", "b")
+    model, lost = make(store, "model", "c", corpus), make(store, "model", "d", other)
+    version, its_input = make(store, "model", "e", other), other
+    refer(store, model)
+    age(store)
+    found = find_garbage(store, [(version.artifact.stage, version.artifact.fingerprint)], WEEK)
+    fingerprint = lost.artifact.fingerprint
+    assert {str(each.path.relative_to(store.root)) for each in found} == {f"model/{fingerprint}", f".runs/{fingerprint}"}
+    assert [each.path for each in remove(store, found)] == [each.path for each in found]
+    assert store.find("model", fingerprint) is None
+    for kept in (corpus, model, version, its_input):
+        assert store.find(kept.artifact.stage, kept.artifact.fingerprint)
+        assert kept.run_dir.is_dir()
+    assert names(store) == {f"corpus/{other.artifact.fingerprint}", f".runs/{other.artifact.fingerprint}"} | {
+        f"model/{version.artifact.fingerprint}",
+        f".runs/{version.artifact.fingerprint}",
+    }
+
+
+def test_what_is_young_stays_and_so_does_a_run_that_could_go_on(store: Store) -> None:
+    lost = make(store, "model", "d")
+    assert names(store) == set()
+    run = store.run_directory("unfinished")
+    (run / "checkpoints" / "step_4").mkdir(parents=True)
+    age(store)
+    (run / "checkpoints" / "step_4" / "weights").write_text("x")
+    assert names(store) == {f"model/{lost.artifact.fingerprint}", f".runs/{lost.artifact.fingerprint}"}
+
+
+def test_what_an_asset_refers_to_meanwhile_is_not_removed(store: Store) -> None:
+    lost = make(store, "model", "d")
+    age(store)
+    found = find_garbage(store, (), WEEK)
+    refer(store, lost)
+    assert list(remove(store, found)) == []
+    assert lost.run_dir.is_dir()
+    assert store.find("model", lost.artifact.fingerprint)
+
+
+def test_links_out_of_the_store_are_neither_followed_nor_removed(store: Store, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "inner").mkdir(parents=True)
+    (outside / "manifest.json").write_text("{}")
+    make(store, "model", "d")
+    (store.root / "model" / "linked").symlink_to(outside)
+    (store.root / ".tmp").mkdir(exist_ok=True)
+    (store.root / ".tmp" / "linked").symlink_to(outside)
+    lost = make(store, "other", "e").artifact
+    age(store)
+    found = find_garbage(store, (), WEEK)
+    assert not any("linked" in str(each.path) for each in found)
+    (store.directory("other", lost.fingerprint) / "link").symlink_to(outside)
+    list(remove(store, found))
+    assert (outside / "manifest.json").read_text() == "{}"
+
+
+def test_a_file_that_another_artifact_shares_frees_nothing(store: Store) -> None:
+    lost = make(store, "model", "d" * 1000)
+    kept = make(store, "corpus", "a")
+    os.link(lost.artifact.path / "data.txt", kept.artifact.path / "shared")
+    refer(store, kept)
+    age(store)
+    sizes = {each.path.parent.name: each.size for each in find_garbage(store, (), WEEK)}
+    assert sizes["model"] == (lost.artifact.path / "manifest.json").stat().st_size
+
+
+def test_kept_results_go_only_when_asked_for(store: Store) -> None:
+    (store.results / "ab" / "abcd").mkdir(parents=True)
+    age(store)
+    assert names(store) == set()
+    assert names(store, cache=True) == {".cache/ab"}
+
+
+def test_with_an_unreadable_manifest_in_use_nothing_is_safe_to_remove(store: Store) -> None:
+    model = make(store, "model", "c")
+    make(store, "model", "d")
+    refer(store, model)
+    (model.artifact.path / "manifest.json").write_text("{")
+    age(store)
+    with pytest.raises(LifecycleError, match="nothing is removed"):
+        find_garbage(store, (), WEEK)

@@ -1,0 +1,117 @@
+"""What leaves the registry, whether its lineage is still whole, and which models a text trained."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lifecycle.artifacts import Published, Store, Workspace
+from lifecycle.errors import CorruptArtifactError, LifecycleError
+from lifecycle.recipe import Recipe
+from lifecycle.tracking.checking import check
+from lifecycle.tracking.export import export_model
+from lifecycle.tracking.lineage import lineage
+from lifecycle.tracking.use import used_by
+from tests.tracking.chain import make_all
+from tests.tracking.test_registry_and_lineage import BAD, GOOD, promote_made, record_all
+
+MODEL = "small_dpo"
+
+
+@pytest.fixture
+def made(tracking_uri: str, store: Store, recipe: Recipe) -> dict:
+    made = make_all(recipe, store)
+    record_all(tracking_uri, store, made)
+    return made
+
+
+def one(made: dict, stage: str) -> Published:
+    return made[stage]
+
+
+def test_a_folder_to_give_away_has_weights_card_licences_and_checksums(
+    tracking_uri: str, store: Store, made: dict, tmp_path: Path
+) -> None:
+    promote_made(tracking_uri, store, one(made, "dpo_model"), GOOD)
+    target = tmp_path / "out" / "model"
+    assert export_model(tracking_uri, f"{MODEL}@champion", target).label == f"{MODEL}/1"
+    assert (target / "data.txt").read_bytes() == (one(made, "dpo_model").artifact.path / "data.txt").read_bytes()
+    assert "PSF-2.0" in (target / "LICENCES.md").read_text()
+    assert "BSD-3-Clause" in (target / "LICENCES.md").read_text()
+    card = (target / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers")
+    assert "kind_of_object/acc" in card
+    checked = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=target, capture_output=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+    with pytest.raises(LifecycleError, match="exists already"):
+        export_model(tracking_uri, MODEL, target)
+    assert [path.name for path in target.parent.iterdir()] == ["model"]
+
+
+def test_what_failed_its_gates_or_is_damaged_does_not_leave(
+    tracking_uri: str, store: Store, made: dict, tmp_path: Path
+) -> None:
+    model = one(made, "dpo_model")
+    promote_made(tracking_uri, store, model, BAD)
+    with pytest.raises(LifecycleError, match=r"kind_of_object/acc is 0\.1"):
+        export_model(tracking_uri, MODEL, tmp_path / "no")
+    export_model(tracking_uri, MODEL, tmp_path / "yes", despite_gates=True)
+    assert "Not for use" in (tmp_path / "yes" / "README.md").read_text()
+    (model.artifact.path / "data.txt").write_text("another")
+    with pytest.raises(CorruptArtifactError, match=r"data\.txt"):
+        export_model(tracking_uri, MODEL, tmp_path / "no", despite_gates=True)
+    assert sorted(path.name for path in tmp_path.iterdir() if "no" in path.name) == []
+
+
+def test_a_check_hashes_everything_again_and_says_what_changed_or_is_gone(
+    tracking_uri: str, store: Store, made: dict
+) -> None:
+    root = lineage(tracking_uri, MODEL)
+    assert {each.state for each in check(root)} == {"whole", "not kept"}
+    changed = one(made, "tokenizer").artifact.path / "data.txt"
+    stat = changed.stat()
+    changed.write_text(changed.read_text()[::-1])  # same size
+    os.utime(changed, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    shutil.rmtree(one(made, "sft_memmap").artifact.path)
+    wrong = {each.node.stage: each for each in check(root) if not each.good}
+    assert {stage: each.state for stage, each in wrong.items()} == {"tokenizer": "changed", "sft_memmap": "gone"}
+    assert str(changed) in wrong["tokenizer"].detail
+
+
+def test_a_source_leads_to_every_model_made_from_it(tracking_uri: str, made: dict) -> None:
+    uses = used_by(tracking_uri, "packages")
+    assert {use.version.name for use in uses.found} == {"small_base", "small_sft", "small_dpo"}
+    assert all("raw_corpora of packages" in " ".join(use.through) for use in uses.found)
+
+
+def test_a_document_leads_to_the_models_that_were_trained_on_it_and_to_no_other(
+    tracking_uri: str, store: Store, recipe: Recipe
+) -> None:
+    """A removal request must be answerable: also for a conversation that was made from the document."""
+
+    def corpus(workspace: Workspace) -> dict:
+        (workspace.out / "train").mkdir()
+        pq.write_table(pa.table({"id": ["d1", "d2"]}), workspace.out / "train" / "documents-00000.parquet")
+        return {}
+
+    def conversations(workspace: Workspace) -> dict:
+        pq.write_table(pa.table({"id": ["c1"], "document_id": ["d2"]}), workspace.out / "conversations.parquet")
+        return {}
+
+    made = make_all(recipe, store, build={"corpus": corpus, "instructions": conversations})
+    record_all(tracking_uri, store, made)
+    through = {use.version.name: use.through for use in used_by(tracking_uri, "d1").found}
+    assert set(through) == {"small_base", "small_sft", "small_dpo"}
+    through = {use.version.name: len(use.through) for use in used_by(tracking_uri, "d2").found}
+    assert through == {"small_base": 1, "small_sft": 2, "small_dpo": 2}
+    assert used_by(tracking_uri, "d3").found == ()
+    shutil.rmtree(one(made, "corpus").artifact.path)
+    uses = used_by(tracking_uri, "d1")
+    assert uses.found == ()
+    assert "corpus" in {title.split()[0] for title in uses.unread}, "silence would look like a no"
