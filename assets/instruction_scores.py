@@ -71,20 +71,19 @@ def _score(
         return {name: snapshot(each).digest for name, each in read.items()}
 
     def build(workspace: Workspace) -> dict:
-        from lifecycle.instructions.quality import build_instruction_scores
+        from lifecycle.instructions.quality import ScoringModel, build_instruction_scores
         from lifecycle.pretrained import start_directory
 
         if config.model:
-            model, digest = start_directory(config.model, "instructions.scores.model"), snapshots()[MODEL]
+            model = ScoringModel(start_directory(config.model, "instructions.scores.model"), snapshots()[MODEL])
         else:
-            model, digest = inputs["base_model"].path, inputs["base_model"].digest
+            model = ScoringModel(inputs["base_model"].path, inputs["base_model"].digest)
         return build_instruction_scores(
             inputs["instructions"].path,
             inputs["tokenizer"].path,
             model,
-            digest,
             config,
-            runner.store.open().results / "instruction_scores",
+            runner.store.open().results,
             workspace.out,
             workspace.run_dir,
             launch=lambda job: launcher.run(context, job),

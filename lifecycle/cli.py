@@ -128,55 +128,99 @@ def chat(
     talk(directory, temperature=temperature, max_new_tokens=max_new_tokens)
 
 
+InstructionsFlag = Annotated[bool, typer.Option("--instructions", help="Of conversations, not of the corpus.")]
+
+
 @app.command()
 def sweep(
-    rule: Annotated[str, typer.Argument(help="RULE.threshold, e.g. gopher_few_words.min_words")],
+    rule: Annotated[str, typer.Argument(help="RULE.threshold, e.g. gopher_few_words.min_words, difficulty.max_difficulty")],
     first: Annotated[float, typer.Argument(help="First value.")],
     last: Annotated[float, typer.Argument(help="Last value.")],
     steps: Annotated[int, typer.Option(min=2, help="How many values.")] = 9,
     source: Annotated[list[str] | None, typer.Option(help="Only these sources.")] = None,
     language: Annotated[str | None, typer.Option(help="Only documents of this language.")] = None,
+    instructions: InstructionsFlag = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
 ) -> None:
-    """Show what a rule would keep over a range of its threshold, reading the text of samples alone."""
-    from lifecycle.curation.sweep import find_rule, render, with_texts
-    from lifecycle.curation.sweep import sweep as try_out
+    """Show what a rule, or a limit on a score, would keep over a range of values, reading the text of samples alone."""
+    from lifecycle.curation.sweep import render
 
-    loaded, store = load_recipe(recipe), Store(home / "store")
-    names = source or [each.name for each in loaded.sources]
-    config = {name: loaded.curation.of(loaded.source(name)) for name in names}
-    cleaned = {name: made(loaded, home, "cleaned_corpora", name) for name in names}
-    raw = {name: store.input_artifact(artifact, "raw_corpora").path for name, artifact in cleaned.items()}
+    loaded = load_recipe(recipe)
     values = [first + (last - first) * step / (steps - 1) for step in range(steps)]
-    found = try_out({name: artifact.path for name, artifact in cleaned.items()}, rule, values, config, language)
-    found = with_texts(found, raw)
+    try_out = _sweep_instructions if instructions else _sweep_corpus
+    tried, found = try_out(loaded, home, rule, values, source or [], language)
     if as_json:
         typer.echo(json.dumps([asdict(step) for step in found], indent=1, ensure_ascii=False))
     else:
-        console.print(render(find_rule(rule, list(config.values())), found))
+        console.print(render(tried, found))
+
+
+def _sweep_corpus(
+    recipe: Recipe, home: Path, rule: str, values: list[float], sources: list[str], language: str | None
+) -> tuple[Any, Any]:
+    from lifecycle.curation.sweep import find_rule, sweep, with_texts
+
+    store = Store(home / "store")
+    names = sources or [each.name for each in recipe.sources]
+    config = {name: recipe.curation.of(recipe.source(name)) for name in names}
+    cleaned = {name: made(recipe, home, "cleaned_corpora", name) for name in names}
+    raw = {name: store.input_artifact(artifact, "raw_corpora").path for name, artifact in cleaned.items()}
+    found = sweep({name: artifact.path for name, artifact in cleaned.items()}, rule, values, config, language)
+    return find_rule(rule, list(config.values())), with_texts(found, raw)
+
+
+def _sweep_instructions(
+    recipe: Recipe, home: Path, rule: str, values: list[float], sources: list[str], language: str | None
+) -> tuple[Any, Any]:
+    from lifecycle.instructions.sweep import find_rule, sweep
+
+    chosen = find_rule(rule)
+    return chosen, sweep(_sidecars(recipe, home), chosen, values, sources, language)
+
+
+def _sidecars(recipe: Recipe, home: Path) -> Any:
+    """Where instructions, what they were cleaned from, and their scores lie."""
+    from lifecycle.instructions.sweep import Sidecars
+
+    store, cleaned = Store(home / "store"), made(recipe, home, "instructions")
+    scores = made(recipe, home, "instruction_scores") if recipe.instructions.scores else None
+    if scores:
+        cleaned = store.input_artifact(scores, "instructions")
+    raw = store.input_artifact(cleaned, "raw_instructions").path
+    return Sidecars(raw, cleaned.path, scores.path if scores else None)
 
 
 @app.command()
 def explain(
-    document: Annotated[str, typer.Argument(help="A document's id, as in the ledger, in duplicates.parquet or from sweep.")],
+    document: Annotated[str, typer.Argument(help="An id, as in the ledger, in duplicates.parquet or from sweep.")],
+    instructions: InstructionsFlag = False,
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
 ) -> None:
-    """Tell what happened to one document on its way into the corpus, rule by rule."""
-    from lifecycle.curation.explain import explain as follow
-    from lifecycle.curation.explain import render
-
+    """Tell what happened to one document on its way into the corpus, or to one conversation, rule by rule."""
     loaded = load_recipe(recipe)
-    names = [each.name for each in loaded.sources]
+    console.print((_explain_conversation if instructions else _explain_document)(loaded, home, document))
+
+
+def _explain_document(recipe: Recipe, home: Path, document: str) -> Any:
+    from lifecycle.curation.explain import explain, render
+
+    names = [each.name for each in recipe.sources]
     raw, cleaned = (
-        {name: made(loaded, home, f"{part}_corpora", name).path for name in names} for part in ("raw", "cleaned")
+        {name: made(recipe, home, f"{part}_corpora", name).path for name in names} for part in ("raw", "cleaned")
     )
-    has_corpus = reference_path(loaded, home, "corpus").exists()
-    corpus = made(loaded, home, "corpus").path if has_corpus else None
-    config = {each.name: loaded.curation.of(each) for each in loaded.sources}
-    console.print(render(follow(document, raw, cleaned, corpus, config)))
+    has_corpus = reference_path(recipe, home, "corpus").exists()
+    corpus = made(recipe, home, "corpus").path if has_corpus else None
+    config = {each.name: recipe.curation.of(each) for each in recipe.sources}
+    return render(explain(document, raw, cleaned, corpus, config))
+
+
+def _explain_conversation(recipe: Recipe, home: Path, conversation: str) -> Any:
+    from lifecycle.instructions.explain import explain, render
+
+    return render(explain(conversation, _sidecars(recipe, home), recipe.instructions.rules))
 
 
 @app.command()

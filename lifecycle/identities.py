@@ -5,8 +5,10 @@ from typing import Any
 
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.recipe import Recipe, identity
+from lifecycle.recipe.base import Section
 from lifecycle.recipe.cleaning import CleaningConfig
 from lifecycle.recipe.curation import list_digests, list_file
+from lifecycle.recipe.instruction_files import InstructionFiles
 from lifecycle.recipe.quality import samples
 from lifecycle.tokens.base_files import base_digests
 from lifecycle.tokens.templates import read_template, template_label
@@ -101,12 +103,15 @@ def report(recipe: Recipe, _: str | None) -> Any:
 def raw_instructions(recipe: Recipe, _: str | None) -> Any:
     """What is read; not what decides only whether reading fails (tolerance) or what cleaning keeps."""
     config = recipe.instructions
-    sources = [
-        {key: value for key, value in identity(each).items() if each.kind != "files" or key not in LATER_OF_FILES}
-        for each in config.sources
-    ]
+    sources = [_read_as(each) for each in config.sources]
     told = any(each.kind == "own_identity" for each in config.sources)
     return {"sources": sources} | ({"identity": identity(config.identity)} if told else {})
+
+
+def _read_as(source: Section) -> dict[str, Any]:
+    """What a source of instructions gives, whatever is kept of it."""
+    later = LATER_OF_FILES if isinstance(source, InstructionFiles) else ()
+    return {key: value for key, value in identity(source).items() if key not in later}
 
 
 def instructions(recipe: Recipe, _: str | None) -> Any:
@@ -119,8 +124,17 @@ def instructions(recipe: Recipe, _: str | None) -> Any:
 
 
 def instruction_scores(recipe: Recipe, _: str | None) -> Any:
-    """The content of a given model counts as a snapshot."""
-    return identity(recipe.instructions.scores)
+    """A given model and labelled samples count as snapshots, rubrics by their content."""
+    config = recipe.instructions.scores
+    assert config is not None
+    found = identity(config)
+    if config.judge:
+        rubrics = {language: digest_file(path) for language, path in config.judge.rubric_files().items()}
+        found["judge"] |= {"rubrics": rubrics}
+    if config.linear:
+        for side in ("good", "bad"):
+            found["linear"][side] = [_read_as(each) for each in getattr(config.linear, side)]
+    return found
 
 
 def instruction_embeddings(recipe: Recipe, _: str | None) -> Any:

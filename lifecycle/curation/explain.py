@@ -105,16 +105,16 @@ def _follow(text: str, language: str, decision: str, config: CurationConfig, rep
     """Every change of the text."""
     changes = []
     for rule, after in steps(text, config, repeated):
-        changes.append(_change(rule, text, after))
+        changes.append(change_of(rule, text, after))
         text = after
     if decision == KEPT and "c4_quality" in config.quality_sets and config.c4_quality.rewrite_lines:
         rewritten = c4_text(text, language, config, repeated)
         if rewritten != text:
-            changes.append(_change("c4_lines", text, rewritten))
+            changes.append(change_of("c4_lines", text, rewritten))
     return tuple(changes)
 
 
-def _change(rule: str, old: str, new: str) -> Change:
+def change_of(rule: str, old: str, new: str) -> Change:
     """The runs of lines that differ."""
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     matcher = SequenceMatcher(None, before, after, autojunk=True)
@@ -164,7 +164,8 @@ def _in_corpus(corpus: Path | None, identifier: str) -> tuple[str, str | None]:
     return "not there", None
 
 
-def _shown(changes: tuple[Change, ...]) -> tuple[str, ...]:
+def render_changes(changes: tuple[Change, ...]) -> tuple[str, ...]:
+    """What was changed, place by place, as lines for the terminal."""
     lines = [escape(f"changed by: {', '.join(change.rule for change in changes) or 'no rule'}")]
     for change in changes:
         lines.append(f"[bold]{escape(change.rule)}[/bold]")
@@ -175,20 +176,25 @@ def _shown(changes: tuple[Change, ...]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def render(found: Explanation) -> Group:
-    """The explanation for the terminal."""
+def render_judgements(judgements: tuple[Judgement, ...]) -> Table:
+    """Every rule's word as a table for the terminal."""
     table = Table(title_justify="left")
     for column in ("rule", "figure", "limit", "", "drops"):
         table.add_column(column, justify="right" if column in ("figure", "limit") else "left")
-    for each in found.judgements:
+    for each in judgements:
         word = "[red]broken[/red]" if each.broken else "passed"
         table.add_row(each.rule, f"{each.figure:.4g}", f"{each.limit:.4g}", word, escape(each.description))
+    return table
+
+
+def render(found: Explanation) -> Group:
+    """The explanation for the terminal."""
     after = f"corpus: {found.corpus}" + (f", kept instead: {found.kept_instead}" if found.kept_instead else "")
     return Group(
         escape(f"{found.id} of {found.source}, language {found.language}"),
         escape(f"read: {found.text!r}"),
-        *_shown(found.changes),
-        table,
+        *render_changes(found.changes),
+        render_judgements(found.judgements),
         escape(f"cleaned: {found.decision}"),
         escape(after),
     )

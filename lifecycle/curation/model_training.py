@@ -19,7 +19,7 @@ from lifecycle.curation.model_features import Buckets, Features
 from lifecycle.curation.model_plots import plot_precision_recall, plot_scores
 from lifecycle.errors import DataError
 from lifecycle.recipe.corpora import SourceBase
-from lifecycle.recipe.quality import QualityModelConfig
+from lifecycle.recipe.quality import LinearModelConfig, QualityModelConfig
 
 FEWEST = 20
 """Samples of either kind of a language, in training and held out together; fewer say nothing about a threshold."""
@@ -45,24 +45,38 @@ def train_quality_model(
     out: Path,
     run_dir: Path,
 ) -> dict[str, Any]:
-    """Train and calibrate one classifier a language and write the model into `out`; returns figures on held-out samples.
+    """Train the model from labelled sources; see `learn`.
 
     Args:
         sources: labelled sources by name (`lifecycle.recipe.quality.samples`).
         min_language_score: as in cleaning, so that a document is in the same language here and there.
 
     Raises:
-        DataError: a language has samples of one kind only, or too few, or nothing could be read.
+        DataError: as `learn`, or nothing could be read.
+    """
+    return learn("quality_model", _read(sources, config, min_language_score), config, out, run_dir)
+
+
+def learn(name: str, labelled: Sequence[Sample], config: LinearModelConfig, out: Path, run_dir: Path) -> dict[str, Any]:
+    """Train and calibrate one classifier a language and write the model into `out`; returns figures on held-out samples.
+
+    Each text counts once, and not at all where it is labelled both ways.
+
+    Args:
+        name: what the model is called in errors.
+
+    Raises:
+        DataError: a language has samples of one kind only, or too few.
     """
     features = Features.model_validate(config.model_dump(include=set(Features.model_fields)))
-    samples = _unique(_read(sources, config, min_language_score))
+    samples = _unique(labelled)
     languages: dict[str, LanguageModel] = {}
     weights: dict[str, NDArray[np.float32]] = {}
     heldout: dict[str, tuple[NDArray[np.bool_], NDArray[np.float64]]] = {}
     facts: dict[str, Any] = {}
     for language in sorted({sample.language for sample in samples}):
         some = [sample for sample in samples if sample.language == language]
-        _check(language, some)
+        _check(name, language, some)
         weights[language], bias = _fit([sample for sample in some if not sample.heldout], features, config.seed)
         model = QualityModel(
             ModelCard(features=features, languages={language: LanguageModel(bias=bias, min_score=0)}), weights
@@ -97,11 +111,12 @@ def _read(
             # A foreign page among the samples is no sample of its language, which may have none of the other kind.
             language = language_of(row["text"], row["lang"], min_language_score)
             if language == source.language:
-                found.append(Sample(row["text"], language, good, _is_heldout(row["group"], config)))
+                found.append(Sample(row["text"], language, good, in_heldout(row["group"], config)))
     return found
 
 
-def _is_heldout(group: str, config: QualityModelConfig) -> bool:
+def in_heldout(group: str, config: LinearModelConfig) -> bool:
+    """Whether the samples of this group are measured on, not learnt from."""
     return xxhash.xxh3_64_intdigest(group.encode("utf-8", "surrogatepass"), seed=config.seed) / 2**64 < config.heldout
 
 
@@ -114,11 +129,11 @@ def _unique(samples: Sequence[Sample]) -> list[Sample]:
     return [sample for sample in samples if once.get(sample.text) is sample]
 
 
-def _check(language: str, samples: Sequence[Sample]) -> None:
+def _check(name: str, language: str, samples: Sequence[Sample]) -> None:
     good, bad = ([each.heldout for each in samples if each.good is label] for label in (True, False))
     if any(len(some) < FEWEST or not 0 < sum(some) < len(some) for some in (good, bad)):
         raise DataError(
-            f"quality_model: language {language} has {len(good)} positive samples ({sum(good)} held out) and {len(bad)} "
+            f"{name}: language {language} has {len(good)} positive samples ({sum(good)} held out) and {len(bad)} "
             f"negative ones ({sum(bad)} held out); give {FEWEST} or more of either kind, "
             "in several files or records, or none at all"
         )

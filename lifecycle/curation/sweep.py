@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -50,9 +51,24 @@ class Step:
     """Documents nearest to the value, the nearest first: those it drops, then those it keeps."""
 
 
+class Swept(Protocol):
+    """What can be tried out of a rule; curation's and those of instructions are such."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def threshold(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def drops_below(self) -> bool: ...
+
+    def broken(self, figures: Figures, limits: float) -> NDArray[np.bool_]: ...
+
+
 @dataclass(frozen=True)
-class _Figures:
-    """Of all sources, in rising order; all of shape (documents that have a figure,)."""
+class Measured:
+    """Figures with whose they are; all of shape (documents that have a figure,)."""
 
     figures: Figures
     sources: NDArray[np.int64]
@@ -83,15 +99,15 @@ def sweep(
     if not rules:
         raise _unknown(name, [config[source] for source in cleaned])
     rule = next(iter(rules.values()))
-    found = _sorted([_figures(number, cleaned[source], rules[source], language) for number, source in enumerate(rules)])
+    found = in_order([_figures(number, cleaned[source], rules[source], language) for number, source in enumerate(rules)])
     if not found.figures.size:
         where = f"{f' in language {language!r}' if language else ''} in {sorted(rules)}"
         hint = f": {rule.measured}" if rule.measured else ""
         raise LifecycleError(f"sweep: no document with a figure for {rule.name}{where}{hint}")
-    return [_step(rule, value, found, list(rules)) for value in values]
+    return [try_value(rule, value, found, list(rules)) for value in values]
 
 
-def _figures(source: int, directory: Path, rule: Rule, language: str | None) -> _Figures:
+def _figures(source: int, directory: Path, rule: Rule, language: str | None) -> Measured:
     table = read_sidecar(directory)
     languages = table["lang"].to_numpy(zero_copy_only=False).astype(np.str_)
     figures = rule.figures(counts_of(table), languages)
@@ -99,19 +115,24 @@ def _figures(source: int, directory: Path, rule: Rule, language: str | None) -> 
     if language is not None:
         asked &= languages == language
     rows = np.flatnonzero(asked)
-    return _Figures(figures[rows], np.full(rows.size, source), rows, table["id"].take(pa.array(rows)))
+    return Measured(figures[rows], np.full(rows.size, source), rows, table["id"].take(pa.array(rows)))
 
 
-def _sorted(parts: Sequence[_Figures]) -> _Figures:
+def in_order(parts: Sequence[Measured]) -> Measured:
+    """All of them, by rising figure."""
     figures = np.concatenate([part.figures for part in parts])
     order = np.argsort(figures, kind="stable")
     ids = pa.chunked_array([chunk for part in parts for chunk in part.ids.chunks], pa.string())
     sources, rows = np.concatenate([part.sources for part in parts]), np.concatenate([part.rows for part in parts])
-    return _Figures(figures[order], sources[order], rows[order], ids.take(pa.array(order)))
+    return Measured(figures[order], sources[order], rows[order], ids.take(pa.array(order)))
 
 
-def _step(rule: Rule, value: float, found: _Figures, sources: Sequence[str]) -> Step:
-    """Figures are in order, so what a rule drops lies on one side of a boundary."""
+def try_value(rule: Swept, value: float, found: Measured, sources: Sequence[str]) -> Step:
+    """What the rule keeps at this value: figures are in order, so what it drops lies on one side of a boundary.
+
+    Args:
+        sources: names of the numbers in `found.sources`.
+    """
     size, gone = found.figures.size, int(rule.broken(found.figures, value).sum())
     place = gone if rule.drops_below else size - gone
     below, above = range(place - 1, max(0, place - SAMPLES) - 1, -1), range(place, min(size, place + SAMPLES))
@@ -149,11 +170,18 @@ def with_texts(steps: Sequence[Step], raw: Mapping[str, Path]) -> list[Step]:
         for row, document in rows_at(raw[source], ids, ["id", "text"]):
             if document["id"] != ids[row]:
                 raise DataError(f"{raw[source]}: document {row} is not {ids[row]!r}; run `lifecycle run` again")
-            texts[source, row] = " ".join(document["text"][: EXCERPT * 4].split())[:EXCERPT]
-    return [
-        replace(step, boundary=tuple(replace(each, text=texts.get((each.source, each.row))) for each in step.boundary))
-        for step in steps
-    ]
+            texts[source, row] = document["text"]
+    return told(steps, texts)
+
+
+def told(steps: Sequence[Step], texts: Mapping[tuple[str, int], str]) -> list[Step]:
+    """The steps with the beginnings of their samples' texts, which are given by source and row."""
+
+    def beginning(sample: Sample) -> Sample:
+        text = texts.get((sample.source, sample.row))
+        return replace(sample, text=None if text is None else " ".join(text[: EXCERPT * 4].split())[:EXCERPT])
+
+    return [replace(step, boundary=tuple(map(beginning, step.boundary))) for step in steps]
 
 
 def rules_to_sweep(config: CurationConfig) -> tuple[Rule, ...]:
@@ -191,7 +219,7 @@ def _unknown(name: str, configs: Sequence[CurationConfig]) -> LifecycleError:
     return LifecycleError(f"no rule named {wanted!r}; there are {names}{hint}")
 
 
-def render(rule: Rule, steps: Sequence[Step]) -> Table:
+def render(rule: Swept, steps: Sequence[Step]) -> Table:
     """The steps as a table for the terminal; a document at the boundary is shown with its figure and its beginning."""
     table = Table(title=f"{rule.name}.{rule.threshold}: {rule.description}", title_justify="left", title_style="bold")
     for column in ("value", "kept", "share", "just dropped", "just kept"):

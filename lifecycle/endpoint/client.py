@@ -92,7 +92,7 @@ class Endpoint:
         """The reply to each request, in their order; equal requests are sent once.
 
         Answers are kept as they come: a run that was killed, and asks again, sends only what is missing. A request that is
-        refused, or fails at every attempt, gives a reply without an answer.
+        refused, or fails at every attempt, gives a reply without an answer; a run that goes on may have nothing else left.
 
         Args:
             what: names the requests in the progress bar and the log.
@@ -107,7 +107,7 @@ class Endpoint:
         self.usage.kept += len(keys) - (len(bodies) - len(replies))
         missing = {key: body for key, body in bodies.items() if key not in replies}
         sent = self._send(missing, what)
-        if sent and not any(reply.answer for reply in sent.values()):
+        if sent and not replies and not any(reply.answer for reply in sent.values()):
             raise EndpointError(f"none of {len(sent)} {what} was answered by the endpoint: {dict(self.usage.failures)}")
         replies |= sent
         return [replies[key] for key in keys]

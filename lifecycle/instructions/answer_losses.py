@@ -73,7 +73,7 @@ def row_losses(model: Any, rows: Sequence[Row], pad_token_id: int) -> np.ndarray
             ids[place, : len(row.ids)], wanted[place, : len(row.ids)] = row.ids, row.wanted
         tokens = torch.from_numpy(ids).to(model.device)
         mask = torch.from_numpy(wanted).to(model.device)
-        first = int(wanted.any(axis=0).argmax())
+        first = max(1, int(wanted.any(axis=0).argmax()))
         logits = model(input_ids=tokens, use_cache=False, logits_to_keep=width - first + 1).logits[:, :-1]
         losses = torch.nn.functional.cross_entropy(
             logits[mask[:, first:]].float(), tokens[:, first:][mask[:, first:]], reduction="none"

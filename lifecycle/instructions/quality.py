@@ -1,18 +1,26 @@
 """Stage `instruction_scores`: scores of every kept conversation in one sidecar, each a column, none of them a decision."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lifecycle.endpoint.calls import Address
+from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, read_conversations
+from lifecycle.instructions.judging import Grade, judge
+from lifecycle.instructions.linear import linear_scores
+from lifecycle.instructions.quality_plots import draw_scores, extremes
 from lifecycle.jobs import TrainingJob
-from lifecycle.recipe.instruction_scores import InstructionScores
+from lifecycle.recipe.instruction_scores import InstructionScores, JudgeScores
 
 FILE = "scores.parquet"
 LOSSES = "losses.parquet"
@@ -30,15 +38,24 @@ are those of the rendered conversation that no answer is trained on, the templat
 an answer. `loss_answer` is in nats over the answers' tokens (all turns', special tokens left out) given all that stands
 before them, `loss_answer_alone` over the same tokens with each answer by itself, `difficulty` the first over the second
 (IFD, Li et al. 2023), `perplexity` the exponential of the first."""
+OPTIONAL = {"judge": pa.float64(), "judge_missing": pa.string(), "linear": pa.float64()}
+"""Columns behind these where the recipe asks for them; `judge_missing` is the reason why there is no grade."""
+
+
+@dataclass(frozen=True)
+class ScoringModel:
+    """The model whose losses are measured, with the digest of its content."""
+
+    directory: Path
+    digest: str
 
 
 def build_instruction_scores(
     instructions: Path,
     tokenizer: Path,
-    model: Path,
-    model_digest: str,
+    model: ScoringModel,
     config: InstructionScores,
-    cache: Path,
+    results: Path,
     out: Path,
     run_dir: Path,
     launch: Callable[[TrainingJob], dict[str, Any]],
@@ -46,28 +63,58 @@ def build_instruction_scores(
     """Write `scores.parquet`: a row for each conversation of `instructions`, in its order, with the columns of `SCHEMA`.
 
     Args:
-        model: directory of the model whose losses are measured, with a tokenizer.
-        model_digest: of its content.
-        cache: where units that were scored are kept between runs.
+        results: where scored units and a judge's answers are kept between runs.
         launch: runs the scoring program.
 
     Raises:
+        DataError: a judge leaves too much without a grade, or labelled samples are too few.
+        EndpointError: the judge cannot be reached.
         JobFailedError: the scoring program ended badly.
+        RecipeError: a rubric is missing or damaged.
     """
-    job = TrainingJob(
+    conversations = read_conversations(instructions)
+    grades: tuple[list[Grade], dict[str, Any]] | None = None
+    if config.judge:  # first: without an address nothing else needs to be computed
+        grades = judge(conversations, config.judge, _endpoint(config.judge, results))
+    inputs = {"instructions": str(instructions), "tokenizer": str(tokenizer), "model": str(model.directory)}
+    facts: dict[str, Any] = {"scoring": launch(_job(inputs, model, config, results, run_dir))}
+    table = _table(conversations, pq.read_table(run_dir / "losses" / LOSSES))
+    if grades:
+        table = _with(table, "judge", [grade.value for grade in grades[0]])
+        table = _with(table, "judge_missing", [grade.missing for grade in grades[0]])
+        facts["judge"] = grades[1]
+    if config.linear:
+        scores, facts["linear"] = linear_scores(conversations, config.linear, out, run_dir)
+        table = _with(table, "linear", [None if math.isnan(score) else score for score in scores])
+    pq.write_table(table, out / FILE, compression="zstd")
+    draw_scores(table, run_dir)
+    return _facts(table) | facts | extremes(table, conversations)
+
+
+def _job(
+    inputs: dict[str, str], model: ScoringModel, config: InstructionScores, results: Path, run_dir: Path
+) -> TrainingJob:
+    return TrainingJob(
         stage="instruction_scores",
         fingerprint=run_dir.name,
         program="lifecycle.instructions.score_program",
-        config={"cache": str(cache), "model_digest": model_digest, "own_tokenizer": config.model is not None},
-        inputs={"instructions": str(instructions), "tokenizer": str(tokenizer), "model": str(model)},
+        config={
+            "cache": str(results / "instruction_scores"),
+            "model_digest": model.digest,
+            "own_tokenizer": config.model is not None,
+        },
+        inputs=inputs,
         output=str(run_dir / "losses"),
         run_dir=str(run_dir),
     )
-    measured = launch(job)
-    conversations = read_conversations(instructions)
-    table = _table(conversations, pq.read_table(run_dir / "losses" / LOSSES))
-    pq.write_table(table, out / FILE, compression="zstd")
-    return _facts(table) | {"scoring": measured}
+
+
+def _endpoint(config: JudgeScores, results: Path) -> Endpoint:
+    return Endpoint(config.endpoint, Address.from_environment(), results / "endpoint")
+
+
+def _with(table: pa.Table, name: str, values: Sequence[object]) -> pa.Table:
+    return table.append_column(name, pa.array(values, OPTIONAL[name]))
 
 
 def read_instruction_scores(directory: Path) -> pa.Table:
@@ -113,7 +160,22 @@ def _facts(table: pa.Table) -> dict[str, Any]:
     return {
         "rows": table.num_rows,
         "scored": int(difficulty.size),
+        "languages": _by_language(table),
         "unscored": dict(sorted(Counter(reason for reason in table["unscored"].to_pylist() if reason).items())),
         "difficulty_quartiles": quartiles,
         "harder_with_question": int((difficulty > 1).sum()),
+    }
+
+
+def _by_language(table: pa.Table) -> dict[str, dict[str, float]]:
+    """Conversations, and the medians of difficulty and perplexity, of each language."""
+    frame = table.filter(pc.is_valid(table["difficulty"])).group_by("language")
+    found = frame.aggregate([("id", "count"), ("difficulty", "approximate_median"), ("perplexity", "approximate_median")])
+    return {
+        row["language"] or "unknown": {
+            "conversations": row["id_count"],
+            "median_difficulty": round(row["difficulty_approximate_median"], 4),
+            "median_perplexity": round(row["perplexity_approximate_median"], 2),
+        }
+        for row in sorted(found.to_pylist(), key=lambda row: -row["id_count"])
     }

@@ -24,9 +24,14 @@ class InstructionRule:
         chinese, others = (float(getattr(each, self.threshold)) for each in (rules.zh, rules.en))
         return np.where(languages == "zh", chinese, others)
 
-    def broken(self, figures: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.bool_]:
+    @property
+    def drops_below(self) -> bool:
+        """Whether small figures are dropped rather than large ones."""
+        return self.threshold.startswith("min_")
+
+    def broken(self, figures: NDArray[np.float64], limits: NDArray[np.float64] | float) -> NDArray[np.bool_]:
         """Which conversations the rule drops."""
-        return figures < limits if self.threshold.startswith("min_") else figures > limits
+        return figures < limits if self.drops_below else figures > limits
 
 
 RULES: tuple[InstructionRule, ...] = tuple(

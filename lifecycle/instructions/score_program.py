@@ -7,6 +7,7 @@ so does one with another judge.
 """
 
 import hashlib
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def main(job: TrainingJob) -> None:
         tokenizer = own
     conversations = read_conversations(Path(job.inputs["instructions"]))
     encoded = encode_conversations(tokenizer, [conversation.chat() for conversation in conversations])
-    limit = model.config.get_text_config().max_position_embeddings
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
     cases = [_case(each, tokenizer.all_special_ids, limit) for each in encoded]
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     sums, facts = _score(cases, model, pad, config, Journal(Path(job.run_dir)))
@@ -89,7 +90,7 @@ def main(job: TrainingJob) -> None:
     (Path(job.run_dir) / "result.json").write_bytes(orjson.dumps(facts))
 
 
-def _case(encoded: Encoded, special: Sequence[int], limit: int) -> _Case:
+def _case(encoded: Encoded, special: Sequence[int], limit: float) -> _Case:
     wanted = scored_tokens(encoded, special)
     unscored = NO_ANSWER if not wanted.any() else TOO_LONG if len(encoded.ids) > limit else None
     return _Case(Row(encoded.ids, wanted), int(encoded.mask.sum()), unscored)

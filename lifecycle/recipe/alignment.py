@@ -6,23 +6,11 @@ from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 from lifecycle.recipe.curation import Blocklist
+from lifecycle.recipe.instruction_files import InstructionFiles
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
 from lifecycle.recipe.instruction_scores import InstructionScores
 from lifecycle.recipe.selection import COUNTED, Embeddings, Selection
 
-InstructionFormat = Literal[
-    "seed_tasks",
-    "alpaca",
-    "messages",
-    "sharegpt",
-    "chat_rounds",
-    "message_list",
-    "human_assistant",
-    "data",
-    "dialogue",
-    "moss",
-    "question_answer",
-]
 PreferenceFormat = Literal[
     "message_pair", "conversation_pair", "prompt_pair", "transcripts", "scored_outputs", "votes", "labels"
 ]
@@ -62,31 +50,6 @@ class DocumentedObjects(Section):
     seed: int = 3
 
 
-class InstructionFiles(Section):
-    """Files of conversations: JSON, JSON lines or CSV, compressed or in tar or zip archives.
-
-    A format is recognised from each file's first rows; `docs/post-training.md` lists them.
-    """
-
-    kind: Literal["files"]
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    path: str
-    """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
-    members: str = "*"
-    """Which members of an archive are read, as a pattern over their whole path (`*` matches `/` too)."""
-    format: InstructionFormat | None = None
-    """How the records are written; null recognises it."""
-    language: str | None = Field(default=None, pattern=r"^[a-z]{2,3}$")
-    """ISO 639-1 code, of records too short to tell; it also helps with the encoding of a file."""
-    task: str = Field(default="general", min_length=1)
-    """Of records that have no `task` of their own."""
-    max_conversations: int | None = Field(default=None, gt=0)
-    """Most conversations that cleaning keeps, drawn by a hash of their ids; null keeps all."""
-    licence: str
-    tolerance: float = Field(default=0.01, ge=0, le=1)
-    """Share of records that cannot be read above which reading fails."""
-
-
 class OwnIdentityConversations(Section):
     """Questions about the model itself, answered with the recipe's own name and maker (`instructions.identity`)."""
 
@@ -123,11 +86,15 @@ class InstructionsConfig(Section):
             raise ValueError(
                 "selection compares conversations by `embeddings`; say for example `embeddings: {kind: lexical}`"
             )
-        if self.selection and self.scores is None and self.selection.by.column not in COUNTED:
-            raise ValueError(
-                f"selection.by.column: {self.selection.by.column} is measured where the recipe has `instructions.scores`; "
-                f"add `scores: {{}}`, or select by {', '.join(COUNTED)}"
-            )
+        if self.selection:
+            column = self.selection.by.column
+            asked = f"scores.{column}" if column in ("judge", "linear") else "scores"
+            there = self.scores is not None and (asked == "scores" or getattr(self.scores, column) is not None)
+            if column not in COUNTED and not there:
+                raise ValueError(
+                    f"selection.by.column: {column} is measured where the recipe has `instructions.{asked}`; add it, or select "
+                    f"by {', '.join(COUNTED)}"
+                )
         return self
 
     @model_validator(mode="after")

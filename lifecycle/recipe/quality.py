@@ -13,19 +13,11 @@ if TYPE_CHECKING:
 MinScore = dict[str, float]
 
 
-class QualityModelConfig(Section):
-    """A linear model over hashed character n-grams, one for each language that has samples of both kinds."""
+class LinearModelConfig(Section):
+    """How a linear model over hashed character n-grams is learnt, one for each language that has samples of both kinds."""
 
-    positive: tuple[str | Source, ...] = Field(min_length=1)
-    """Good text: names of this recipe's sources, or sources described here, which are read for this only."""
-    negative: tuple[str | Source, ...] = Field(min_length=1)
-    """Text that the model shall tell from it."""
     keep_positive: float = Field(default=0.95, gt=0, lt=1)
     """Share of held-out good documents that score above the calibrated threshold of their language."""
-    min_score: MinScore = Field(default_factory=dict)
-    """Thresholds by language in place of the calibrated ones, 0 to 1; they change cleaning, not the model."""
-    max_documents: int = Field(default=5000, gt=0)
-    """Documents of one sample at most, the first that its reader gives."""
     max_characters: int = Field(default=20_000, gt=0)
     """How much of a document's beginning is read, in training and in scoring: what scoring one may cost."""
     min_ngram: int = Field(default=2, gt=0)
@@ -38,9 +30,26 @@ class QualityModelConfig(Section):
     seed: int = 11
 
     @model_validator(mode="after")
-    def _consistent(self) -> "QualityModelConfig":
+    def _ngrams_rise(self) -> "LinearModelConfig":
         if self.min_ngram > self.max_ngram:
             raise ValueError(f"min_ngram {self.min_ngram} exceeds max_ngram {self.max_ngram}")
+        return self
+
+
+class QualityModelConfig(LinearModelConfig):
+    """The linear model that cleaning of the corpus asks."""
+
+    positive: tuple[str | Source, ...] = Field(min_length=1)
+    """Good text: names of this recipe's sources, or sources described here, which are read for this only."""
+    negative: tuple[str | Source, ...] = Field(min_length=1)
+    """Text that the model shall tell from it."""
+    min_score: MinScore = Field(default_factory=dict)
+    """Thresholds by language in place of the calibrated ones, 0 to 1; they change cleaning, not the model."""
+    max_documents: int = Field(default=5000, gt=0)
+    """Documents of one sample at most, the first that its reader gives."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "QualityModelConfig":
         names = [each if isinstance(each, str) else each.name for each in (*self.positive, *self.negative)]
         if len(set(names)) != len(names):
             raise ValueError(f"positive, negative: every sample is named once, got {names}")

@@ -21,6 +21,8 @@ ScoreColumn = Literal[
     "loss_answer_alone",
     "difficulty",
     "perplexity",
+    "judge",
+    "linear",
 ]
 
 

@@ -49,8 +49,8 @@ def difficulty(memmap: TokenMemmap, phases: Phases) -> np.ndarray:
     missing = int(np.isnan(known).sum())
     if missing:
         raise ConfigurationError(
-            f"phases.by: {missing} of the {len(known)} conversations in {memmap.path} have no difficulty; give "
-            "their records the field `difficulty`, or say by: answer_tokens"
+            f"phases.by: {missing} of the {len(known)} conversations in {memmap.path} have no difficulty; "
+            "have it measured (instructions.scores), give their records the field `difficulty`, or say by: answer_tokens"
         )
     return known
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM
 
-from lifecycle.stages import STAGES
-from tests.graph_home import ROOT, Home, make_home
+from lifecycle.recipe import load_recipe
+from lifecycle.stages import stages_of
+from tests.graph_home import RECIPE, ROOT, Home, make_home
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ def test_every_asset_was_made_and_accounted_for(finished: Home) -> None:
     summary = finished.summary()
     expected = {
         f"{stage.name}/{source}" if stage.per_source else stage.name
-        for stage in STAGES
+        for stage in stages_of(load_recipe(RECIPE))
         for source in (("packages", "chinese") if stage.per_source else ("",))
     }
     assert set(summary["assets"]) == expected
@@ -61,6 +62,21 @@ def test_plan_says_reuse_after_a_run_and_why_after_a_change(finished: Home, tmp_
     assert actions["sft_model"]["action"] == "run"
     assert "steps" in actions["sft_model"]["why"]
     assert actions["dpo_model"]["action"] == "run"
+
+
+def test_scores_are_swept_explained_and_decide_the_phases(finished: Home) -> None:
+    swept = finished.run("sweep", "difficulty.max_difficulty", "0", "1", "--steps", "3", "--instructions", "--json")
+    steps = json.loads(swept.stdout)
+    assert [step["value"] for step in steps] == [0.0, 0.5, 1.0]
+    assert steps[0]["kept"] == 0
+    assert steps[0]["documents"] > 100
+    told = finished.run("explain", steps[0]["boundary"][0]["id"], "--instructions")
+    assert "cleaned: kept" in told.stdout, told.stderr
+    assert "difficulty" in told.stdout
+    assets = finished.summary()["assets"]
+    memmap = finished.path / "store" / "sft_memmap" / assets["sft_memmap"]["fingerprint"]
+    inputs = json.loads((memmap / "manifest.json").read_text(encoding="utf-8"))["inputs"]
+    assert {item["name"]: item["digest"] for item in inputs}["instruction_scores"] == assets["instruction_scores"]["digest"]
 
 
 def test_lineage_reaches_the_bytes_of_every_source(finished: Home) -> None:

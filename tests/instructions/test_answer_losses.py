@@ -17,10 +17,10 @@ def loaded(tmp_path_factory: pytest.TempPathFactory):
     return load_for_inference(tiny_model(tmp_path_factory.mktemp("model")))
 
 
-def _mean(model, ids: list[int], wanted: list[int]) -> float:
-    """Mean loss in nats of the wanted positions, by one unpadded pass in float64 arithmetic behind the model."""
+def _losses(model, ids: list[int], wanted: list[int]) -> np.ndarray:
+    """Losses in nats of the wanted positions, by one unpadded pass and float64 arithmetic behind the model."""
     logps = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
-    return -float(np.mean([logps[place - 1, ids[place]].item() for place in wanted]))
+    return np.array([-logps[place - 1, ids[place]].item() for place in wanted])
 
 
 CONVERSATIONS = [
@@ -46,13 +46,9 @@ def test_losses_are_those_of_plain_passes(loaded, monkeypatch: pytest.MonkeyPatc
         assert tokenizer.decode([ids[i] for i in answers]) == "".join(
             m["content"] for m in chats[len(expected)] if m["role"] == "assistant"
         )
-        alone = []
-        for place in answers:
-            start = place
-            while start - 1 in answers:
-                start -= 1
-            alone.append(_mean(model, ids[start - 1 : place + 1], [place - start + 1]))
-        expected.append((_mean(model, ids, answers), float(np.mean(alone))))
+        runs = np.split(answers, np.flatnonzero(np.diff(answers) > 1) + 1)
+        alone = [_losses(model, ids[run[0] - 1 : run[-1] + 1], list(range(1, len(run) + 1))) for run in runs]
+        expected.append((_losses(model, ids, answers).mean(), np.concatenate(alone).mean()))
     counts = np.array([row.wanted.sum() for row in rows])
     for tokens in (1, 300, 100_000):
         monkeypatch.setattr(module, "TOKENS", tokens)

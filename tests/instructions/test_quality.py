@@ -7,14 +7,19 @@ import numpy as np
 import orjson
 import pytest
 
+from lifecycle.endpoint.calls import KEY, URL
 from lifecycle.instructions import score_program
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
-from lifecycle.instructions.quality import build_instruction_scores, difficulties, read_instruction_scores
+from lifecycle.instructions.quality import ScoringModel, build_instruction_scores, difficulties, read_instruction_scores
 from lifecycle.jobs import TrainingJob
 from lifecycle.recipe.adaptation import StartingModel
-from lifecycle.recipe.instruction_scores import InstructionScores
+from lifecycle.recipe.endpoint import EndpointConfig
+from lifecycle.recipe.instruction_scores import InstructionScores, JudgeScores, LinearScores
 from lifecycle.stages import INSTRUCTION_SCORES, INSTRUCTIONS, stages_of
 from lifecycle.tokens.templates import read_template
+from tests.chat_server import KEY as PLANTED
+from tests.chat_server import chat_server, said
+from tests.instructions.test_linear import labelled_files
 from tests.tiny_model import tiny_model, tiny_tokenizer
 from tests.tracking.chain import small_recipe
 
@@ -64,9 +69,9 @@ def _build(root: Path, rows: list[Conversation], model: Path, tokenizer: Path, c
     for name in ("instructions", "out", "run"):
         (root / name).mkdir(parents=True, exist_ok=True)
     write_conversations(root / "instructions", rows)
-    facts = build_instruction_scores(
-        root / "instructions", tokenizer, model, "digest", config, root / "cache", root / "out", root / "run", launch
-    )
+    scored = ScoringModel(model, "digest")
+    places = root / "results", root / "out", root / "run"
+    facts = build_instruction_scores(root / "instructions", tokenizer, scored, config, *places, launch)
     return facts, read_instruction_scores(root / "out")
 
 
@@ -88,6 +93,11 @@ def test_every_conversation_has_its_row_and_those_without_scores_a_reason(tmp_pa
     np.testing.assert_allclose(scored["difficulty"].to_numpy(), given / alone)
     np.testing.assert_allclose(scored["perplexity"].to_numpy(), np.exp(given))
     assert difficulties(tmp_path / "out")["c1"] is None
+    plots = sorted(path.name for path in (tmp_path / "run" / "plots").iterdir())
+    assert plots == ["difficulty.png", "difficulty_and_length.png"]
+    hardest = max((value, name) for name, value in difficulties(tmp_path / "out").items() if value is not None)
+    assert f"| {hardest[0]:.3f} | {hardest[1]} |" in facts["hardest"].splitlines()[2]
+    assert facts["languages"]["en"]["conversations"] == 3
 
 
 def test_a_killed_run_scores_only_what_is_missing_and_gives_the_same_bytes(
@@ -118,6 +128,25 @@ def test_a_given_model_reads_with_its_own_tokenizer(tmp_path: Path, model: Path,
     _, own = _build(tmp_path / "own", ROWS[:1], model, tokenizer, config)
     _, base = _build(tmp_path / "base", ROWS[:1], model, tokenizer)
     assert own["difficulty"].to_pylist() == base["difficulty"].to_pylist(), "these two tokenizers are the same"
+
+
+def test_judge_and_linear_scorer_are_columns_beside_the_others(
+    tmp_path: Path, model: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = {name: (labelled_files(tmp_path, name, bad=name == "bad"),) for name in ("good", "bad")}
+    judge = JudgeScores(endpoint=EndpointConfig(model="judge-1"), tolerance=0.7)
+    config = InstructionScores(judge=judge, linear=LinearScores(**files, bucket_bits=10))
+    assert set(config.read()) == {"good", "bad"}
+    with chat_server(lambda body, _: said("Score: 4" if "returns a path" in str(body) else "well")) as server:
+        monkeypatch.setenv(URL, server.address.url)
+        monkeypatch.setenv(KEY, PLANTED)
+        facts, table = _build(tmp_path, [ROWS[0], ROWS[2], ROWS[4]], model, tokenizer, config)
+    assert table["judge"].to_pylist() == [4.0, None, None]
+    assert table["judge_missing"].to_pylist() == [None, "unreadable_grade", "unreadable_grade"]
+    assert 0 <= table["linear"].to_pylist()[0] <= 1
+    assert (facts["judge"]["graded"], facts["linear"]["en_heldout"] > 0) == (1, True)
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert PLANTED.encode() not in written, "the key stays in the environment"
 
 
 def test_the_stage_is_in_the_graph_of_a_recipe_that_asks(tmp_path: Path):

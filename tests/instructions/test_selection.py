@@ -184,3 +184,5 @@ def test_a_recipe_that_selects_trains_on_what_was_selected(tmp_path: Path):
         changed("  selection: {by: {column: turns}}")
     with pytest.raises(RecipeError, match="difficulty is measured"):
         changed(embeddings + "  selection: {by: {column: difficulty}}")
+    with pytest.raises(RecipeError, match=r"instructions\.scores\.judge"):
+        changed(embeddings + "  scores: {}\n  selection: {by: {column: judge}}")
