@@ -92,8 +92,8 @@ class InstructionsConfig(Section):
             there = self.scores is not None and (asked == "scores" or getattr(self.scores, column) is not None)
             if column not in COUNTED and not there:
                 raise ValueError(
-                    f"selection.by.column: {column} is measured where the recipe has `instructions.{asked}`; add it, or select "
-                    f"by {', '.join(COUNTED)}"
+                    f"selection.by.column: {column} is measured where the recipe has `instructions.{asked}`; add it, or "
+                    f"select by {', '.join(COUNTED)}"
                 )
         return self
 
