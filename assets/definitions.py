@@ -13,6 +13,7 @@ from assets import (
     models,
     preferences,
     quality,
+    selection,
     tokens,
 )
 from assets.cluster import cluster_executor, sweep_schedule
@@ -34,7 +35,7 @@ store = StoreResource(root=STORE_ROOT)
 tracking = TrackingResource(tracking_uri=TRACKING_URI, store_root=STORE_ROOT)
 
 assets = dg.load_assets_from_modules(
-    [corpora, quality, tokens, models, instructions, instruction_scores, preferences, alignment, evaluation],
+    [corpora, quality, tokens, models, instructions, instruction_scores, selection, preferences, alignment, evaluation],
     key_prefix=RECIPE.name,
 )
 

@@ -54,7 +54,7 @@ def sources_metadata(ledgers: Sequence["SourceLedger"], stage: str) -> dict[str,
     ]
     samples = [each for ledger in ledgers for each in stage_samples(stage, ledger)]
     return {
-        "sources": _table([{name: row[name] for name in told} for row in rows], SOURCES_SHOWN * 2),
+        "sources": table([{name: row[name] for name in told} for row in rows], SOURCES_SHOWN * 2),
         "rules": _rules(rule_totals([row for ledger in ledgers for row in stage_rows(stage, ledger)])),
         "samples: changed": _changes([each for each in samples if each.action == "changed"]),
         "samples: dropped": _drops([each for each in samples if each.action == "dropped"]),
@@ -81,7 +81,7 @@ def cleaning_metadata(source: "Source", config: "CurationConfig") -> dict[str, d
     return {
         "licence": dg.MetadataValue.text(source.licence),
         "settings": _pairs(cleaning_settings(config)),
-        "thresholds": _table([{"rule": name, "drops": limit} for name, limit in limits(config).items()]),
+        "thresholds": table([{"rule": name, "drops": limit} for name, limit in limits(config).items()]),
     }
 
 
@@ -129,7 +129,7 @@ def _rules(totals: Sequence["RuleTotal"], stages: Mapping[str, str] | None = Non
         }
         for total in totals
     ]
-    return _table(rows, RULES_SHOWN)
+    return table(rows, RULES_SHOWN)
 
 
 def _sources(ways: Mapping[str, "Way"]) -> dg.MetadataValue:
@@ -146,15 +146,15 @@ def _sources(ways: Mapping[str, "Way"]) -> dg.MetadataValue:
         }
         for name, way in sorted(ways.items(), key=lambda item: (-item[1].total.characters_kept, item[0]))
     ]
-    return _table(rows, SOURCES_SHOWN)
+    return table(rows, SOURCES_SHOWN)
 
 
 def _drops(samples: Sequence["Sample"]) -> dg.MetadataValue:
-    return _markdown(("rule", "source", "document", "begins"), ((s.rule, s.source, s.id, s.before) for s in _few(samples)))
+    return markdown(("rule", "source", "document", "begins"), ((s.rule, s.source, s.id, s.before) for s in _few(samples)))
 
 
 def _changes(samples: Sequence["Sample"]) -> dg.MetadataValue:
-    return _markdown(("rule", "before", "after"), ((s.rule, s.before, s.after or "") for s in _few(samples)))
+    return markdown(("rule", "before", "after"), ((s.rule, s.before, s.after or "") for s in _few(samples)))
 
 
 def _few(samples: Sequence["Sample"]) -> list["Sample"]:
@@ -174,7 +174,7 @@ def _clusters(corpus: Path) -> dg.MetadataValue:
         (f"{each.exact + each.near:,}", each.kept.source, each.kept.text, f"{each.similarity:.2f}", each.least_alike.text)
         for each in read_clusters(corpus)
     )
-    return _markdown(("dropped", "kept, of", "kept", "least alike", "dropped, for example"), rows)
+    return markdown(("dropped", "kept, of", "kept", "least alike", "dropped, for example"), rows)
 
 
 def _contamination(corpus: Path) -> dg.MetadataValue:
@@ -184,14 +184,14 @@ def _contamination(corpus: Path) -> dg.MetadataValue:
     if hits is None:
         return dg.MetadataValue.text("the recipe names no evaluation files (curation.decontaminate)")
     rows = ((each["source"], each["file"], each["document_context"], each["item_context"]) for each in hits.shown[:8])
-    return _markdown(("source", "evaluation file", "document", "item"), rows)
+    return markdown(("source", "evaluation file", "document", "item"), rows)
 
 
 def _pairs(settings: Mapping[str, str]) -> dg.MetadataValue:
-    return _table([{"setting": key, "value": value} for key, value in settings.items()])
+    return table([{"setting": key, "value": value} for key, value in settings.items()])
 
 
-def _table(rows: Sequence[Mapping[str, Any]], limit: int | None = None) -> dg.MetadataValue:
+def table(rows: Sequence[Mapping[str, Any]], limit: int | None = None) -> dg.MetadataValue:
     """A table of at most `limit` rows, and how many there are beyond."""
     if not rows:
         return dg.MetadataValue.text("none")
@@ -207,7 +207,7 @@ def _cell(value: str | int) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> dg.MetadataValue:
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> dg.MetadataValue:
     """A table of strangers' text: escaped, each cell cut."""
     from lifecycle.pages import markdown_cell
 

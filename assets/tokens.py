@@ -6,7 +6,6 @@ from assets.policy import INSTRUCTIONS, TOKENS, stage_asset
 from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Workspace
-from lifecycle.stages import Stage
 from resources.stages import StageRunner
 
 
@@ -43,49 +42,20 @@ if stages.PRETRAIN_MEMMAP in stages.stages_of(RECIPE):  # a given model that is 
         return runner.materialize(context, stages.PRETRAIN_MEMMAP, {"corpus": corpus, "tokenizer": tokenizer}, build)
 
 
-def sft_memmap_asset(by_difficulty: bool) -> dg.AssetsDefinition:
-    """The asset `sft_memmap`; where phases go by measured difficulty, it is made from the scores, too."""
-    about = "Conversations rendered by the chat template, as tokens with a loss mask over the answers."
-    if not by_difficulty:
-
-        @stage_asset(stages.SFT_MEMMAP, INSTRUCTIONS, {"numpy"}, description=about)
-        def sft_memmap(
-            context: dg.AssetExecutionContext, runner: StageRunner, instructions: Artifact, tokenizer: Artifact
-        ) -> dg.MaterializeResult:
-            inputs = {"instructions": instructions, "tokenizer": tokenizer}
-            return _render(context, runner, stages.SFT_MEMMAP, inputs)
-
-        return sft_memmap
-
-    @stage_asset(
-        stages.SFT_MEMMAP_BY_DIFFICULTY,
-        INSTRUCTIONS,
-        {"numpy"},
-        description=f"{about} Each with its measured difficulty, for phases.",
-    )
-    def sft_memmap_by_difficulty(
-        context: dg.AssetExecutionContext,
-        runner: StageRunner,
-        instructions: Artifact,
-        tokenizer: Artifact,
-        instruction_scores: Artifact,
-    ) -> dg.MaterializeResult:
-        inputs = {"instructions": instructions, "tokenizer": tokenizer, "instruction_scores": instruction_scores}
-        return _render(context, runner, stages.SFT_MEMMAP_BY_DIFFICULTY, inputs)
-
-    return sft_memmap_by_difficulty
+SFT_MEMMAP = stages.sft_memmap_of(RECIPE)
 
 
-def _render(
-    context: dg.AssetExecutionContext, runner: StageRunner, stage: Stage, inputs: dict[str, Artifact]
-) -> dg.MaterializeResult:
+@stage_asset(SFT_MEMMAP, INSTRUCTIONS, {"numpy"}, by_name=True)
+def sft_memmap(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact) -> dg.MaterializeResult:
+    """Conversations rendered by the chat template, as tokens with a loss mask over the answers."""
+
     def build(workspace: Workspace) -> dict:
         from lifecycle.instructions.quality import difficulties
         from lifecycle.tokens.build_sft import build_sft_memmap
 
-        recipe, scores = runner.recipe, inputs.get("instruction_scores")
+        recipe, scores = runner.recipe, inputs.get(stages.INSTRUCTION_SCORES.name)
         return build_sft_memmap(
-            inputs["instructions"].path,
+            inputs[SFT_MEMMAP.inputs[0]].path,
             inputs["tokenizer"].path,
             recipe.instructions.max_tokens,
             recipe.sft.heldout,
@@ -95,7 +65,4 @@ def _render(
             difficulty=difficulties(scores.path) if scores else None,
         )
 
-    return runner.materialize(context, stage, inputs, build)
-
-
-sft_memmap = sft_memmap_asset(stages.by_measured_difficulty(RECIPE))
+    return runner.materialize(context, SFT_MEMMAP, inputs, build)

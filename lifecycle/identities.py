@@ -20,7 +20,7 @@ Identity = Callable[[Recipe, str | None], Any]
 
 LATER = ("epochs", "weight", "tolerance", "curation")
 LATER_OF_FILES = ("tolerance", "max_conversations")
-JUDGED_LATER = ("sources", "scores")
+JUDGED_LATER = ("sources", "scores", "embeddings", "selection")
 """Sections of `instructions` that decide nothing of what cleaning keeps."""
 SENSITIVE = "instructions.sensitive"
 
@@ -137,6 +137,15 @@ def instruction_scores(recipe: Recipe, _: str | None) -> Any:
         for side in ("good", "bad"):
             found["linear"][side] = [_read_as(each) for each in getattr(config.linear, side)]
     return found
+
+
+def instruction_embeddings(recipe: Recipe, _: str | None) -> Any:
+    """The content of a given encoder counts as a snapshot."""
+    return identity(recipe.instructions.embeddings)
+
+
+def selected_instructions(recipe: Recipe, _: str | None) -> Any:
+    return identity(recipe.instructions.selection)
 
 
 def raw_preferences(recipe: Recipe, _: str | None) -> Any:

@@ -22,6 +22,7 @@ from lifecycle.stages import (
     CHAMPION,
     CORPUS,
     EVAL_REPORT,
+    INSTRUCTION_EMBEDDINGS,
     INSTRUCTION_SCORES,
     PREFERENCE_PAIRS,
     QUALITY_MODEL,
@@ -188,6 +189,9 @@ def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Ra
     if stage.name == INSTRUCTION_SCORES.name:
         assert recipe.instructions.scores is not None
         return dict(recipe.instructions.scores.read())
+    if stage.name == INSTRUCTION_EMBEDDINGS.name:
+        assert recipe.instructions.embeddings is not None
+        return dict(recipe.instructions.embeddings.read())
     if stage is CORPUS:
         return {item.name: item for item in recipe.curation.files_read()}
     if stage is RAW_INSTRUCTIONS:

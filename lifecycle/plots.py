@@ -1,6 +1,6 @@
 """One way to draw: figures that read well on the light and the dark Dagster page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,17 @@ PALETTE = 64
 
 @contextmanager
 def plot(run_dir: Path, name: str, title: str, size: tuple[float, float] = (7.0, 3.4)) -> Iterator["Axes"]:
-    """Draw into the axes given; the picture is written to `<run_dir>/plots/<name>.png` and shown in the Dagster UI.
+    """Draw into the axes given; the picture is written to `<run_dir>/plots/<name>.png` and shown in the Dagster UI."""
+    with panels(run_dir, name, None, size) as (axes,):
+        axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+        yield axes
+
+
+@contextmanager
+def panels(
+    run_dir: Path, name: str, title: str | None, size: tuple[float, float], columns: int = 1
+) -> Iterator[Sequence["Axes"]]:
+    """As `plot`, with several axes side by side under one title.
 
     The figure is drawn without pyplot and its pixels are taken as they are: half of what `savefig` costs, which counts
     where little else is to be done.
@@ -42,9 +52,9 @@ def plot(run_dir: Path, name: str, title: str, size: tuple[float, float] = (7.0,
     ):
         figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
         canvas = FigureCanvasAgg(figure)
-        axes = figure.subplots()
-        axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
-        yield axes
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        yield list(figure.subplots(1, columns, squeeze=False)[0])
         canvas.draw()
         drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         image = drawn.quantize(PALETTE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)

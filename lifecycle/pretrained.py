@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lifecycle.errors import CorruptArtifactError, DataError
 from lifecycle.recipe.adaptation import StartingModel
@@ -24,17 +24,20 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-def load_model(directory: Path, dtype: torch.dtype | str = "auto", **arguments: Any) -> PreTrainedModel:
+def load_model(
+    directory: Path, dtype: torch.dtype | str = "auto", headless: bool = False, **arguments: Any
+) -> PreTrainedModel:
     """The model in a Hugging Face folder, on the CPU, read offline, from safetensors alone: nothing is ever unpickled.
 
     Args:
+        headless: any model, without the layer that predicts tokens, instead of a causal one with it.
         arguments: more for `from_pretrained` (quantization).
 
     Raises:
         CorruptArtifactError: it is not usable.
     """
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        return (AutoModel if headless else AutoModelForCausalLM).from_pretrained(
             str(directory),
             dtype=dtype,
             attn_implementation=ATTENTION,
@@ -54,14 +57,14 @@ def load_tokenizer(directory: Path) -> Any:
         raise CorruptArtifactError(f"{directory}: the tokenizer cannot be loaded: {error}") from error
 
 
-def load_for_inference(directory: Path, dtype: torch.dtype | str = torch.float32) -> tuple[Any, Any]:
-    """The model in evaluation mode on `device()`, and its tokenizer.
+def load_for_inference(directory: Path, dtype: torch.dtype | str = torch.float32, headless: bool = False) -> tuple[Any, Any]:
+    """The model in evaluation mode on `device()`, `headless` as `load_model` has it, and its tokenizer.
 
     Raises:
         CorruptArtifactError: one of them is not usable.
     """
     tokenizer = load_tokenizer(directory)
-    module: Any = load_model(directory, dtype)
+    module: Any = load_model(directory, dtype, headless)
     return module.to(device()).eval(), tokenizer
 
 

@@ -4,7 +4,7 @@ Assets, `lifecycle plan` and the tests all read this one table. A stage's `code_
 give other bytes for the same input.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lifecycle import identities
@@ -12,6 +12,7 @@ from lifecycle.artifacts import Artifact, InputReference
 from lifecycle.errors import LifecycleError
 from lifecycle.identities import Identity
 from lifecycle.recipe import Recipe
+from lifecycle.recipe.selection import COUNTED
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ INSTRUCTION_SCORES = Stage(
     ("instructions", "tokenizer", "base_model"),
     identities.instruction_scores,
     with_a_model=True,
+)
+INSTRUCTION_EMBEDDINGS = Stage(
+    "instruction_embeddings", "1", ("instructions",), identities.instruction_embeddings, with_a_model=True
+)
+SELECTED_INSTRUCTIONS = Stage(
+    "selected_instructions", "1", ("instructions", "instruction_embeddings"), identities.selected_instructions
 )
 SFT_MEMMAP = Stage("sft_memmap", "3", ("instructions", "tokenizer"), identities.sft_memmap)
 SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), identities.section("sft"), with_a_model=True)
@@ -104,9 +111,6 @@ ADOPTED_BASE = replace(BASE_MODEL, inputs=("tokenizer",))
 
 SCORES_BY_GIVEN_MODEL = replace(INSTRUCTION_SCORES, inputs=("instructions", "tokenizer"))
 """The stage `instruction_scores` of a recipe that names the model whose losses are measured."""
-
-SFT_MEMMAP_BY_DIFFICULTY = replace(SFT_MEMMAP, inputs=("instructions", "tokenizer", "instruction_scores"))
-"""The stage `sft_memmap` of a recipe that fine-tunes in phases of measured difficulty."""
 
 REWARD_MODEL = Stage(
     "reward_model", "1", ("sft_model", "preference_pairs"), identities.section("reward_model"), with_a_model=True
@@ -172,11 +176,8 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         own[SFT_MODEL] = (MIXED_SFT_MODEL,)
     if recipe.base_model.training is None:
         own |= {BASE_MODEL: (ADOPTED_BASE,)} | ({} if recipe.sft.pretraining else {PRETRAIN_MEMMAP: ()})
-    scores = recipe.instructions.scores
-    if scores:
-        own[INSTRUCTIONS] = (INSTRUCTIONS, SCORES_BY_GIVEN_MODEL if scores.model else INSTRUCTION_SCORES)
-    if by_measured_difficulty(recipe):
-        own[SFT_MEMMAP] = (SFT_MEMMAP_BY_DIFFICULTY,)
+    own[INSTRUCTIONS] = (INSTRUCTIONS, *_of_instructions(recipe))
+    own[SFT_MEMMAP] = (sft_memmap_of(recipe),)
     _, *further = rounds_of(recipe)
     own[DPO_MODEL] = (
         *((REWARD_MODEL,) if recipe.reward_model else ()),
@@ -189,10 +190,31 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     return tuple(each for stage in STAGES for each in own.get(stage, (stage,)))
 
 
-def by_measured_difficulty(recipe: Recipe) -> bool:
-    """Whether the phases of fine-tuning are those of the difficulty that `instruction_scores` measures."""
+def _of_instructions(recipe: Recipe) -> Iterator[Stage]:
+    """What is measured of the cleaned conversations, and what is chosen by it."""
+    config = recipe.instructions
+    if config.scores:
+        yield SCORES_BY_GIVEN_MODEL if config.scores.model else INSTRUCTION_SCORES
+    if config.embeddings:
+        by_base = ("base_model",) if config.embeddings.kind == "checkpoint" else ()
+        yield replace(INSTRUCTION_EMBEDDINGS, inputs=(*INSTRUCTION_EMBEDDINGS.inputs, *by_base))
+    if config.selection:
+        measured = () if config.selection.by.column in COUNTED else (INSTRUCTION_SCORES.name,)
+        yield replace(SELECTED_INSTRUCTIONS, inputs=(*SELECTED_INSTRUCTIONS.inputs, *measured))
+
+
+def sft_memmap_of(recipe: Recipe) -> Stage:
+    """The stage `sft_memmap`: of what was selected, where the recipe selects; with difficulty, where phases go by what was
+    measured of it."""
+    read = SELECTED_INSTRUCTIONS if recipe.instructions.selection else INSTRUCTIONS
     phases = recipe.sft.phases
-    return recipe.instructions.scores is not None and phases is not None and phases.by == "difficulty"
+    by_difficulty = recipe.instructions.scores is not None and phases is not None and phases.by == "difficulty"
+    return replace(SFT_MEMMAP, inputs=(read.name, "tokenizer", *([INSTRUCTION_SCORES.name] if by_difficulty else [])))
+
+
+def stage_of(recipe: Recipe, name: str) -> Stage | None:
+    """The stage of this name in the life of `recipe`, None where it has none."""
+    return next((stage for stage in stages_of(recipe) if stage.name == name), None)
 
 
 CHAMPION = "champion"

@@ -64,7 +64,7 @@ def row_losses(model: Any, rows: Sequence[Row], pad_token_id: int) -> np.ndarray
     Rows of similar length share a forward pass, padded behind their end, where causal attention lets nothing reach them.
     """
     sums = np.zeros(len(rows))
-    for chosen in _batches([len(row.ids) for row in rows]):
+    for chosen in batches([len(row.ids) for row in rows]):
         width = len(rows[chosen[0]].ids)
         ids = np.full((len(chosen), width), pad_token_id, dtype=np.int64)
         wanted = np.zeros((len(chosen), width), dtype=bool)
@@ -84,8 +84,8 @@ def row_losses(model: Any, rows: Sequence[Row], pad_token_id: int) -> np.ndarray
     return sums
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers of rows that share a pass, the longest rows first: what does not fit into memory fails at once."""
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers of rows that share a pass of `TOKENS`, the longest rows first: what does not fit into memory fails at once."""
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     begin = 0
     while begin < len(order):

@@ -53,9 +53,9 @@ class Conversation(Section):
         """All messages as plain text, for ledgers and samples."""
         return "\n\n".join(f"{message.role}: {message.content}" for message in self.messages)
 
-    def characters(self) -> int:
-        """Characters of all messages."""
-        return sum(len(message.content) for message in self.messages)
+    def characters(self, role: str | None = None) -> int:
+        """Characters of all messages, or of those of one role."""
+        return sum(len(message.content) for message in self.messages if role in (None, message.role))
 
 
 def write_conversations(directory: Path, conversations: Iterable[Conversation]) -> None:

@@ -9,6 +9,7 @@ from lifecycle.recipe.curation import Blocklist
 from lifecycle.recipe.instruction_files import InstructionFiles
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
 from lifecycle.recipe.instruction_scores import InstructionScores
+from lifecycle.recipe.selection import COUNTED, Embeddings, Selection
 
 PreferenceFormat = Literal[
     "message_pair", "conversation_pair", "prompt_pair", "transcripts", "scored_outputs", "votes", "labels"
@@ -74,6 +75,27 @@ class InstructionsConfig(Section):
     """Longest conversation, rendered; longer ones are dropped and counted."""
     scores: InstructionScores | None = None
     """Where it is given, the stage `instruction_scores` measures what cleaning kept."""
+    embeddings: Embeddings | None = None
+    """Where it is given, the stage `instruction_embeddings` places what cleaning kept in a space, and draws the data map."""
+    selection: Selection | None = None
+    """Where it is given, the stage `selected_instructions` chooses what is trained on; needs `embeddings`."""
+
+    @model_validator(mode="after")
+    def _selects_by_what_is_there(self) -> "InstructionsConfig":
+        if self.selection and self.embeddings is None:
+            raise ValueError(
+                "selection compares conversations by `embeddings`; say for example `embeddings: {kind: lexical}`"
+            )
+        if self.selection:
+            column = self.selection.by.column
+            asked = f"scores.{column}" if column in ("judge", "linear") else "scores"
+            there = self.scores is not None and (asked == "scores" or getattr(self.scores, column) is not None)
+            if column not in COUNTED and not there:
+                raise ValueError(
+                    f"selection.by.column: {column} is measured where the recipe has `instructions.{asked}`; add it, or "
+                    f"select by {', '.join(COUNTED)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _knows_itself(self) -> "InstructionsConfig":

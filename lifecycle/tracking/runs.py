@@ -13,7 +13,7 @@ from lifecycle.artifacts import Published, Store
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.locks import StoreLock
 from lifecycle.recipe.base import Section
-from lifecycle.stages import INSTRUCTION_SCORES, QUALITY_MODEL, STAGES
+from lifecycle.stages import INSTRUCTION_EMBEDDINGS, INSTRUCTION_SCORES, QUALITY_MODEL, SELECTED_INSTRUCTIONS, STAGES
 from lifecycle.tracking.environment import environment_tags
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 RECEIPT = "tracking.json"
 SQLITE = "sqlite:///"
 SHOWN_CHARACTERS = 200
-_STAGE_ORDER = {stage.name: index for index, stage in enumerate((QUALITY_MODEL, *STAGES, INSTRUCTION_SCORES))}
+_OPTIONAL = (INSTRUCTION_SCORES, INSTRUCTION_EMBEDDINGS, SELECTED_INSTRUCTIONS)
+_STAGE_ORDER = {stage.name: index for index, stage in enumerate((QUALITY_MODEL, *STAGES, *_OPTIONAL))}
 
 
 class Receipt(Section):
