@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_SECONDS = 60
+START_SECONDS = 300
 UNPRIVILEGED = "nobody"
 """Postgres refuses to run as root; who this is does not matter, the folder is given to him."""
 

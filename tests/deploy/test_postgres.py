@@ -140,14 +140,12 @@ def test_registry_and_event_log_come_back_from_their_backup(
         model = register(server.uri, store, tmp_path)
         before = facts(server.uri)
         assert before["champion"].digest == model
-        server.stop()
         instance.dispose()
         for role, command in commands("Backup"):
             database.run(role, command, tmp_path)
         destroy(database, tmp_path)
         for role, command in commands("Restore"):
             database.run(role, command, tmp_path)
-        server.start()
         assert facts(server.uri) == before
     finally:
         server.stop()
