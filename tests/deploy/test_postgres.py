@@ -19,14 +19,14 @@ from dagster_k8s import K8sRunLauncher
 from dagster_postgres.event_log import PostgresEventLogStorage
 from kubernetes.config import incluster_config
 
-from lifecycle.artifacts import Store
-from lifecycle.recipe.base import Section
-from lifecycle.tracking.lineage import lineage, render_json
-from lifecycle.tracking.registry import find_version, promote
-from lifecycle.tracking.runs import record
+from lifecycle.artifacts import Published, Store
+from lifecycle.tracking.lineage import lineage
+from lifecycle.tracking.registry import find_version
+from lifecycle.tracking.rendering import render_json
 from tests.deploy.postgres import Postgres, postgres, programs
 from tests.tracking.chain import make_all, small_recipe
 from tests.tracking.server import Server
+from tests.tracking.test_registry_and_lineage import GOOD, promote_made, record_all
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -34,13 +34,6 @@ KUBERNETES = DEPLOY / "kubernetes" / "dagster.yaml"
 DOCUMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 POOL = "accelerator"
 ROLES = {"dagster": "first-secret", "mlflow": "second-secret"}
-
-
-class Outcome(Section):
-    """A passed gate."""
-
-    passed: bool = True
-    blocking: bool = True
 
 
 @pytest.fixture(scope="module")
@@ -161,15 +154,11 @@ def test_registry_and_event_log_come_back_from_their_backup(
 def register(uri: str, store: Store, directory: Path) -> str:
     """A small life with a champion at the end; returns its digest."""
     made = make_all(small_recipe(directory), store)
-    for stage, published in made.items():
-        for source, each in published.items() if isinstance(published, dict) else [(None, published)]:
-            tags = {"lifecycle.partition": source} if source else {}
-            assert record(uri, each, asset=f"small/{stage}", recipe_name="small", tags=tags, store_root=store.root)
+    record_all(uri, store, made)
     model = made["dpo_model"]
-    assert not isinstance(model, dict)
-    artifact = model.artifact
-    assert promote(uri, "small_dpo", artifact.fingerprint, artifact.digest, [Outcome()], store_root=store.root).moved
-    return artifact.digest
+    assert isinstance(model, Published)
+    assert promote_made(uri, store, model, GOOD).moved
+    return model.artifact.digest
 
 
 def destroy(database: Postgres, directory: Path) -> None:
