@@ -62,6 +62,21 @@ def test_images_are_our_own_or_pinned(name: str) -> None:
     assert repository
 
 
+@pytest.mark.parametrize("files", [FILES[:1], FILES], ids=["cpu", "gpu"])
+def test_every_image_of_our_own_is_built(files: list[Path]) -> None:
+    """With the GPU's file in place nobody built the image of webserver and daemon."""
+    used, built = {}, {}
+    for path in files:
+        for name, service in yaml.safe_load(path.read_text(encoding="utf-8"))["services"].items():
+            used[name] = service.get("image", used.get(name, ""))
+            built[name] = service.get("build", built.get(name))
+    ours = {image for image in used.values() if image.startswith(OWN_IMAGE)}
+    assert ours == {used[name] for name, build in built.items() if build}
+    for build in filter(None, built.values()):
+        assert (DIRECTORY / build["context"] / build["dockerfile"]).is_file()
+        assert "GIT_COMMIT" in build["args"]
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_ports_are_published_on_the_loopback_address_alone(name: str) -> None:
     """A port without an address is open to the network, past the machine's firewall."""
