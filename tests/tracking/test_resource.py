@@ -45,7 +45,8 @@ def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, s
     assert client.get_registered_model("small_dpo").description == "For the test."
     card = client.get_model_version("small_dpo", "1").description
     assert card.startswith(
-        "A DPO model: the SFT model aligned with the recipe's preference pairs. Recipe `small`: For the test."
+        "A DPO model: the SFT model (or that of the round before) aligned with the recipe's preference pairs. "
+        "Recipe `small`: For the test."
     )
     assert "- rows: 7" in card
     assert "**Verdict:** small_dpo/1 is the champion now" in card
