@@ -22,14 +22,11 @@ ui: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/pyright --pythonpath $(BIN)/python
 
-# torch first: a package that depends on it would otherwise pull the CUDA build and gigabytes with it.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml deploy/docker/install.sh
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH_ARGS) $$(grep '^torch==' requirements.lock)
-	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
-	$(BIN)/pip check
+	sh deploy/docker/install.sh $(BIN)/python packages $(TORCH_ARGS)
+	sh deploy/docker/install.sh $(BIN)/python project
 	touch $(READY)
 
 clean:

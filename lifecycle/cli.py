@@ -81,6 +81,9 @@ def plan(
 
 
 def _preflight(recipe: Recipe, home: Path, device: str | None, mfu: float, show: bool) -> dict[str, Any]:
+    if not Path("/dev/nvidiactl").exists():
+        # Or DeepSpeed says on standard output, in front of the JSON, that it found no device.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from lifecycle.training.estimate import render
     from lifecycle.training.needs import disk, needs, own_device, preview
 

@@ -66,10 +66,12 @@ class TrackingResource(dg.ConfigurableResource):
         return {"mlflow_run": dg.MetadataValue.url(f"{self._interface()}/#/experiments/0/runs/{run_id}")}
 
     def _interface(self) -> str:
-        """Where people look at MLflow: the server itself, or what `lifecycle ui` starts over the local database."""
-        if self.tracking_uri.startswith("http"):
-            return self.tracking_uri.rstrip("/")
-        return os.environ.get("LIFECYCLE_MLFLOW_UI", "http://127.0.0.1:5000")
+        """Where people look at MLflow: what `LIFECYCLE_MLFLOW_UI` says, else the server itself.
+
+        Inside a container the server has a name that no browser finds.
+        """
+        own = self.tracking_uri.rstrip("/") if self.tracking_uri.startswith("http") else "http://127.0.0.1:5000"
+        return os.environ.get("LIFECYCLE_MLFLOW_UI", own)
 
     def promote(self, recipe_name: str, model: Artifact, gates: "Sequence[GateOutcome]") -> "Promotion":
         """Move the recipe's champion to this model when all blocking gates of it hold."""

@@ -1,6 +1,7 @@
 """Where a materialization happened: code, host and package versions, as run tags."""
 
 import importlib.metadata
+import os
 import platform
 import socket
 import subprocess
@@ -11,7 +12,11 @@ GIT_SECONDS = 10.0
 
 
 def environment_tags() -> dict[str, str]:
-    """Tags `lifecycle.{hostname,python,packages}`, and `lifecycle.{git_commit,git_dirty}` where the code is a checkout."""
+    """Tags `lifecycle.` + hostname, python, packages; git_commit (and git_dirty in a checkout) and image where known.
+
+    `LIFECYCLE_GIT_COMMIT` is what an image was built from; `DAGSTER_CURRENT_IMAGE`, where Dagster's chart and compose.yaml
+    put the image's name, becomes `lifecycle.image`.
+    """
     tags = {
         "lifecycle.hostname": socket.gethostname(),
         "lifecycle.python": platform.python_version(),
@@ -21,6 +26,10 @@ def environment_tags() -> dict[str, str]:
     if commit:
         tags["lifecycle.git_commit"] = commit
         tags["lifecycle.git_dirty"] = "true" if _git("status", "--porcelain", "--untracked-files=no") else "false"
+    elif built := os.environ.get("LIFECYCLE_GIT_COMMIT"):
+        tags["lifecycle.git_commit"] = built
+    if image := os.environ.get("DAGSTER_CURRENT_IMAGE"):
+        tags["lifecycle.image"] = image
     return tags
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from lifecycle.artifacts import Artifact, Store
 from lifecycle.recipe import Recipe
@@ -44,16 +45,19 @@ def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, s
     assert client.get_registered_model("small_dpo").description == "For the test."
     card = client.get_model_version("small_dpo", "1").description
     assert card.startswith(
-        "A DPO model: the SFT model aligned with the recipe's preference pairs. Recipe `small`: For the test."
+        "A DPO model: the SFT model (or that of the round before) aligned with the recipe's preference pairs. "
+        "Recipe `small`: For the test."
     )
     assert "- rows: 7" in card
     assert "**Verdict:** small_dpo/1 is the champion now" in card
 
 
-def test_links_lead_to_the_run_or_say_why_there_is_none(tmp_path: Path) -> None:
+def test_links_lead_to_the_run_or_say_why_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = TrackingResource(tracking_uri="http://host:5000/", store_root=str(tmp_path))
     assert server.link("abc")["mlflow_run"].value == "http://host:5000/#/experiments/0/runs/abc"
     assert "did not answer" in server.link(None)["mlflow_run"].value
+    monkeypatch.setenv("LIFECYCLE_MLFLOW_UI", "http://127.0.0.1:5001")
+    assert server.link("abc")["mlflow_run"].value == "http://127.0.0.1:5001/#/experiments/0/runs/abc"
 
 
 def test_definitions_may_import_it_without_paying_for_mlflow() -> None:

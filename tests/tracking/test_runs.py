@@ -16,7 +16,7 @@ from lifecycle.tracking.following import following
 from lifecycle.tracking.runs import catch_up, pending, record
 from lifecycle.training.journal import Journal
 from tests.tracking.chain import make_all, writes
-from tests.tracking.conftest import Server
+from tests.tracking.server import Server
 
 
 def _record(uri: str, published: Published, store: Store, **tags: str) -> str | None:
