@@ -44,6 +44,11 @@ _RUN = np.array([chr(byte).isalnum() and byte < 128 for byte in range(256)])
 _IS_DIGIT = np.array([48 <= byte <= 57 for byte in range(256)], dtype=np.uint8)
 _FOLDED: NDArray[np.uint64] = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], dtype=np.uint64)
 LONGEST_STOP_WORD = 4
+_ONE, _SIX_BITS = np.uint64(1), np.uint64(63)
+_HAN_FIRST, _HAN_LAST = 0xE4, 0xE9
+"""First bytes of U+4000 to U+9FFF: nearly all Han characters, which are alike but for being common or not."""
+_PLAIN_HAN = np.uint32(IDEOGRAPH | ALPHABETIC | HAN_MARK)
+_PLAIN_HAN_MASK = np.uint32(0xFFFFFFFF ^ COMMON)
 
 
 @compiled
@@ -71,6 +76,9 @@ def scan(
     # Of the line so far: sentences, words between white space, characters of the last and the longest of these.
     sentences = blank_words = blank_length = longest = 0
     material = pending = bracket = False
+    stop_bits = np.uint64(0)
+    for stop in stop_words:
+        stop_bits |= _ONE << (stop & _SIX_BITS)
     position = begin
     while position < end:
         byte = buffer[position]
@@ -104,6 +112,60 @@ def scan(
             longest = max(longest, blank_length)
             material, pending = True, False
             continue
+        if byte == _BLANK:
+            if inside:
+                inside = False
+                words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
+                word_characters += length
+                alpha_words += alphabetic
+            characters += 1
+            spaces += 1
+            in_segment = cr = False
+            dots = blank_length = 0
+            if pending:
+                sentences += 1
+                material = pending = False
+            position += 1
+            continue
+        if _HAN_FIRST <= byte <= _HAN_LAST:
+            start = words
+            while position + 2 < end:
+                point = _three_bytes(buffer, position)
+                if point < 0 or marks[point] & _PLAIN_HAN_MASK != _PLAIN_HAN:
+                    break
+                if inside:
+                    inside = False
+                    words, found_stops = _end_word(
+                        value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+                    )
+                    word_characters += length
+                    alpha_words += alphabetic
+                    start = words
+                if words < hashes.size:
+                    hashes[words] = mix((_SEED ^ np.uint64(point)) * _PRIME)
+                    lengths[words] = 1
+                words += 1
+                common += marks[point] & COMMON != 0
+                position += 3
+            size = words - start
+            if size:
+                characters += size
+                letters += size
+                han += size
+                word_characters += size
+                alpha_words += size
+                switches += script == 1
+                script = 2
+                if not in_segment:
+                    in_segment = True
+                    segments += 1
+                dots = 0
+                cr = False
+                blank_words += blank_length == 0
+                blank_length = 1 if wide else blank_length + size
+                longest = max(longest, blank_length)
+                material, pending = True, False
+                continue
         if byte < 0x80:
             point, width = np.int64(byte), 1
         else:
@@ -115,7 +177,7 @@ def scan(
         in_run = kind in (LETTER, DIGIT)
         if inside and not in_run:
             inside = False
-            words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, found_stops)
+            words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
             word_characters += length
             alpha_words += alphabetic
         if kind == SPACE:
@@ -207,7 +269,7 @@ def scan(
         elif not mark & CLOSER:
             pending = False
     if inside:
-        words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, found_stops)
+        words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
         word_characters += length
         alpha_words += alphabetic
     if line < end:
@@ -237,15 +299,36 @@ def scan(
 
 @compiled
 def _end_word(
-    value: Any, length: int, words: int, hashes: Hashes, lengths: Small, stop_words: Hashes, found: int
+    value: Any,
+    length: int,
+    words: int,
+    hashes: Hashes,
+    lengths: Small,
+    stop_words: Hashes,
+    stop_bits: np.uint64,
+    found: int,
 ) -> tuple[int, int]:
-    """Store a word; returns the number of words, and the stop words found so far as bits."""
+    """Store a word; returns the number of words, and the stop words found so far as bits.
+
+    Args:
+        stop_bits: one bit for the last six bits of each stop word's hash.
+    """
     hashed = mix(value)
     if words < hashes.size:
         hashes[words] = hashed
         lengths[words] = length
-    if 1 < length <= LONGEST_STOP_WORD:
+    if stop_bits >> (hashed & _SIX_BITS) & _ONE and 1 < length <= LONGEST_STOP_WORD:
         for i in range(stop_words.size):
             if stop_words[i] == hashed:
                 found |= 1 << i
     return words + 1, found
+
+
+@compiled
+def _three_bytes(buffer: Bytes, position: int) -> int:
+    """The code point of three bytes that begin with a lead byte of three, or -1."""
+    one, two = np.int64(buffer[position + 1]), np.int64(buffer[position + 2])
+    lead = np.int64(buffer[position])
+    if lead < _HAN_FIRST or lead > _HAN_LAST or one & 0xC0 != 0x80 or two & 0xC0 != 0x80:
+        return -1
+    return (lead & 0x0F) << 12 | (one & 0x3F) << 6 | (two & 0x3F)
