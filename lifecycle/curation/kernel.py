@@ -1,7 +1,7 @@
 """The statistics kernel: every count that the quality and repetition rules read, straight from UTF-8 bytes.
 
 Compiled by numba, without the interpreter lock. A document is read from beginning to end once; each of its lines is then
-looked at while it is still in the processor's cache. `lifecycle.curation.lines` has the part that looks at one line.
+looked at while it is still in the processor's cache. The parts are in `scan` and `lines`.
 """
 
 import numpy as np
@@ -25,7 +25,8 @@ from lifecycle.curation.columns import (
     TEXT_LINES,
 )
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.lines import hash_bytes, hash_line, stripped
+from lifecycle.curation.line_hashes import hash_bytes, hash_line
+from lifecycle.curation.lines import stripped
 from lifecycle.curation.marks import TERMINAL
 from lifecycle.curation.ngrams import RESULTS, enter, new_table, repetition, seen_size, table_mask
 from lifecycle.curation.scan import scan

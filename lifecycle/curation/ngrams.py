@@ -127,7 +127,7 @@ def seen_size(items: int) -> int:
 
 @compiled
 def _joined(name: Small, live: Small, count: int, last: int, keys: Hashes) -> int:
-    """Leave the places, up to `last`, at which two named n-grams of the length before begin side by side, with their keys."""
+    """Leave the places, up to `last`, at which named n-grams of the length before begin side by side, with their keys."""
     kept = 0
     for index in range(count):
         i = live[index]

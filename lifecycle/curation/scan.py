@@ -30,7 +30,20 @@ from lifecycle.curation.lines import finish_line
 from lifecycle.curation.marks import ALPHABETIC, BREAK, CLASS, CLOSER, COMMON, END, SEPARATOR, WIDE_END
 from lifecycle.curation.marks import HAN as HAN_MARK
 from lifecycle.curation.utf8 import decode
-from lifecycle.curation.words import DIGIT, IDEOGRAPH, LETTER, SPACE, mix
+from lifecycle.curation.words import (
+    DIGIT,
+    FOLDED,
+    HAN_FIRST,
+    HAN_LAST,
+    IDEOGRAPH,
+    IN_RUN,
+    LETTER,
+    PRIME,
+    SEED,
+    SPACE,
+    mix,
+    three_bytes,
+)
 
 Bytes = NDArray[np.uint8]
 Marks = NDArray[np.uint32]
@@ -38,17 +51,13 @@ Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
-_SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
-_RUN = np.array([chr(byte).isalnum() and byte < 128 for byte in range(256)])
 _IS_DIGIT = np.array([48 <= byte <= 57 for byte in range(256)], dtype=np.uint8)
-_FOLDED: NDArray[np.uint64] = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], dtype=np.uint64)
 LONGEST_STOP_WORD = 4
 _ONE, _SIX_BITS = np.uint64(1), np.uint64(63)
-_HAN_FIRST, _HAN_LAST = 0xE4, 0xE9
-"""First bytes of U+4000 to U+9FFF: nearly all Han characters, which are alike but for being common or not."""
 _PLAIN_HAN = np.uint32(IDEOGRAPH | ALPHABETIC | HAN_MARK)
 _PLAIN_HAN_MASK = np.uint32(0xFFFFFFFF ^ COMMON)
+"""Han characters are alike but for being common or not."""
 
 
 @compiled
@@ -71,7 +80,7 @@ def scan(
     words = word_characters = alpha_words = found_stops = 0
     hash_signs = dots = ellipses = switches = script = segments = 0
     inside = in_segment = alphabetic = False
-    value, length = _SEED, 0
+    value, length = SEED, 0
     line, line_words, cr = begin, 0, False
     # Of the line so far: sentences, words between white space, characters of the last and the longest of these.
     sentences = blank_words = blank_length = longest = 0
@@ -82,15 +91,15 @@ def scan(
     position = begin
     while position < end:
         byte = buffer[position]
-        if _RUN[byte]:
+        if IN_RUN[byte]:
             if not inside:
                 inside = True
-                value, length, alphabetic = _SEED, 0, False
+                value, length, alphabetic = SEED, 0, False
             start = position
             numbers = 0
-            while position < end and _RUN[buffer[position]]:
+            while position < end and IN_RUN[buffer[position]]:
                 here = buffer[position]
-                value = (value ^ _FOLDED[here]) * _PRIME
+                value = (value ^ FOLDED[here]) * PRIME
                 numbers += _IS_DIGIT[here]
                 position += 1
             size = position - start
@@ -127,22 +136,20 @@ def scan(
                 material = pending = False
             position += 1
             continue
-        if _HAN_FIRST <= byte <= _HAN_LAST:
+        if HAN_FIRST <= byte <= HAN_LAST:
             start = words
             while position + 2 < end:
-                point = _three_bytes(buffer, position)
+                point = three_bytes(buffer, position)
                 if point < 0 or marks[point] & _PLAIN_HAN_MASK != _PLAIN_HAN:
                     break
                 if inside:
                     inside = False
-                    words, found_stops = _end_word(
-                        value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
-                    )
+                    words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
                     word_characters += length
                     alpha_words += alphabetic
                     start = words
                 if words < hashes.size:
-                    hashes[words] = mix((_SEED ^ np.uint64(point)) * _PRIME)
+                    hashes[words] = mix((SEED ^ np.uint64(point)) * PRIME)
                     lengths[words] = 1
                 words += 1
                 common += marks[point] & COMMON != 0
@@ -214,7 +221,7 @@ def scan(
             continue
         cr = False
         if kind == IDEOGRAPH:
-            value = (_SEED ^ np.uint64(lower[point])) * _PRIME
+            value = (SEED ^ np.uint64(lower[point])) * PRIME
             if words < hashes.size:
                 hashes[words] = mix(value)
                 lengths[words] = 1
@@ -225,8 +232,8 @@ def scan(
         elif in_run:
             if not inside:
                 inside = True
-                value, length, alphabetic = _SEED, 0, False
-            value = (value ^ np.uint64(lower[point])) * _PRIME
+                value, length, alphabetic = SEED, 0, False
+            value = (value ^ np.uint64(lower[point])) * PRIME
             length += 1
             alphabetic = alphabetic or mark & ALPHABETIC != 0
             letters += kind == LETTER
@@ -322,13 +329,3 @@ def _end_word(
             if stop_words[i] == hashed:
                 found |= 1 << i
     return words + 1, found
-
-
-@compiled
-def _three_bytes(buffer: Bytes, position: int) -> int:
-    """The code point of three bytes that begin with a lead byte of three, or -1."""
-    one, two = np.int64(buffer[position + 1]), np.int64(buffer[position + 2])
-    lead = np.int64(buffer[position])
-    if lead < _HAN_FIRST or lead > _HAN_LAST or one & 0xC0 != 0x80 or two & 0xC0 != 0x80:
-        return -1
-    return (lead & 0x0F) << 12 | (one & 0x3F) << 6 | (two & 0x3F)
