@@ -3,7 +3,7 @@
 An n-gram can only occur twice where both (n-1)-grams in it do. So each length above 2 looks only at the places that the
 length before left over, and names an n-gram by the pair of the names of its halves: exact but for collisions of the 64-bit
 hashes of words and of pairs of words, and most places are gone after n = 3. Most words occur twice, so that a look at single
-words would save less than it costs.
+words would save less than it costs; of the places that are left, a table of one byte each leaves out most that occur once.
 """
 
 import numpy as np
