@@ -1,5 +1,6 @@
 """Work spread over processes that do not inherit the threads of the orchestrator, here or on a Ray cluster."""
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -16,6 +17,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import psutil
 
+from lifecycle.collection import frozen
 from lifecycle.errors import DataError
 
 Item = TypeVar("Item")
@@ -47,7 +49,8 @@ def ordered_map(
     first = list(islice(source, 2))
     source = chain(first, source)
     if len(first) < 2 or (workers == 1 and executor == "local"):
-        yield from map(function, source)
+        with frozen():  # a tenth of the time of short work went into collections that looked at modules
+            yield from map(function, source)
     elif executor == "ray":
         from lifecycle.parallel_ray import ray_map
 
@@ -148,6 +151,7 @@ def _call(item: Any) -> Any:
     if function is None:
         function = pickle.loads(packed)
         _work = packed, function
+        gc.freeze()
     return function(item)
 
 

@@ -145,11 +145,16 @@ class DocumentWriter:
             self._writer = None
 
     def add(self, document: Document) -> None:
-        """Append one document with the columns of `SCHEMA`; absent ones are null."""
-        size = len(document["text"].encode("utf-8", "surrogatepass"))
+        """Append one document with the columns of `SCHEMA`; absent ones are null.
+
+        Raises:
+            UnicodeEncodeError: its text holds a lone surrogate; the document is not appended.
+        """
+        text = document["text"]
+        size = len(text) if text.isascii() else len(text.encode("utf-8"))
         self._rows.append(document)
         self.rows += 1
-        self.characters += len(document["text"])
+        self.characters += len(text)
         self._shard_bytes += size
         self._group_bytes += size
         if len(self._rows) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES or self._is_cut(document["id"], size):

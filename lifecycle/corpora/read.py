@@ -136,8 +136,11 @@ def _write(source: Source, given: Records, notes: Notes, directory: Path) -> Non
                 continue
             _make_unique(record, seen, ledger)
             before = record["text"]
-            record["text"] = _without_surrogates(before, record["id"], ledger)
-            writer.add(record)
+            try:
+                writer.add(record)
+            except UnicodeEncodeError:
+                record["text"] = _without_surrogates(before, record["id"], ledger)
+                writer.add(record)
             ledger.keep(record["text"], before=before)
     ledger.notes |= {"encodings": dict(sorted(notes.encodings.items())), DAMAGED: damaged}
     ledger.notes |= dict(sorted(notes.counts.items()))
@@ -185,13 +188,9 @@ def _make_unique(document: Document, seen: set[int], ledger: LedgerWriter) -> No
 
 def _without_surrogates(value: str, id: str, ledger: LedgerWriter) -> str:
     """Lone surrogates have no UTF-8 form: they become U+FFFD, and the document is counted as changed."""
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        repaired = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        ledger.change("lone_surrogates", id, value.encode("utf-8", "replace").decode("utf-8"), repaired)
-        return repaired
-    return value
+    repaired = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    ledger.change("lone_surrogates", id, value.encode("utf-8", "replace").decode("utf-8"), repaired)
+    return repaired
 
 
 def _check(source: Source, account: SourceLedger, damaged: int) -> None:

@@ -8,8 +8,9 @@ which documents need to be compared with protected texts at all.
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.buffers import Bytes, Integers, encoded
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.words import IDEOGRAPH, Points, character_class, character_tables, code_points, find_words, mix
+from lifecycle.curation.words import Points, character_tables, hash_words, mix
 from lifecycle.recipe.corpora import OverlapConfig
 
 Hashes = NDArray[np.uint64]
@@ -20,9 +21,14 @@ BASE = np.uint64(0x9E3779B97F4A7C15)
 
 def anchors(text: str, config: OverlapConfig) -> Hashes:
     """The anchors of all passages of a text, sorted, each once; none where the text holds no passage."""
+    return anchors_of(*encoded([text]), config)[0]
+
+
+def anchors_of(buffer: Bytes, offsets: Integers, config: OverlapConfig) -> tuple[Hashes, Integers]:
+    """The anchors of each text of a column (`buffers_of`), one text after another, and how many each has."""
     classes, lower = character_tables()
     run = min(RUN_WORDS, config.words, config.han_characters)
-    return _anchors(code_points(text), classes, lower, config.words, config.han_characters, run)
+    return _anchors(buffer, offsets, classes, lower, config.words, config.han_characters, run)
 
 
 def among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
@@ -34,31 +40,51 @@ def among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
 
 
 @compiled
-def _anchors(points: Points, classes: NDArray[np.uint8], lower: Points, words: int, han: int, run: int) -> Hashes:
-    found, begins, _ = find_words(points, classes, lower)
-    count = found.size
-    chosen = np.empty(count, dtype=np.uint64)
-    if count < run:
-        return chosen[:0]
+def _anchors(
+    buffer: Bytes, offsets: Integers, classes: NDArray[np.uint8], lower: Points, words: int, han: int, run: int
+) -> tuple[Hashes, Integers]:
+    counts = np.zeros(offsets.size - 1, np.int64)
+    longest = 0
+    for i in range(counts.size):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    found, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
+    prefix, runs, queue = np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.int64)
+    chosen = np.empty(1024, np.uint64)
+    total = 0
     power = np.uint64(1)
     for _ in range(run):
         power *= BASE
-    prefix = np.zeros(count + 1, dtype=np.uint64)
-    weight = np.empty(count, dtype=np.int64)
-    for i in range(count):
-        prefix[i + 1] = prefix[i] * BASE + found[i]
-        weight[i] = words if character_class(classes, int(points[begins[i]])) == IDEOGRAPH else han
-    runs = np.empty(count - run + 1, dtype=np.uint64)
-    for i in range(runs.size):
-        runs[i] = mix(prefix[i + run] - prefix[i] * power)
+    for i in range(counts.size):
+        count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, found, alone)
+        if count < run:
+            continue
+        prefix[0] = 0
+        for word in range(count):
+            prefix[word + 1] = prefix[word] * BASE + found[word]
+        for start in range(count - run + 1):
+            runs[start] = mix(prefix[start + run] - prefix[start] * power)
+        if chosen.size < total + count:
+            larger = np.empty(2 * (total + count), np.uint64)
+            larger[:total] = chosen[:total]
+            chosen = larger
+        kept = _smallest(runs, alone, count, words, han, run, queue, chosen[total:])
+        counts[i] = _distinct(chosen[total : total + kept])
+        total += counts[i]
+    return chosen[:total].copy(), counts
+
+
+@compiled
+def _smallest(
+    runs: Hashes, alone: NDArray[np.bool_], count: int, words: int, han: int, run: int, queue: Integers, chosen: Hashes
+) -> int:
+    """Write the smallest run of each passage to `chosen`, once where the next passage has the same; returns how many."""
     # A queue of runs whose hashes rise: its first is the smallest within the passage.
-    queue = np.empty(runs.size, dtype=np.int64)
     first = last = entered = kept = 0
     newest = -1
     end = filled = 0
     for start in range(count):
         while filled < words * han and end < count:
-            filled += weight[end]
+            filled += words if alone[end] else han
             end += 1
         if filled < words * han:
             break
@@ -74,11 +100,17 @@ def _anchors(points: Points, classes: NDArray[np.uint8], lower: Points, words: i
             newest = queue[first]
             chosen[kept] = runs[newest]
             kept += 1
-        filled -= weight[start]
-    chosen[:kept].sort()
+        filled -= words if alone[start] else han
+    return kept
+
+
+@compiled
+def _distinct(chosen: Hashes) -> int:
+    """Sort `chosen`, with each value once at its beginning; returns how many there are."""
+    chosen.sort()
     distinct = 0
-    for place in range(kept):
+    for place in range(chosen.size):
         if place == 0 or chosen[place] != chosen[place - 1]:
             chosen[distinct] = chosen[place]
             distinct += 1
-    return chosen[:distinct].copy()
+    return distinct

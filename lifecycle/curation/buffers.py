@@ -1,5 +1,7 @@
 """String columns as UTF-8 bytes and offsets, which compiled code reads where they are."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -28,6 +30,14 @@ def buffers_of(texts: pa.Array | pa.ChunkedArray) -> tuple[Bytes, Integers]:
 def column_of(buffer: Bytes, offsets: Integers) -> pa.LargeStringArray:
     """The string column of some UTF-8 bytes."""
     return pa.LargeStringArray.from_buffers(offsets.size - 1, pa.py_buffer(offsets), pa.py_buffer(buffer))
+
+
+def encoded(texts: Sequence[str]) -> tuple[Bytes, Integers]:
+    """The same as `buffers_of` for some strings; lone surrogates pass as three bytes."""
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    offsets = np.zeros(len(parts) + 1, dtype=np.int64)
+    np.cumsum([len(each) for each in parts], out=offsets[1:])
+    return np.frombuffer(b"".join(parts), dtype=np.uint8), offsets
 
 
 def text_of(buffer: Bytes, offsets: Integers, document: int) -> str:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.blocklists import listed
 from lifecycle.curation.buffers import buffers_of, column_of, lengths_of, text_of
-from lifecycle.curation.language import mixed_language, verdict
-from lifecycle.curation.language_sample import CHARACTERS
+from lifecycle.curation.language import mixed_language, verdict_of
+from lifecycle.curation.language_sample import samples
 from lifecycle.curation.model import ModelRule
 from lifecycle.curation.other_rules import MIXED_RULE, SCORE_RULE, blocklist_rules
 from lifecycle.curation.quality import KEPT, decisions
@@ -23,8 +23,6 @@ from lifecycle.curation.statistics import statistics_of_arrow
 from lifecycle.recipe.corpora import CurationConfig
 
 Columns = dict[str, NDArray[Any]]
-LANGUAGE_BYTES = CHARACTERS * 2 * 4
-"""From this much of a text its language is found."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +78,8 @@ def _broken(rule: Rule, columns: Columns, languages: NDArray[np.str_], config: C
 
 
 def _verdicts(repaired: Repaired, declared: list[str], config: CurationConfig) -> Columns:
-    buffer, offsets = buffers_of(repaired.texts)
-    ends = np.minimum(offsets[1:], offsets[:-1] + LANGUAGE_BYTES).tolist()
-    found = [
-        verdict(buffer[begin:end].tobytes().decode("utf-8", "ignore"), own, config.language_model)
-        for begin, end, own in zip(offsets[:-1].tolist(), ends, declared, strict=True)
-    ]
+    taken = samples(*buffers_of(repaired.texts))
+    found = [verdict_of(each, own, config.language_model) for each, own in zip(taken, declared, strict=True)]
     return {
         "declared_lang": np.array(declared, dtype=np.str_),
         "found_lang": np.array([each.language for each in found], dtype=np.str_),

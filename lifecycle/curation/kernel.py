@@ -1,7 +1,7 @@
 """The statistics kernel: every count that the quality and repetition rules read, straight from UTF-8 bytes.
 
 Compiled by numba, without the interpreter lock. A document is read from beginning to end once; each of its lines is then
-looked at while it is still in the processor's cache. `lifecycle.curation.lines` has the part that looks at one line.
+looked at while it is still in the processor's cache. The parts are in `scan` and `lines`.
 """
 
 import numpy as np
@@ -25,9 +25,10 @@ from lifecycle.curation.columns import (
     TEXT_LINES,
 )
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.lines import hash_bytes, stripped
+from lifecycle.curation.line_hashes import hash_bytes, hash_line
+from lifecycle.curation.lines import stripped
 from lifecycle.curation.marks import TERMINAL
-from lifecycle.curation.ngrams import RESULTS, enter, new_table, repetition, table_mask
+from lifecycle.curation.ngrams import RESULTS, enter, new_table, repetition, seen_size, table_mask
 from lifecycle.curation.scan import scan
 from lifecycle.curation.utf8 import decode
 from lifecycle.curation.words import mix
@@ -56,54 +57,51 @@ def score(
     `finish_line`). `stop_words` are hashes of words. Bytes that are not UTF-8 count as one symbol each.
     """
     words, lines, longest = 16, 16, 16
+    newlines = np.zeros(offsets.size - 1, np.int64)
     for i in range(offsets.size - 1):
         size = offsets[i + 1] - offsets[i]
-        newlines = 0
-        for position in range(offsets[i], offsets[i + 1]):
-            newlines += buffer[position] == NEWLINE
+        for byte in buffer[offsets[i] : offsets[i + 1]]:
+            newlines[i] += byte == NEWLINE
         longest = max(longest, size)
         words = max(words, min(size // 2 + 2, MEASURED_WORDS))
-        lines = max(lines, min(newlines + 1, MEASURED_LINES))
-    table, line_table = new_table(words), new_table(3 * lines)
+        lines = max(lines, min(newlines[i] + 1, MEASURED_LINES))
+    table, line_table = new_table(MEASURED_WORDS >> 8), new_table(3 * lines)
     hashes, lengths = np.empty(words, np.uint64), np.empty(words, np.int32)
     scratch = np.empty((5, words), np.int32)
+    keys, seen = np.empty(words, np.uint64), np.empty(seen_size(words), np.uint8)
     grams = np.empty(RESULTS, np.int64)
     citation_free = np.empty(longest, np.uint8)
     stamp = 0
     for i in range(offsets.size - 1):
         begin, end, row = offsets[i], offsets[i + 1], out[i]
         count = scan(buffer, begin, end, wide[i] != 0, marks, lower, stop_words, hashes, lengths, citation_free, row)
-        _repeated_lines(buffer, begin, end, marks, line_table, i + 1, row)
-        stamp = repetition(hashes, lengths, count, table, scratch, stamp, grams)
+        _repeated_lines(buffer, begin, end, newlines[i], marks, line_table, i + 1, row)
+        if 2 * table_mask(count) > table.size:
+            table = new_table(2 * count)
+        stamp = repetition(hashes, lengths, count, table, scratch, keys, seen, stamp, grams)
         for place in range(RESULTS):
             row[COVERED_BIGRAM + place] = grams[place]
 
 
 @compiled
-def _repeated_lines(buffer: Bytes, begin: int, end: int, marks: Marks, table: Hashes, stamp: int, row: Integers) -> None:
+def _repeated_lines(
+    buffer: Bytes, begin: int, end: int, newlines: int, marks: Marks, table: Hashes, stamp: int, row: Integers
+) -> None:
     """Lines between newlines and paragraphs between empty lines, and which of them were there before.
 
     `row[LINE_RUNS]` counts lines as `re.split("\\n+")` gives them: an empty first or last one counts.
     """
-    most = 1
-    for position in range(begin, end):
-        most += buffer[position] == NEWLINE
-    row[NEWLINES] = most - 1
-    mask = table_mask(3 * min(most, MEASURED_LINES))
+    row[NEWLINES] = newlines
+    mask = table_mask(3 * min(newlines + 1, MEASURED_LINES))
     inner, inner_end = stripped(buffer, begin, end, marks)
     row[PARAGRAPHS] = 1
     paragraph, paragraph_characters = PARAGRAPH, 0
     number = 0
     first = begin
     while first <= end:
-        last = first
-        characters = 0
-        while last < end and buffer[last] != NEWLINE:
-            characters += buffer[last] & 0xC0 != 0x80
-            last += 1
+        raw, last, characters = hash_line(buffer, first, end)
         known = number < MEASURED_LINES
         number += 1
-        raw = hash_bytes(buffer, first, last)
         if last > first:
             row[LINE_RUNS] += 1
             repeated = known and enter(table, mask, stamp, mix(raw ^ RAW), number) != number

@@ -51,22 +51,27 @@ def language_of(text: str, declared: str, min_score: float, model: str = "fast")
 
 
 def verdict(text: str, declared: str, model: str = "fast") -> Verdict:
-    """What the model says of a text, whatever the threshold.
+    """What the model says of a text, whatever the threshold; see `verdict_of`."""
+    return verdict_of(sample(text), declared, model)
+
+
+def verdict_of(taken: Sample, declared: str, model: str = "fast") -> Verdict:
+    """What the model says of the sample of a text.
 
     Where Han characters weigh more than the other letters and kana are rare, it is surely Chinese, by script; of text of few
     letters (`MIN_LETTERS`) nothing is known but what its source declares.
     """
-    taken = sample(text)
     if _is_chinese(taken):
         return Verdict("zh", 1.0)
     if taken.letters < MIN_LETTERS[model]:
         return Verdict(declared, 0.0)
-    if model == "fast" and len(taken.words) > 2 * GLANCE:
-        middle = len(taken.words) // 2 - GLANCE // 2
-        glance = _fast(taken.words[middle : middle + GLANCE])
+    words = taken.words
+    if model == "fast" and len(words) > 2 * GLANCE:
+        middle = len(words) // 2 - GLANCE // 2
+        glance = _fast(words[middle : middle + GLANCE])
         if glance.language == declared and glance.score >= GLANCE_SCORE:
             return glance
-    return _ask(taken.words, model)
+    return _ask(words, model)
 
 
 def mixed_language(text: str, language: str, model: str = "fast") -> tuple[int, int]:

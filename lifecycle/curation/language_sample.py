@@ -1,17 +1,21 @@
 """What a language model is shown of a text: its first words, without what is in no language (URLs, code, signs, digits)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.buffers import Bytes, Integers, encoded
 from lifecycle.curation.compiled import compiled
 from lifecycle.curation.marks import ALPHABETIC, CLASS, mark_tables
 from lifecycle.curation.marks import HAN as HAN_MARK
 from lifecycle.curation.utf8 import decode
 
 CHARACTERS = 1500
-"""Of the sample; it is taken from the first `2 * CHARACTERS` characters of the text."""
+"""Of the sample at most."""
+LOOKED_AT = 2 * CHARACTERS
+"""Characters of the text from which the sample is taken."""
 KANA = (0x3040, 0x30FF)
 SPACE, TICK, NEWLINE, H = ord(" "), ord("`"), ord("\n"), ord("h")
 SCHEMES = tuple(np.frombuffer(scheme, dtype=np.uint8) for scheme in (b"http://", b"https://"))
@@ -21,18 +25,54 @@ SCHEMES = tuple(np.frombuffer(scheme, dtype=np.uint8) for scheme in (b"http://",
 class Sample:
     """Words with one space between them, and the letters among them."""
 
-    words: str
+    bytes: Bytes
+    """The words in UTF-8."""
     letters: int
     han: int
     kana: int
 
+    @property
+    def words(self) -> str:
+        return self.bytes.tobytes().decode()
+
 
 def sample(text: str) -> Sample:
     """The sample of a text's beginning."""
-    data = np.frombuffer(text[: CHARACTERS * 2].encode("utf-8", "surrogatepass"), dtype=np.uint8)
-    out = np.empty(data.size + 1, dtype=np.uint8)
-    size, letters, han, kana = _take(data, mark_tables()[0], SCHEMES[0], SCHEMES[1], out)
-    return Sample(out[:size].tobytes().decode(), letters, han, kana)
+    return next(samples(*encoded([text[:LOOKED_AT]])))
+
+
+def samples(buffer: Bytes, offsets: Integers) -> Iterator[Sample]:
+    """The samples of all texts of a column (`buffers_of`)."""
+    sizes = np.minimum(np.diff(offsets), 4 * CHARACTERS) + 1
+    places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    out = np.empty(places[-1], np.uint8)
+    counts = np.empty((sizes.size, 4), np.int64)
+    _take_all(buffer, offsets, mark_tables()[0], SCHEMES[0], SCHEMES[1], out, places, counts)
+    for place, (size, *found) in zip(places.tolist(), counts.tolist(), strict=False):
+        yield Sample(out[place : place + size], *found)
+
+
+@compiled
+def _take_all(
+    buffer: Bytes,
+    offsets: Integers,
+    marks: NDArray[np.uint32],
+    plain: Bytes,
+    secure: Bytes,
+    out: Bytes,
+    places: Integers,
+    counts: Integers,
+) -> None:
+    for i in range(offsets.size - 1):
+        begin, end = offsets[i], offsets[i]
+        characters = 0
+        while end < offsets[i + 1]:
+            characters += buffer[end] & 0xC0 != 0x80
+            if characters > LOOKED_AT:
+                break
+            end += 1
+        found = _take(buffer[begin:end], marks, plain, secure, out[places[i] : places[i + 1]])
+        counts[i, 0], counts[i, 1], counts[i, 2], counts[i, 3] = found
 
 
 @compiled

@@ -58,23 +58,6 @@ _CHAPTER_UNITS = np.array([ord(c) for c in "章节回卷部篇集節"], dtype=np
 
 
 @compiled
-def hash_bytes(buffer: Bytes, begin: int, end: int) -> np.uint64:
-    """A hash of some bytes (multiply and shift over eight, FNV-1a over the rest); `mix` it before taking a part of it."""
-    value = np.uint64(0xCBF29CE484222325) + np.uint64(end - begin)
-    position = begin
-    while position + 8 <= end:
-        word = np.uint64(0)
-        for i in range(8):
-            word |= np.uint64(buffer[np.uint64(position + i)]) << np.uint64(8 * i)
-        value = (value ^ word) * np.uint64(0x9E3779B97F4A7C15)
-        value ^= value >> np.uint64(32)
-        position += 8
-    for last in range(position, end):
-        value = (value ^ np.uint64(buffer[last])) * np.uint64(0x100000001B3)
-    return value
-
-
-@compiled
 def stripped(buffer: Bytes, begin: int, end: int, marks: Marks) -> tuple[int, int]:
     """The range without white space at either side, as `str.strip`."""
     while begin < end:

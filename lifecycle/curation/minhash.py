@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.buffers import Bytes, Integers, encoded
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.words import Points, character_tables, code_points, find_words, mix
+from lifecycle.curation.words import Points, character_tables, hash_words, mix
 from lifecycle.recipe.corpora import MinHashConfig
 
 Signatures = NDArray[np.uint32]
@@ -31,7 +32,12 @@ def least_agreeing(config: MinHashConfig) -> int:
 
 
 def signatures(texts: Sequence[str], config: MinHashConfig) -> Signatures:
-    """MinHash signatures of the texts, shape (texts, bands x rows).
+    """MinHash signatures of the texts, shape (texts, bands x rows)."""
+    return signatures_of(*encoded(texts), config)
+
+
+def signatures_of(buffer: Bytes, offsets: Integers, config: MinHashConfig) -> Signatures:
+    """The same of a column of texts (`buffers_of`).
 
     Words are compared without regard to case. A text of fewer words than a shingle is one shingle by itself.
     """
@@ -39,36 +45,41 @@ def signatures(texts: Sequence[str], config: MinHashConfig) -> Signatures:
         0, 2**64, size=(2, config.bands * config.rows), dtype=np.uint64
     )
     classes, lower = character_tables()
-    result = np.full((len(texts), config.bands * config.rows), EMPTY, dtype=np.uint32)
-    for row, text in zip(result, texts, strict=True):
-        _sign(code_points(text), classes, lower, config.shingle, drawn[0] | np.uint64(1), drawn[1], row)
+    result = np.full((offsets.size - 1, config.bands * config.rows), EMPTY, dtype=np.uint32)
+    _sign(buffer, offsets, classes, lower, config.shingle, drawn[0] | np.uint64(1), drawn[1], result)
     return result
 
 
 @compiled
 def _sign(
-    points: Points,
+    buffer: Bytes,
+    offsets: Integers,
     classes: NDArray[np.uint8],
     lower: Points,
     shingle: int,
     scale: Hashes,
     shift: Hashes,
-    signature: Signatures,
+    result: Signatures,
 ) -> None:
-    """Fill `signature` with the least hash of all shingles under h(x) = (a·x + b mod 2^64) >> 32 with odd a
+    """Fill each row of `result` with the least hash of all shingles under h(x) = (a·x + b mod 2^64) >> 32 with odd a
     (multiply-shift, Dietzfelbinger et al. 1997)."""
-    words, _, _ = find_words(points, classes, lower)
-    if words.size == 0:
-        return
-    width = min(shingle, words.size)
-    for start in range(words.size - width + 1):
-        value = np.uint64(0)
-        for index in range(start, start + width):
-            value = mix(value + words[index])
-        for slot in range(scale.size):
-            hashed = np.uint32((scale[slot] * value + shift[slot]) >> np.uint64(32))
-            if hashed < signature[slot]:
-                signature[slot] = hashed
+    longest = 0
+    for i in range(result.shape[0]):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    words, shingles, alone = np.empty(longest, np.uint64), np.empty(longest, np.uint64), np.empty(longest, np.bool_)
+    for i in range(result.shape[0]):
+        count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, words, alone)
+        width = min(shingle, count)
+        number = count - width + 1 if count else 0
+        shingles[:number] = 0
+        for index in range(width):
+            for start in range(number):
+                shingles[start] = mix(shingles[start] + words[start + index])
+        signature = result[i]
+        for value in shingles[:number]:
+            for slot in range(scale.size):
+                hashed = np.uint32((scale[slot] * value + shift[slot]) >> np.uint64(32))
+                signature[slot] = min(signature[slot], hashed)
 
 
 def band_keys(signature: Signatures, config: MinHashConfig) -> tuple[Hashes, NDArray[np.uint32]]:

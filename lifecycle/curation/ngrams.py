@@ -3,7 +3,7 @@
 An n-gram can only occur twice where both (n-1)-grams in it do. So each length above 2 looks only at the places that the
 length before left over, and names an n-gram by the pair of the names of its halves: exact but for collisions of the 64-bit
 hashes of words and of pairs of words, and most places are gone after n = 3. Most words occur twice, so that a look at single
-words would save less than it costs.
+words would save less than it costs; of the places that are left, a table of one byte each leaves out most that occur once.
 """
 
 import numpy as np
@@ -68,6 +68,8 @@ def repetition(
     count: int,
     table: Hashes,
     scratch: Small,
+    keys: Hashes,
+    seen: NDArray[np.uint8],
     stamp: int,
     result: Integers,
 ) -> int:
@@ -79,6 +81,8 @@ def repetition(
 
     Args:
         scratch: five rows of at least `count` places.
+        keys: at least `count` places.
+        seen: `seen_size(count)` places.
     """
     name, live, frequency, first, used = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     result[:] = 0
@@ -87,28 +91,24 @@ def repetition(
         if count < n:
             break
         stamp += 1
+        if n == 2:
+            for i in range(alive):
+                live[i] = i
+                keys[i] = mix(hashes[i] * PAIR + hashes[i + 1] + np.uint64(1))
+        else:
+            alive = _joined(name, live, alive, count - n, keys)
+        kept = _maybe_repeated(name, live, keys, alive, seen)
         total = 0
-        kept = 0
-        mask = table_mask(alive)
-        for index in range(alive):
-            if n == 2:
-                i = index
-                key = hashes[i] * PAIR + hashes[i + 1]
-            else:
-                i = live[index]
-                if i + n > count or name[i + 1] < 0:
-                    name[i] = -1
-                    continue
-                key = (np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + 1])
-            found = enter(table, mask, stamp, mix(key + np.uint64(1)), total)
+        mask = table_mask(kept)
+        for index in range(kept):
+            i = live[index]
+            found = enter(table, mask, stamp, keys[index], total)
             if found == total:
                 frequency[total] = 0
                 first[total] = i
                 total += 1
             frequency[found] += 1
             name[i] = found
-            live[kept] = i
-            kept += 1
         alive = _forget_single(name, live, frequency, kept)
         if n <= 4:
             result[TOP + n - 2] = _top(lengths, frequency, first, total, n)
@@ -117,6 +117,50 @@ def repetition(
         if n >= 5:
             result[REPEATED + n - 5] = _repeated(name, live, alive, lengths, used, total, n)
     return stamp
+
+
+@compiled
+def seen_size(items: int) -> int:
+    """Places of `seen` for so many keys: most of those that occur once then have a place for themselves."""
+    return 4 * (table_mask(items) + 1)
+
+
+@compiled
+def _joined(name: Small, live: Small, count: int, last: int, keys: Hashes) -> int:
+    """Leave the places, up to `last`, at which named n-grams of the length before begin side by side, with their keys."""
+    kept = 0
+    for index in range(count):
+        i = live[index]
+        stays = i <= last and name[i + 1] >= 0
+        live[kept] = i
+        keys[kept] = (np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + 1] if stays else 0)
+        kept += stays
+        used = name[i] if stays else -1
+        name[i] = used
+    for index in range(kept):
+        keys[index] = mix(keys[index] + np.uint64(1))
+    return int(kept)
+
+
+@compiled
+def _maybe_repeated(name: Small, live: Small, keys: Hashes, count: int, seen: NDArray[np.uint8]) -> int:
+    """Leave the places whose key, by its bits, may occur twice: a small table of bytes answers for most that occur once,
+    where entering each of them would miss the cache."""
+    size = seen_size(count)
+    mask = np.uint64(size - 1)
+    seen[:size] = 0
+    for index in range(count):
+        place = (keys[index] >> np.uint64(32)) & mask
+        seen[place] = (seen[place] << 1) | 1
+    kept = 0
+    for index in range(count):
+        i, key = live[index], keys[index]
+        stays = seen[(key >> np.uint64(32)) & mask] > 1
+        live[kept] = i
+        keys[kept] = key
+        kept += stays
+        name[i] = -1
+    return int(kept)
 
 
 @compiled

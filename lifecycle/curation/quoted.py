@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from lifecycle.corpora.documents import open_shard
 from lifecycle.corpora.row_groups import row_groups
 from lifecycle.corpora.units import Unit, rows_of, unit_of
-from lifecycle.curation.anchors import Hashes, among, anchors
+from lifecycle.curation.anchors import Hashes, among, anchors_of
+from lifecycle.curation.buffers import buffers_of
 from lifecycle.curation.contamination import HELDOUT, Overlaps
 from lifecycle.curation.passages import PassageIndex
 from lifecycle.digests import digest_json
@@ -115,15 +116,15 @@ def _whole(shard: Path) -> Unit:
 
 def _unit_anchors(config: OverlapConfig, cache: Path, unit: Unit) -> Path:
     def make(directory: Path) -> None:
-        found = [np.empty(0, np.uint64)]
+        hashes, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
         with open_shard(unit.path) as file:
             for number in range(unit.first, unit.last):
                 column = file.read_row_group(number, columns=["text"])["text"]
-                found += [anchors(text, config) for text in column.to_pylist()]
-        hashes, counts = np.concatenate(found), [each.size for each in found[1:]]
+                found, many = anchors_of(*buffers_of(column), config)
+                hashes, counts = np.concatenate([hashes, found]), np.concatenate([counts, many])
         order = np.argsort(hashes, kind="stable")
         np.save(directory / HASHES, hashes[order])
-        np.save(directory / OWNERS, np.repeat(np.arange(len(counts), dtype=np.uint32), counts)[order])
+        np.save(directory / OWNERS, np.repeat(np.arange(counts.size, dtype=np.uint32), counts)[order])
 
     return result(cache, unit.key(f"anchors {VERSION} {config.model_dump_json()}"), make)[0]
 

@@ -30,7 +30,20 @@ from lifecycle.curation.lines import finish_line
 from lifecycle.curation.marks import ALPHABETIC, BREAK, CLASS, CLOSER, COMMON, END, SEPARATOR, WIDE_END
 from lifecycle.curation.marks import HAN as HAN_MARK
 from lifecycle.curation.utf8 import decode
-from lifecycle.curation.words import DIGIT, IDEOGRAPH, LETTER, SPACE, mix
+from lifecycle.curation.words import (
+    DIGIT,
+    FOLDED,
+    HAN_FIRST,
+    HAN_LAST,
+    IDEOGRAPH,
+    IN_RUN,
+    LETTER,
+    PRIME,
+    SEED,
+    SPACE,
+    mix,
+    three_bytes,
+)
 
 Bytes = NDArray[np.uint8]
 Marks = NDArray[np.uint32]
@@ -38,12 +51,13 @@ Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
-_SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
-_RUN = np.array([chr(byte).isalnum() and byte < 128 for byte in range(256)])
 _IS_DIGIT = np.array([48 <= byte <= 57 for byte in range(256)], dtype=np.uint8)
-_FOLDED: NDArray[np.uint64] = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], dtype=np.uint64)
 LONGEST_STOP_WORD = 4
+_ONE, _SIX_BITS = np.uint64(1), np.uint64(63)
+_PLAIN_HAN = np.uint32(IDEOGRAPH | ALPHABETIC | HAN_MARK)
+_PLAIN_HAN_MASK = np.uint32(0xFFFFFFFF ^ COMMON)
+"""Han characters are alike but for being common or not."""
 
 
 @compiled
@@ -66,23 +80,26 @@ def scan(
     words = word_characters = alpha_words = found_stops = 0
     hash_signs = dots = ellipses = switches = script = segments = 0
     inside = in_segment = alphabetic = False
-    value, length = _SEED, 0
+    value, length = SEED, 0
     line, line_words, cr = begin, 0, False
     # Of the line so far: sentences, words between white space, characters of the last and the longest of these.
     sentences = blank_words = blank_length = longest = 0
     material = pending = bracket = False
+    stop_bits = np.uint64(0)
+    for stop in stop_words:
+        stop_bits |= _ONE << (stop & _SIX_BITS)
     position = begin
     while position < end:
         byte = buffer[position]
-        if _RUN[byte]:
+        if IN_RUN[byte]:
             if not inside:
                 inside = True
-                value, length, alphabetic = _SEED, 0, False
+                value, length, alphabetic = SEED, 0, False
             start = position
             numbers = 0
-            while position < end and _RUN[buffer[position]]:
+            while position < end and IN_RUN[buffer[position]]:
                 here = buffer[position]
-                value = (value ^ _FOLDED[here]) * _PRIME
+                value = (value ^ FOLDED[here]) * PRIME
                 numbers += _IS_DIGIT[here]
                 position += 1
             size = position - start
@@ -104,6 +121,58 @@ def scan(
             longest = max(longest, blank_length)
             material, pending = True, False
             continue
+        if byte == _BLANK:
+            if inside:
+                inside = False
+                words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
+                word_characters += length
+                alpha_words += alphabetic
+            characters += 1
+            spaces += 1
+            in_segment = cr = False
+            dots = blank_length = 0
+            if pending:
+                sentences += 1
+                material = pending = False
+            position += 1
+            continue
+        if HAN_FIRST <= byte <= HAN_LAST:
+            start = words
+            while position + 2 < end:
+                point = three_bytes(buffer, position)
+                if point < 0 or marks[point] & _PLAIN_HAN_MASK != _PLAIN_HAN:
+                    break
+                if inside:
+                    inside = False
+                    words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
+                    word_characters += length
+                    alpha_words += alphabetic
+                    start = words
+                if words < hashes.size:
+                    hashes[words] = mix((SEED ^ np.uint64(point)) * PRIME)
+                    lengths[words] = 1
+                words += 1
+                common += marks[point] & COMMON != 0
+                position += 3
+            size = words - start
+            if size:
+                characters += size
+                letters += size
+                han += size
+                word_characters += size
+                alpha_words += size
+                switches += script == 1
+                script = 2
+                if not in_segment:
+                    in_segment = True
+                    segments += 1
+                dots = 0
+                cr = False
+                blank_words += blank_length == 0
+                blank_length = 1 if wide else blank_length + size
+                longest = max(longest, blank_length)
+                material, pending = True, False
+                continue
         if byte < 0x80:
             point, width = np.int64(byte), 1
         else:
@@ -115,7 +184,7 @@ def scan(
         in_run = kind in (LETTER, DIGIT)
         if inside and not in_run:
             inside = False
-            words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, found_stops)
+            words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
             word_characters += length
             alpha_words += alphabetic
         if kind == SPACE:
@@ -152,7 +221,7 @@ def scan(
             continue
         cr = False
         if kind == IDEOGRAPH:
-            value = (_SEED ^ np.uint64(lower[point])) * _PRIME
+            value = (SEED ^ np.uint64(lower[point])) * PRIME
             if words < hashes.size:
                 hashes[words] = mix(value)
                 lengths[words] = 1
@@ -163,8 +232,8 @@ def scan(
         elif in_run:
             if not inside:
                 inside = True
-                value, length, alphabetic = _SEED, 0, False
-            value = (value ^ np.uint64(lower[point])) * _PRIME
+                value, length, alphabetic = SEED, 0, False
+            value = (value ^ np.uint64(lower[point])) * PRIME
             length += 1
             alphabetic = alphabetic or mark & ALPHABETIC != 0
             letters += kind == LETTER
@@ -207,7 +276,7 @@ def scan(
         elif not mark & CLOSER:
             pending = False
     if inside:
-        words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, found_stops)
+        words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
         word_characters += length
         alpha_words += alphabetic
     if line < end:
@@ -237,14 +306,25 @@ def scan(
 
 @compiled
 def _end_word(
-    value: Any, length: int, words: int, hashes: Hashes, lengths: Small, stop_words: Hashes, found: int
+    value: Any,
+    length: int,
+    words: int,
+    hashes: Hashes,
+    lengths: Small,
+    stop_words: Hashes,
+    stop_bits: np.uint64,
+    found: int,
 ) -> tuple[int, int]:
-    """Store a word; returns the number of words, and the stop words found so far as bits."""
+    """Store a word; returns the number of words, and the stop words found so far as bits.
+
+    Args:
+        stop_bits: one bit for the last six bits of each stop word's hash.
+    """
     hashed = mix(value)
     if words < hashes.size:
         hashes[words] = hashed
         lengths[words] = length
-    if 1 < length <= LONGEST_STOP_WORD:
+    if stop_bits >> (hashed & _SIX_BITS) & _ONE and 1 < length <= LONGEST_STOP_WORD:
         for i in range(stop_words.size):
             if stop_words[i] == hashed:
                 found |= 1 << i

@@ -10,6 +10,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import check_rows, open_shard
 from lifecycle.corpora.row_groups import RowGroup
-from lifecycle.curation.minhash import signatures
+from lifecycle.curation.buffers import Bytes, Integers, buffers_of, lengths_of
+from lifecycle.curation.minhash import signatures_of
 from lifecycle.digests import digest_json
 from lifecycle.recipe.base import identity
 from lifecycle.recipe.corpora import MinHashConfig
@@ -41,9 +43,15 @@ class Fingerprints:
     signature: NDArray[np.uint32]
 
 
-def text_digest(text: str) -> bytes:
-    """What two exact duplicates share: the text itself, nothing folded."""
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=DIGEST_BYTES).digest()
+def text_digest(text: bytes | memoryview) -> bytes:
+    """What two exact duplicates share: the text itself in UTF-8, nothing folded."""
+    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()
+
+
+def _digests(buffer: Bytes, offsets: Integers) -> NDArray[np.uint8]:
+    data, places = memoryview(buffer), offsets.tolist()
+    digests = b"".join(text_digest(data[begin:end]) for begin, end in pairwise(places))
+    return np.frombuffer(digests, dtype=np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 def fingerprints_of(config: MinHashConfig, cache: Path | None, group: RowGroup) -> tuple[Fingerprints, bool]:
@@ -57,13 +65,10 @@ def fingerprints_of(config: MinHashConfig, cache: Path | None, group: RowGroup) 
     if found:
         return found, True
     with open_shard(group.path) as file:
-        texts = file.read_row_group(group.number, columns=["text"]).column("text").to_pylist()
-        check_rows(len(texts), group.rows)
-    made = Fingerprints(
-        np.array([len(text) for text in texts], dtype=np.int64),
-        np.frombuffer(b"".join(text_digest(text) for text in texts), dtype=np.uint8).reshape(-1, DIGEST_BYTES),
-        signatures(texts, config),
-    )
+        column = file.read_row_group(group.number, columns=["text"]).column("text")
+        check_rows(len(column), group.rows)
+    buffer, offsets = buffers_of(column)
+    made = Fingerprints(lengths_of(buffer, offsets), _digests(buffer, offsets), signatures_of(buffer, offsets, config))
     if entry:
         _save(entry, made)
     return made, False

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lifecycle.curation.buffers import buffers_of
+from lifecycle.curation.buffers import buffers_of, encoded
 from lifecycle.curation.columns import COLUMNS
 from lifecycle.curation.kernel import score
 from lifecycle.curation.marks import mark_tables
@@ -23,10 +23,7 @@ WIDE_LANGUAGES = frozenset({"zh", "ja"})
 
 def statistics(texts: Sequence[str], languages: Sequence[str]) -> Columns:
     """Every column of `COLUMNS` for some documents, each of shape (documents,); languages are ISO 639-1 codes."""
-    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-    np.cumsum([len(each) for each in encoded], out=offsets[1:])
-    return _score(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets, languages)
+    return _score(*encoded(texts), languages)
 
 
 def statistics_of_arrow(texts: pa.Array, languages: Sequence[str]) -> Columns:

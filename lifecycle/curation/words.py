@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.utf8 import decode
 
 SYMBOL, LETTER, DIGIT, SPACE, IDEOGRAPH = range(5)
 """Classes of characters; an IDEOGRAPH is a letter that is also a word."""
@@ -34,6 +35,16 @@ _IDEOGRAPHIC = (
 _CLASS_OF_CATEGORY = {"L": LETTER, "M": LETTER, "N": DIGIT, "Z": SPACE}
 
 Points = NDArray[np.uint32]
+Bytes = NDArray[np.uint8]
+Hashes = NDArray[np.uint64]
+
+SEED, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+"""A word's hash is FNV-1a over its characters in lower case, and `mix`."""
+IN_RUN = np.array([chr(byte).isalnum() and byte < 128 for byte in range(256)])
+FOLDED: Hashes = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], dtype=np.uint64)
+"""ASCII letters and digits, and the lower case of each."""
+HAN_FIRST, HAN_LAST = 0xE4, 0xE9
+"""First bytes of U+4000 to U+9FFF: nearly all Han characters."""
 
 
 @lru_cache(maxsize=1)
@@ -102,8 +113,8 @@ def find_words(
             folded = np.uint64(lower[point] if point < lower.shape[0] else point)
             if kind == 4 or not inside:
                 begins[count] = i
-                value = np.uint64(0xCBF29CE484222325)
-            value = (value ^ folded) * np.uint64(0x100000001B3)
+                value = SEED
+            value = (value ^ folded) * PRIME
             if kind == 4:
                 hashes[count] = mix(value)
                 ends[count] = i + 1
@@ -115,6 +126,76 @@ def find_words(
         ends[count] = size
         count += 1
     return hashes[:count], begins[:count], ends[:count]
+
+
+@compiled
+def hash_words(
+    buffer: Bytes, begin: int, end: int, classes: NDArray[np.uint8], lower: Points, hashes: Hashes, alone: NDArray[np.bool_]
+) -> int:
+    """The same hashes of a text in UTF-8, written to `hashes`; `alone` tells which are characters that are words.
+
+    Args:
+        hashes, alone: at least `end - begin` places.
+
+    Returns:
+        number of words.
+    """
+    count = 0
+    inside = False
+    value = SEED
+    position = begin
+    while position < end:
+        byte = buffer[position]
+        if IN_RUN[byte]:
+            if not inside:
+                inside = True
+                value = SEED
+            while position < end and IN_RUN[buffer[position]]:
+                value = (value ^ FOLDED[buffer[position]]) * PRIME
+                position += 1
+            continue
+        if HAN_FIRST <= byte <= HAN_LAST and not inside and position + 2 < end:
+            point = three_bytes(buffer, position)
+            if point >= 0 and classes[point] == IDEOGRAPH:
+                hashes[count] = mix((SEED ^ np.uint64(lower[point])) * PRIME)
+                alone[count] = True
+                count += 1
+                position += 3
+                continue
+        point, width = decode(buffer, position, end)
+        position += width
+        kind = character_class(classes, point)
+        in_run = kind in (1, 2)
+        if inside and not in_run:
+            hashes[count] = mix(value)
+            alone[count] = False
+            count += 1
+            inside = False
+        if in_run or kind == 4:
+            folded = np.uint64(lower[point] if point < lower.shape[0] else point)
+            if kind == 4:
+                hashes[count] = mix((SEED ^ folded) * PRIME)
+                alone[count] = True
+                count += 1
+            else:
+                if not inside:
+                    inside = True
+                    value = SEED
+                value = (value ^ folded) * PRIME
+    if inside:
+        hashes[count] = mix(value)
+        alone[count] = False
+        count += 1
+    return count
+
+
+@compiled
+def three_bytes(buffer: Bytes, position: int) -> int:
+    """The code point of three bytes from `HAN_FIRST` or so on, or -1 where they are none."""
+    lead, one, two = np.int64(buffer[position]), np.int64(buffer[position + 1]), np.int64(buffer[position + 2])
+    if lead < HAN_FIRST or lead > HAN_LAST or one & 0xC0 != 0x80 or two & 0xC0 != 0x80:
+        return -1
+    return (lead & 0x0F) << 12 | (one & 0x3F) << 6 | (two & 0x3F)
 
 
 def words(text: str) -> list[str]:

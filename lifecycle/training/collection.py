@@ -4,18 +4,10 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from lifecycle.collection import frozen
+
 EVERY = 50
 """Steps between two collections of what is young, on all ranks at the same step."""
-
-
-@contextmanager
-def frozen() -> Iterator[None]:
-    """Within it no collection looks at what exists at the beginning: modules, the model."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager

@@ -7,10 +7,10 @@ import deepspeed
 import torch
 from transformers import PreTrainedModel
 
+from lifecycle.collection import frozen
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.attention import Attention, choose, machine
 from lifecycle.training.background import BackgroundWriter
-from lifecycle.training.collection import frozen
 from lifecycle.training.frozen import leave_frozen_out
 from lifecycle.training.kernels import checkpoint_activations, compile_blocks, is_compiled, put_liger, uses_liger
 from lifecycle.training.loss import WeightedLoss

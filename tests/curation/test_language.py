@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.curation.clean import clean_source
@@ -34,6 +34,7 @@ def _slow(text: str) -> str:
     return " ".join(noise.sub(" ", text[: 2 * CHARACTERS])[:CHARACTERS].split())
 
 
+@settings(deadline=None)
 @given(
     st.text(st.sampled_from("ab中カé ’'_-`\n\t12.:/，\u3000😀"))
     | st.from_regex(r"(x|https?://[a-z中]{0,4}|`[ab]*`|\s)*", fullmatch=True)
@@ -44,6 +45,7 @@ def test_a_sample_is_what_the_regular_expressions_say(text: str) -> None:
     assert taken.letters == sum(character.isalpha() for character in taken.words)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_has_a_sample_and_a_language(text: str) -> None:
     """Lone surrogates and NULs included: the model takes UTF-8 only."""

@@ -4,8 +4,12 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lifecycle.curation.buffers import encoded
 from lifecycle.curation.minhash import signatures, threshold
+from lifecycle.curation.words import IDEOGRAPH, character_tables, code_points, find_words, hash_words
 from lifecycle.recipe.corpora import MinHashConfig
 from tests.curation.near import keepers
 
@@ -59,3 +63,18 @@ def test_texts_without_words_and_short_texts() -> None:
     """Wordless texts all have the same empty set of shingles; that does not make them copies of each other."""
     texts = ["...", "!!!", "", "one", "One", "two words", "TWO, words!", "你好", "你 好", "你们"]
     assert keepers(texts, CONFIG) == [0, 1, 2, 3, 3, 5, 5, 7, 7, 9]
+
+
+@settings(deadline=None)
+@given(st.text() | st.text(st.sampled_from("aZ9é中文カ々한\u0301\u212a ,。\U00020000\ud800\uffff")))
+def test_words_of_bytes_have_the_hashes_of_words_of_characters(text: str) -> None:
+    """Signatures and anchors read UTF-8, passages characters: what one of them takes for a word the other does, too."""
+    classes, lower = character_tables()
+    buffer, offsets = encoded(["中 before", text])
+    hashes, alone = np.empty(buffer.size, np.uint64), np.empty(buffer.size, np.bool_)
+    count = hash_words(buffer, offsets[1], offsets[2], classes, lower, hashes, alone)
+    points = code_points(text)
+    expected, begins, _ = find_words(points, classes, lower)
+    assert hashes[:count].tolist() == expected.tolist()
+    first = [int(point) for point in points[begins]]
+    assert alone[:count].tolist() == [point < classes.size and classes[point] == IDEOGRAPH for point in first]

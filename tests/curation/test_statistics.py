@@ -1,5 +1,7 @@
 """The compiled kernel says what plain Python says, on whatever text."""
 
+import random
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -104,3 +106,15 @@ def test_c4_rewriting_keeps_the_lines_that_are_counted() -> None:
     assert c4_lines(text, "en") == "This is a line of text.\nAnother line to keep here!"
     assert statistics([text], ["en"])["c4_lines"].tolist() == [2]
     assert c4_lines("首页 | 关于\n这是一行正文，应当保留。\n这里没有结束", "zh") == "这是一行正文，应当保留。"
+
+
+def test_a_long_document_between_short_ones() -> None:
+    """The table of n-grams grows with the longest document so far, and still holds what shorter ones entered."""
+    drawn = random.Random(0)
+    common = [f"w{number}" for number in range(3000)]
+    long = " ".join(drawn.choice(common) for _ in range(30_000)) + " one two three four five six" * 3
+    texts = ["a b c a b c a b c", long, "a b c a b c d", "深度学习" * 5]
+    counts = statistics(texts, ["en"] * len(texts))
+    for place, text in enumerate(texts):
+        slow = slow_statistics(text, "en")
+        assert {name: int(counts[name][place]) for name in COLUMNS} == {name: slow.get(name, 0) for name in COLUMNS}
