@@ -31,7 +31,7 @@ def hash_bytes(buffer: Bytes, begin: int, end: int) -> np.uint64:
 
 
 @compiled
-def hash_line(buffer: Bytes, begin: int, end: int) -> tuple[np.uint64, int, int]:
+def hash_line(buffer: Bytes, begin: int, end: int) -> tuple[np.uint64, np.int64 | int, np.int64 | int]:
     """The hash of what stands before the next newline, as `hash_bytes`, where that is, and how many characters it has."""
     value = _SEED
     continued = 0
@@ -79,7 +79,7 @@ def _hash_eight(value: np.uint64, word: np.uint64) -> np.uint64:
 
 
 @compiled
-def _continuations(word: np.uint64) -> int:
+def _continuations(word: np.uint64) -> np.int64:
     """Bytes of the eight that continue a character of UTF-8."""
     inner = (word >> np.uint64(7)) & ~(word >> np.uint64(6)) & _LOWEST
     return np.int64((inner * _LOWEST) >> np.uint64(56))

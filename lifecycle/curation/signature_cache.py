@@ -49,7 +49,7 @@ def text_digest(text: bytes | memoryview) -> bytes:
 
 
 def _digests(buffer: Bytes, offsets: Integers) -> NDArray[np.uint8]:
-    data, places = memoryview(buffer), offsets.tolist()
+    data, places = buffer.data, offsets.tolist()
     digests = b"".join(text_digest(data[begin:end]) for begin, end in pairwise(places))
     return np.frombuffer(digests, dtype=np.uint8).reshape(-1, DIGEST_BYTES)
 

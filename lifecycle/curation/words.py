@@ -190,7 +190,7 @@ def hash_words(
 
 
 @compiled
-def three_bytes(buffer: Bytes, position: int) -> int:
+def three_bytes(buffer: Bytes, position: int) -> np.int64 | int:
     """The code point of three bytes from `HAN_FIRST` or so on, or -1 where they are none."""
     lead, one, two = np.int64(buffer[position]), np.int64(buffer[position + 1]), np.int64(buffer[position + 2])
     if lead < HAN_FIRST or lead > HAN_LAST or one & 0xC0 != 0x80 or two & 0xC0 != 0x80:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ def k_means(vectors: Vectors, clusters: int, seed: int) -> NDArray[np.int64]:
 
     clusters = min(clusters, len(vectors))
     with threadpool_limits(limits=1):
-        found = MiniBatchKMeans(clusters, batch_size=4096, n_init=3, random_state=seed).fit_predict(vectors)
+        means: Any = MiniBatchKMeans  # its stubs know no number for n_init
+        found = means(clusters, batch_size=4096, n_init=3, random_state=seed).fit_predict(vectors)
     names, first, sizes = np.unique(found, return_index=True, return_counts=True)
     number = np.empty(names.max() + 1, dtype=np.int64)
     number[names[np.lexsort((first, -sizes))]] = np.arange(len(names))

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,8 @@ def map_points(vectors: NDArray[np.float32], ids: Sequence[str], config: DataMap
 
     perplexity = min(config.perplexity, (len(drawn) - 1) / 3)
     with threadpool_limits(limits=1):
-        fitted = TSNE(perplexity=perplexity, metric="cosine", initialization="pca", random_state=seed, n_jobs=1).fit(
+        embedding: Any = TSNE  # its stubs know no fractions for perplexity
+        fitted = embedding(perplexity=perplexity, metric="cosine", initialization="pca", random_state=seed, n_jobs=1).fit(
             vectors[drawn]
         )
     points[drawn] = np.asarray(fitted)
@@ -97,4 +99,7 @@ def _turning(number: int) -> str:
     """Colours that go round by the golden angle, so that neighbours in number differ; readable on light and dark."""
     from matplotlib.colors import hsv_to_rgb, to_hex
 
-    return to_hex(hsv_to_rgb(((number * 0.381966) % 1, 0.75 - 0.25 * (number // 8 % 2), 0.75 - 0.2 * (number // 4 % 2))))
+    red, green, blue = hsv_to_rgb(
+        ((number * 0.381966) % 1, 0.75 - 0.25 * (number // 8 % 2), 0.75 - 0.2 * (number // 4 % 2))
+    ).tolist()
+    return to_hex((red, green, blue))

@@ -97,7 +97,7 @@ def unit_rows(vectors: NDArray[Any]) -> Vectors:
     """Rows as float32, divided by their length; rows of zeros stay."""
     wide = vectors.astype(np.float32)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(lengths > 0, lengths, 1)
+    return (wide / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
 
 
 def pooled(model: Any, rows: Sequence[Sequence[int]], pad_token_id: int, first: bool = False) -> Vectors:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lifecycle.differences import first_difference
@@ -30,11 +29,12 @@ def write_near_threshold(conversations: Sequence[Conversation], table: pa.Table,
         table: the selection's, in the order of `conversations`.
     """
     texts = {(each.source, each.id): each.text() for each in conversations}
-    duplicate = pc.equal(table["decision"], DUPLICATE)
     rows: list[dict[str, Any]] = []
-    for side, mask, order in ((True, duplicate, "ascending"), (False, pc.invert(duplicate), "descending")):
-        some = table.filter(pc.and_(mask, pc.is_valid(table["nearest_id"])))
-        some = some.sort_by([("similarity", order), ("id", "ascending")]).slice(0, PAIRS)
+    compared = table.filter(pa.array([nearest is not None for nearest in table["nearest_id"].to_pylist()]))
+    duplicates = pa.array([decision == DUPLICATE for decision in compared["decision"].to_pylist()], pa.bool_())
+    others = pa.array([not duplicate for duplicate in duplicates.to_pylist()], pa.bool_())
+    for side, mask, order in ((True, duplicates, "ascending"), (False, others, "descending")):
+        some = compared.filter(mask).sort_by([("similarity", order), ("id", "ascending")]).slice(0, PAIRS)
         rows += [{"duplicate": side, **_pair(row, texts)} for row in some.to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), out / FILE, compression="zstd")
 
