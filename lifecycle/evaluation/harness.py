@@ -10,7 +10,8 @@ import numpy as np
 import yaml
 
 from lifecycle.errors import RecipeError
-from lifecycle.evaluation.shares import Portion, Sample
+from lifecycle.evaluation.shares import Sample
+from lifecycle.portions import Portion
 from lifecycle.recipe.evaluation import EvaluationConfig
 
 logger = logging.getLogger(__name__)

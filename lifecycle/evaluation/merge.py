@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from lifecycle.evaluation.results import AnswerSummary, Metric, Results, TaskResult
-from lifecycle.evaluation.shares import AnswerRow, PairMargins, Sample, Share, interleaved
+from lifecycle.evaluation.shares import AnswerRow, PairMargins, Sample, Share
 from lifecycle.evaluation.statistics import BOOTSTRAP_SAMPLES, Z95, HeldoutRewards, mean_interval, wilson_interval
+from lifecycle.portions import interleaved
 
 LOWER_IS_BETTER = ("bits_per_byte",)
 SHARES = ("acc", "exact_match")

@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
-from lifecycle.evaluation.shares import AnswerRow, PairMargins, Portion, Share, is_measured
+from lifecycle.evaluation.shares import AnswerRow, PairMargins, Share, is_measured
 from lifecycle.jobs import TrainingJob
+from lifecycle.portions import Portion
 from lifecycle.recipe.evaluation import EvaluationConfig
 from lifecycle.training.journal import Journal
 

@@ -1,9 +1,9 @@
 """The sampling program: several answers per prompt from one model.
 
 Run it through `lifecycle.training.launch`. Inputs: `model`, `prompts` (a directory with `prompts.parquet`: key, prompt as
-a message list) and `kept` (answers of this model with these settings, by prompt); config: `SamplingConfig`. Writes
-`candidates.parquet` (key, candidate, answer, tokens, finished) to the output, in the order of the prompts. What is
-answered is kept chunk by chunk: a killed run goes on where it was, and a prompt that is added costs itself.
+a message list) and `kept` (answers of this model with these settings, by prompt); config: `SamplingConfig`. Each process
+answers its portion of the prompts and keeps the answers chunk by chunk, where `read_candidates` finds those of all: a killed
+run goes on where it was, and a prompt that is added costs itself.
 """
 
 import sys
@@ -16,7 +16,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.errors import CorruptArtifactError
 from lifecycle.jobs import TrainingJob
+from lifecycle.portions import Portion
 from lifecycle.preferences.generate import generate_answers, prompt_ids
 from lifecycle.preferences.kept import KEY, KeptRows
 from lifecycle.preferences.table import PROMPT, Answer
@@ -24,7 +26,6 @@ from lifecycle.pretrained import load_for_inference, load_tokenizer
 from lifecycle.recipe.base import Section
 from lifecycle.training.journal import Journal
 
-CANDIDATES = "candidates.parquet"
 PROMPTS = "prompts.parquet"
 PROMPTS_SCHEMA = pa.schema([(KEY, pa.string()), ("prompt", PROMPT)])
 SCHEMA = pa.schema(
@@ -52,30 +53,42 @@ class SamplingConfig(Section):
 
 
 def main(job: TrainingJob) -> None:
-    """Draw the answers and write `candidates.parquet` and `result.json` (prompts, kept ones, answers, tokens per second)."""
+    """Draw this process's answers; the first process writes `result.json` (prompts, kept ones, its tokens per second)."""
+    portion = Portion.own()
     config = SamplingConfig.model_validate(job.config)
     prompts = {row[KEY]: row["prompt"] for row in pq.read_table(Path(job.inputs["prompts"]) / PROMPTS).to_pylist()}
     kept = KeptRows(Path(job.inputs["kept"]), SCHEMA)
     known = kept.read()
-    missing = [key for key in prompts if key not in known]
-    journal = Journal(Path(job.run_dir))
-    journal.message(f"{len(missing)} of {len(prompts)} prompts are still to be answered")
+    missing = [key for key in portion.of(list(prompts)) if key not in known]
+    journal = Journal(Path(job.run_dir)) if portion.rank == 0 else None
+    if journal:
+        unanswered = sum(key not in known for key in prompts)
+        journal.message(f"{unanswered} of {len(prompts)} prompts are still to be answered, by {portion.world} process(es)")
     started = time.monotonic()
     tokens = _sample(missing, prompts, config, Path(job.inputs["model"]), kept, journal) if missing else 0
     seconds = time.monotonic() - started
-    known = kept.read()
-    rows = [row for key in prompts for row in known[key]]
-    output = Path(job.output)
-    output.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), output / CANDIDATES, compression="zstd")
-    result = {"rows": len(rows), "prompts": len(prompts), "kept": len(prompts) - len(missing), "seconds": round(seconds, 3)}
-    if tokens:
-        result["tokens_per_second"] = round(tokens / seconds, 1)
-    (Path(job.run_dir) / "result.json").write_bytes(orjson.dumps(result))
+    if portion.rank == 0:
+        result = {"prompts": len(prompts), "kept": sum(key in known for key in prompts), "seconds": round(seconds, 3)}
+        if tokens:
+            result["tokens_per_second_per_process"] = round(tokens / seconds, 1)
+        (Path(job.run_dir) / "result.json").write_bytes(orjson.dumps(result))
+
+
+def read_candidates(keys: Sequence[str], kept: Path) -> list[dict[str, Any]]:
+    """The answers to the prompts of these keys (key, candidate, answer, tokens, finished), in their order.
+
+    Raises:
+        CorruptArtifactError: one was not answered, or its answers are damaged.
+    """
+    known = KeptRows(kept, SCHEMA).read()
+    lost = [key for key in keys if key not in known]
+    if lost:
+        raise CorruptArtifactError(f"{kept}: no answers to {len(lost)} prompts, {lost[0]} among them; materialize again")
+    return [row for key in keys for row in known[key]]
 
 
 def _sample(
-    keys: list[str], prompts: dict[str, Any], config: SamplingConfig, model: Path, kept: KeptRows, journal: Journal
+    keys: list[str], prompts: dict[str, Any], config: SamplingConfig, model: Path, kept: KeptRows, journal: Journal | None
 ) -> int:
     """Answer the prompts of `keys`; returns the number of tokens generated."""
     answering = _engine(config, model)
@@ -92,8 +105,9 @@ def _sample(
         ]
         kept.add(rows)
         tokens += sum(row["tokens"] for row in rows)
-        rate = tokens / (time.monotonic() - started)
-        journal.message(f"{begin + len(chunk)} of {len(order)} prompts answered, {rate:,.0f} tokens/s")
+        if journal:
+            rate = tokens / (time.monotonic() - started)
+            journal.message(f"{begin + len(chunk)} of {len(order)} prompts answered here, {rate:,.0f} tokens/s")
     return tokens
 
 

@@ -55,17 +55,25 @@ class Programs:
     cache: Path
     """What models answered, by their digests; it serves every recipe and every run."""
 
+    def kept(self, kind: str, by: Any) -> Path:
+        """Where the results of one kind lie that `by` decides, the rows themselves apart."""
+        return self.cache / kind / digest_json([VERSION, by])[:32]
+
     def run(
-        self, name: str, program: str, settings: Mapping[str, Any], inputs: Mapping[str, Path], kept_by: Any
+        self,
+        name: str,
+        program: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, Path],
+        kept: Path,
+        processes: int = 1,
     ) -> tuple[Path, dict[str, Any]]:
         """Run one program; returns the directory of its output and its figures.
 
         Args:
             name: of the program's own directories; each has a fingerprint of its own, which launchers name jobs by.
-            kept_by: what decides its results, the rows themselves apart.
         """
         directory = self.run_dir / name
-        kept = self.cache / name.split("_")[0] / digest_json([VERSION, kept_by])[:32]
         kept.mkdir(parents=True, exist_ok=True)
         job = TrainingJob(
             stage=STAGE,
@@ -75,6 +83,7 @@ class Programs:
             inputs={**{key: str(path) for key, path in inputs.items()}, "kept": str(kept)},
             output=str(directory / "output"),
             run_dir=str(directory),
+            processes=processes,
         )
         return Path(job.output), self.launch(job)
 
@@ -101,14 +110,16 @@ def ask(
         directory.mkdir(parents=True, exist_ok=True)
         rows = [{KEY: key, "prompt": prompts[id]} for id, key in keys.items()]
         pq.write_table(pa.Table.from_pylist(rows, schema=sample.PROMPTS_SCHEMA), directory / sample.PROMPTS)
-        output, figures[name] = programs.run(
+        kept = programs.kept("sampling", {"model": model.digest, **settings})
+        _, figures[name] = programs.run(
             f"sampling_{name}",
             "lifecycle.preferences.sample",
             settings | {"batch": config.batch},
             {"model": model.path, "prompts": directory},
-            {"model": model.digest, **settings},
+            kept,
+            config.processes,
         )
-        for row in pq.read_table(output / sample.CANDIDATES).to_pylist():
+        for row in sample.read_candidates(list(answers), kept):
             answer = Answer(row["answer"], row["tokens"], row["finished"])
             number = row["candidate"]
             answers[row[KEY]].append(Candidate(name, number, temperatures[number], answer))
@@ -127,7 +138,7 @@ def rewarding(config: RewardJudge, model: ModelFolder, programs: Programs) -> re
             "lifecycle.preferences.judges.reward",
             {"max_length": config.max_length, "batch": config.batch},
             {"model": model.path, "answers": directory},
-            {"model": model.digest, "max_length": config.max_length},
+            programs.kept("reward", {"model": model.digest, "max_length": config.max_length}),
         )
         return {row[KEY]: row["reward"] for row in pq.read_table(output / reward.REWARDS).to_pylist()}
 

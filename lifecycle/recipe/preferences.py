@@ -119,6 +119,8 @@ class PreferencesConfig(Section):
     """Pairs kept from training to measure reward accuracy."""
     seed: int = 11
     batch: Annotated[int, RUNTIME] = Field(default=64, gt=0)
+    processes: Annotated[int, RUNTIME] = Field(default=1, gt=0)
+    """Of the sampling, each with a GPU of its own where there are any; in a cluster they may be on several nodes."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "PreferencesConfig":

@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lifecycle.errors import RecipeError
 from lifecycle.evaluation.harness import measure_tasks, render_tasks
 from lifecycle.evaluation.results import Results
-from lifecycle.evaluation.shares import Portion
 from lifecycle.evaluation.stage import evaluate_model
+from lifecycle.portions import Portion
 from lifecycle.preferences.logps import answer_logps
 from lifecycle.preferences.render import as_messages
 from lifecycle.preferences.table import HELDOUT, read_pairs, write_pairs

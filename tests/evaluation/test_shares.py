@@ -11,8 +11,9 @@ from lm_eval.api import metrics
 
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.evaluation.merge import all_answers, all_samples, merge
-from lifecycle.evaluation.shares import AnswerRow, PairMargins, Portion, Sample, Share, interleaved, read_shares
+from lifecycle.evaluation.shares import AnswerRow, PairMargins, Sample, Share, read_shares
 from lifecycle.evaluation.statistics import Control
+from lifecycle.portions import Portion, interleaved
 
 FIGURES = st.floats(-1e4, -1e-3)
 

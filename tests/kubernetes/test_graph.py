@@ -1,4 +1,4 @@
-"""The real graph, its trainings on the cluster: base, SFT and DPO on two nodes each, an evaluation in two portions."""
+"""The real graph, its trainings on the cluster: base, SFT and DPO on two nodes each, sampling and an evaluation in two portions."""
 
 import os
 import shutil
@@ -17,19 +17,23 @@ from tests.kubernetes.running import REAL, Place, View, code_of_this_checkout, w
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TRAINED = ("base_model", "sft_model", "dpo_model")
-MADE_IN_THE_CLUSTER = (*TRAINED, "dpo_eval")
+MADE_IN_THE_CLUSTER = (*TRAINED, "preference_pairs", "dpo_eval")
+SAME = (*TRAINED, "preference_pairs")
 SECONDS = 900.0
 
 
 def cluster_home(finished: Home, place: Place) -> Home:
     """A home in which everything is done but what runs in the cluster, and whose trainings run there."""
     home = make_home(place.store / "home")
-    shutil.copytree(finished.path / "store", home.path / "store", ignore=shutil.ignore_patterns(".runs"))
+    shutil.copytree(finished.path / "store", home.path / "store", ignore=shutil.ignore_patterns(".runs", "sampling"))
     for stage in MADE_IN_THE_CLUSTER:
         shutil.rmtree(home.path / "store" / stage)
     recipe = home.path / "recipe.yaml"
     text = RECIPE.read_text(encoding="utf-8")
-    recipe.write_text(text.replace("evaluation: {", "evaluation: {processes: 2, "), encoding="utf-8")
+    text = text.replace("evaluation: {", "evaluation: {processes: 2, ").replace(
+        "preferences:\n", "preferences:\n  processes: 2\n"
+    )
+    recipe.write_text(text, encoding="utf-8")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // 2)))  # as many as two ranks of one machine have
     write_profile(
@@ -84,7 +88,7 @@ def test_the_graph_on_two_nodes_makes_what_one_machine_makes(finished: Home, pla
     assert [job["metadata"]["uid"] for job in jobs_of(view, "base_model")] == [orphan["metadata"]["uid"]]
     before, after = finished.summary()["assets"], home.summary()["assets"]
     if not REAL:  # its nodes' processors may round otherwise than this machine's
-        assert {stage: after[stage]["digest"] for stage in TRAINED} == {stage: before[stage]["digest"] for stage in TRAINED}
+        assert {stage: after[stage]["digest"] for stage in SAME} == {stage: before[stage]["digest"] for stage in SAME}
         assert {name for name, asset in after.items() if not asset["reused"]} <= {*MADE_IN_THE_CLUSTER, "eval_report"}
         check_portions(finished, home, before["dpo_eval"]["fingerprint"])
     check_cluster(view)

@@ -134,7 +134,7 @@ def test_pairs_hold_a_better_and_a_worse_answer(built):
     assert {path.stem for path in (root / "run_out" / "plots").glob("*.png")} == {
         *("scores", "outcomes", "length_difference", "judges", "agreement"),
     }
-    assert facts["sampling"]["sft_model"]["tokens_per_second"] > 0
+    assert facts["sampling"]["sft_model"]["tokens_per_second_per_process"] > 0
     assert [each["judges"] for each in facts["agreement"]] == [
         ["reference", "rules"],
         ["reference", "endpoint"],

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from lifecycle.digests import digest_json
+from lifecycle.errors import CorruptArtifactError
 from lifecycle.instructions.conversations import Conversation, Message
 from lifecycle.jobs import TrainingJob
 from lifecycle.preferences import sample
 from lifecycle.preferences.kept import KeptRows
-from lifecycle.preferences.sample import main
+from lifecycle.preferences.sample import main, read_candidates
 from lifecycle.preferences.sampling import ModelFolder, Programs, ask
 from lifecycle.recipe.preferences import PreferencesConfig
 
@@ -42,7 +43,8 @@ def sampling_job(root: Path, model: Path, prompts: int = 10, kept: str = "kept",
 
 
 def candidates(job: TrainingJob) -> list[dict]:
-    return pq.read_table(Path(job.output) / sample.CANDIDATES).to_pylist()
+    keys = pq.read_table(Path(job.inputs["prompts"]) / sample.PROMPTS)["key"].to_pylist()
+    return read_candidates(keys, Path(job.inputs["kept"]))
 
 
 def files(job: TrainingJob) -> list[Path]:
@@ -55,14 +57,15 @@ def result(job: TrainingJob) -> dict[str, Any]:
 
 def test_a_prompt_that_is_added_costs_itself(tmp_path: Path, model_directory: Path) -> None:
     """Answers were once drawn by a prompt's number among all: one more prompt changed those of all behind it."""
-    main(sampling_job(tmp_path, model_directory, prompts=9))
+    fewer = sampling_job(tmp_path, model_directory, prompts=9)
+    main(fewer)
+    before = candidates(fewer)
     job = sampling_job(tmp_path, model_directory)
-    before = candidates(job)
     main(job)
     assert candidates(job)[:18] == before
     assert [row["candidate"] for row in candidates(job)] == [0, 1] * 10
     assert result(job)["kept"] == 9
-    assert result(job)["tokens_per_second"] > 0
+    assert result(job)["tokens_per_second_per_process"] > 0
     assert pq.read_table(files(job)[-1]).num_rows == 2
 
 
@@ -97,6 +100,23 @@ def test_a_killed_program_goes_on_where_it_was(tmp_path: Path, model_directory: 
     assert result(job)["kept"] == done // 2
 
 
+def test_processes_that_share_the_prompts_give_the_answers_of_one(
+    tmp_path: Path, model_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a cluster every pod answers a portion; one that fails leaves its prompts unanswered, which must not go unseen."""
+    alone, shared = sampling_job(tmp_path, model_directory), sampling_job(tmp_path, model_directory, kept="shared")
+    main(alone)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for rank in ("2", "0"):
+        monkeypatch.setenv("RANK", rank)
+        main(shared)
+    with pytest.raises(CorruptArtifactError, match="no answers to 3 prompts"):
+        candidates(shared)
+    monkeypatch.setenv("RANK", "1")
+    main(shared)
+    assert candidates(shared) == candidates(alone)
+
+
 @pytest.mark.parametrize(("changes", "same"), [({"batch": 2}, True), ({"chunk": 3}, True), ({"seed": 2}, False)])
 def test_batch_and_chunk_change_nothing(tmp_path: Path, model_directory: Path, changes: dict, same: bool) -> None:
     first, again = sampling_job(tmp_path, model_directory), sampling_job(tmp_path, model_directory, kept="other", **changes)
@@ -117,8 +137,7 @@ def test_every_model_and_setting_has_answers_of_its_own(tmp_path: Path) -> None:
             for row in pq.read_table(Path(job.inputs["prompts"]) / sample.PROMPTS).to_pylist()
             for number in range(len(job.config["temperatures"]))
         ]
-        Path(job.output).mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(rows, schema=sample.SCHEMA), Path(job.output) / sample.CANDIDATES)
+        KeptRows(Path(job.inputs["kept"]), sample.SCHEMA).add(rows)
         return {}
 
     turns = (Message(role="user", content="What?"), Message(role="assistant", content="This."))
