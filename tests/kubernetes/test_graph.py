@@ -1,4 +1,4 @@
-"""The real graph, its trainings on the cluster: base, SFT and DPO on two nodes each, sampling and an evaluation in two portions."""
+"""The real graph on the cluster: base, SFT and DPO on two nodes each, sampling and an evaluation in two portions."""
 
 import os
 import shutil
