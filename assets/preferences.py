@@ -44,17 +44,19 @@ def preference_pairs_asset(which: Round) -> dg.AssetsDefinition:
     def preference_pairs(
         context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
     ) -> dg.MaterializeResult:
-        recipe, start = runner.recipe, inputs[which.start.name]
+        recipe = runner.recipe
         digests: dict[str, str] = {}
 
         def build(workspace: Workspace) -> dict:
             from lifecycle.preferences.pairs import build_preference_pairs
             from lifecycle.preferences.sampling import ModelFolder, Programs, folders
 
+            own = {name: inputs[name] for name in (which.start.name, stages.REWARD_MODEL.name) if name in inputs}
+            models = {name: ModelFolder(artifact.path, artifact.digest) for name, artifact in own.items()}
             return build_preference_pairs(
                 inputs["raw_preferences"].path,
                 inputs["instructions"].path,
-                {which.start.name: ModelFolder(start.path, start.digest), **folders(recipe.preferences, digests)},
+                models | folders(recipe.preferences, digests),
                 inputs["heldout_text"].path,
                 recipe,
                 workspace.out,

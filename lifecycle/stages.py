@@ -59,7 +59,7 @@ SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), identities.sec
 RAW_PREFERENCES = Stage("raw_preferences", "3", ("corpus",), identities.raw_preferences)
 PREFERENCE_PAIRS = Stage(
     "preference_pairs",
-    "4",
+    "5",
     ("raw_preferences", "instructions", "sft_model", "heldout_text"),
     identities.preference_pairs,
     with_a_model=True,
@@ -145,6 +145,8 @@ def rounds_of(recipe: Recipe) -> tuple[Round, ...]:
     for number in range(2, recipe.rounds + 1):
         start = rounds[-1].model
         pairs = _in_round(PREFERENCE_PAIRS, number, {SFT_MODEL.name: start.name})
+        if recipe.preferences.own_reward_model():
+            pairs = replace(pairs, inputs=(*pairs.inputs, REWARD_MODEL.name))
         model = _in_round(DPO_MODEL, number, {SFT_MODEL.name: start.name, PREFERENCE_PAIRS.name: pairs.name})
         evaluated = {SFT_MODEL.name: start.name, PREFERENCE_PAIRS.name: pairs.name, DPO_MODEL.name: model.name}
         rounds.append(Round(start, pairs, model, _in_round(DPO_EVAL, number, evaluated)))

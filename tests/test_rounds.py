@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lifecycle.artifacts import Published, Store
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import LifecycleError, RecipeError
 from lifecycle.plan import plan
 from lifecycle.recipe import Recipe
 from lifecycle.stages import STAGES, rounds_of, stages_of
@@ -49,6 +49,19 @@ def test_each_round_begins_with_the_model_of_the_one_before(tmp_path: Path) -> N
     assert inputs["dpo_eval_r3"] == ("dpo_model_r3", "dpo_model_r2", "preference_pairs_r3", "heldout_text")
     evaluations = ("base_eval", "sft_eval", "dpo_eval", "dpo_eval_r2", "dpo_eval_r3", "kto_eval")
     assert inputs["eval_report"] == (*evaluations, "heldout_text")
+
+
+def test_the_recipes_own_reward_model_judges_from_the_second_round_on(tmp_path: Path) -> None:
+    judges = "preferences: {judges: [{kind: reference}, {kind: reward_model}]}\n"
+    inputs = {stage.name: stage.inputs for stage in stages_of(with_(tmp_path, EVERYTHING + judges))}
+    assert "reward_model" not in inputs["preference_pairs"]
+    assert inputs["preference_pairs_r2"][-1] == inputs["preference_pairs_r3"][-1] == "reward_model"
+    for wrong in (judges, "rounds: 2\n" + judges, "reward_model: {}\n" + judges):
+        with pytest.raises(RecipeError, match="`rounds: 2` or more"):
+            with_(tmp_path, wrong)
+    alone = "preferences: {judges: [{kind: reward_model}]}\n"
+    with pytest.raises(RecipeError, match="cannot judge the first round"):
+        with_(tmp_path, EVERYTHING + alone)
 
 
 def test_another_round_reuses_the_first_ones(tmp_path: Path) -> None:

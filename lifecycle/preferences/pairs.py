@@ -57,7 +57,8 @@ def build_preference_pairs(
     document, and none is, or quotes, what the models are evaluated by.
 
     Args:
-        models: that answer, by name, and the reward model (`reward_model`) where a judge is one.
+        models: that answer, by name, and the reward model (`reward_model`) where a judge is one. The recipe's own is trained
+            on the pairs of the first round, which it therefore does not judge.
 
     Raises:
         DataError: fewer than two prompts are left with a pair, or a balance asks for what is not there.
@@ -72,7 +73,8 @@ def build_preference_pairs(
     reward = models.get("reward_model")
     answering = {name: model for name, model in models.items() if name != "reward_model"}
     asked, sampling = ask(chosen, answering, config, programs)
-    judgements = [_judge(each, recipe, reward, programs)(asked) for each in config.judges]
+    judges = [each for each in config.judges if each.kind != "reward_model" or each.path or reward]
+    judgements = [_judge(each, recipe, reward, programs)(asked) for each in judges]
     scores = combined(judgements)
     drafts, reasons = pair_up(asked, scores, config.pairing, config.min_margin, SAMPLED)
     found = _found(read_pairs(raw_preferences / RAW), recipe, sets)
@@ -105,12 +107,14 @@ def build_preference_pairs(
 
 
 def split(pairs: list[Pair], heldout_share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """Training and held-out pairs: whole prompts, drawn by (seed, prompt); each side keeps the order of `pairs`."""
-    prompts = sorted(
-        {pair.prompt_key() for pair in pairs}, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    )
-    count = min(max(1, round(heldout_share * len(prompts))), max(0, len(prompts) - 1))
-    kept_back = set(prompts[:count])
+    """Training and held-out pairs: whole prompts, drawn by (seed, prompt) alone, so that no later round trains on a prompt
+    that an earlier one held out; each side keeps the order of `pairs`, and has one prompt at least where there are two."""
+    prompts = {pair.prompt_key(): 0.0 for pair in pairs}
+    for key in prompts:
+        prompts[key] = int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8]) / 2**64
+    rising = sorted(prompts, key=prompts.__getitem__)
+    count = sum(drawn < heldout_share for drawn in prompts.values())
+    kept_back = set(rising[: min(max(1, count), max(0, len(rising) - 1))])
     train = [pair for pair in pairs if pair.prompt_key() not in kept_back]
     return train, [pair for pair in pairs if pair.prompt_key() in kept_back]
 

@@ -101,6 +101,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _own_reward_model_is_made(self) -> "Recipe":
+        if self.preferences.own_reward_model() and (self.reward_model is None or self.rounds < 2):
+            raise ValueError(
+                "preferences.judges: a reward_model without `path` is the recipe's own, made in the first round for the "
+                "next ones: it needs the section `reward_model` and `rounds: 2` or more"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _gates_name_what_is_measured(self) -> "Recipe":
         measured = (*self.evaluation.tasks, *BESIDE_TASKS)
         for gate in self.gates:

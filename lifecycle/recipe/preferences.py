@@ -39,8 +39,9 @@ class RewardJudge(JudgeBase):
     """A sequence classifier with one output in a Hugging Face folder, as `reward_model` and TRL make them."""
 
     kind: Literal["reward_model"]
-    path: str = Field(min_length=1)
-    """The folder, or that of an artifact; `$NAME` and `${NAME}` are taken from the environment."""
+    path: str | None = Field(default=None, min_length=1)
+    """The folder, or that of an artifact; `$NAME` and `${NAME}` are taken from the environment. Null is the recipe's own
+    `reward_model`, which is trained on the pairs of the first round and judges from the second one on."""
     max_length: int = Field(default=1024, gt=0)
     """Prompt and answer in tokens; longer ones get no score."""
     batch: Annotated[int, RUNTIME] = Field(default=32, gt=0)
@@ -135,6 +136,10 @@ class PreferencesConfig(Section):
             raise ValueError(f"temperatures: {len(self.temperatures)} for {self.candidates} candidates; raise `candidates`")
         if sum(self.candidate_temperatures()) == 0:
             raise ValueError("temperatures: all are 0, so that all answers of a model would be equal")
+        if self.own_reward_model() and not any(judge.weight for judge in self.judges if judge.kind != "reward_model"):
+            raise ValueError(
+                "judges: the recipe's own reward_model cannot judge the first round, where another must have weight"
+            )
         names = [model.name for model in self.models]
         if len({*STAGES, *names}) != len(names) + len(STAGES):
             raise ValueError(f"models: names must be unique and other than {', '.join(STAGES)}, got {names}")
@@ -147,8 +152,12 @@ class PreferencesConfig(Section):
         """The temperature of each candidate of a model."""
         return tuple(self.temperatures[number % len(self.temperatures)] for number in range(self.candidates))
 
+    def own_reward_model(self) -> bool:
+        """Whether the recipe's own `reward_model` is a judge."""
+        return any(isinstance(judge, RewardJudge) and judge.path is None for judge in self.judges)
+
     def files_read(self) -> tuple[FilesRead, ...]:
         """Models of the judges and samplers: what the stage of pairs reads beside its inputs, counted by content."""
         read = [FilesRead(name=f"preferences.models.{model.name}", path=model.path) for model in self.models]
-        rewards = [judge for judge in self.judges if isinstance(judge, RewardJudge)]
-        return (*read, *(FilesRead(name="preferences.judges.reward_model", path=judge.path) for judge in rewards))
+        rewards = [judge.path for judge in self.judges if isinstance(judge, RewardJudge) and judge.path]
+        return (*read, *(FilesRead(name="preferences.judges.reward_model", path=path) for path in rewards))

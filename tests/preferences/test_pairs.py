@@ -197,6 +197,14 @@ def test_split_is_disjoint_and_complete(prompts: list[int], share: float, seed: 
         assert heldout
 
 
+@given(st.sets(st.integers(0, 400), min_size=100), st.sets(st.integers(0, 400), min_size=100), st.floats(0.1, 0.9))
+def test_no_round_trains_on_a_prompt_that_another_held_out(one: set[int], other: set[int], share: float):
+    """Which prompts gave a pair differs by round, and must not move the others from one side to the other."""
+    first, second = (split([pair(p, f"prompt {p}") for p in sorted(prompts)], share, 11) for prompts in (one, other))
+    for train, heldout in ((first[0], second[1]), (second[0], first[1])):
+        assert not {p.prompt_key() for p in train} & {p.prompt_key() for p in heldout}
+
+
 def test_nothing_to_pair_is_one_clear_error(tmp_path: Path, model_directory: Path):
     for name in ("instructions", "raw", "out"):
         (tmp_path / name).mkdir()
