@@ -125,6 +125,24 @@ def export(
 
 
 @app.command()
+def serve(
+    model: ModelArgument,
+    host: Annotated[str, typer.Option(help="Address to listen on; on any other, everybody may ask.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    despite_gates: Annotated[bool, typer.Option("--despite-gates", help="Even if its gates do not hold.")] = False,
+    home: HomeOption = Path(".lifecycle"),
+    tracking: TrackingOption = None,
+) -> None:
+    """Answer OpenAI's chat requests with a model until Ctrl-C: vLLM where a GPU is, transformers' server otherwise."""
+    from lifecycle.serving import serve as become_server
+    from lifecycle.tracking.promotion import usable_version
+
+    version = usable_version(tracking_uri(home, tracking), model, Store(home / "store"), despite_gates)
+    console.print(f"{version.label} at http://{host}:{port}/v1 as model {version.name}; Ctrl-C ends it", highlight=False)
+    become_server(version.artifact.path, version.name, home.resolve() / "serving", host, port)
+
+
+@app.command()
 def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; otherwise it is only listed.")] = False,
     days: Annotated[float, typer.Option(min=0, help="Keep what changed within so many days.")] = 7.0,

@@ -85,6 +85,20 @@ def rollback(tracking_uri: str, model_name: str, store: Store) -> Promotion:
         return _move(client, find_version(tracking_uri, f"{model_name}@{PREVIOUS}"), store)
 
 
+def usable_version(tracking_uri: str, reference: str, store: Store, despite_gates: bool = False) -> RegisteredVersion:
+    """The version that `reference` names, for somebody who is about to use it.
+
+    Raises:
+        LifecycleError: there is no such version, its gates on record do not hold, or its artifact is gone or damaged.
+    """
+    version = find_version(tracking_uri, reference)
+    against = [*(() if despite_gates else version.objections), *_damages(version, store)]
+    if against:
+        allowed = "" if despite_gates or not version.objections else " (--despite-gates passes over its gates)"
+        raise LifecycleError(f"{version.label} is not to be used: {'; '.join(against)}{allowed}")
+    return version
+
+
 def _only_one(store_root: Path, model_name: str) -> StoreLock:
     """MLflow's aliases know no compare-and-set: whoever moves one holds this and reads everything again."""
     return StoreLock(store_root / ".locks" / f"registry-{model_name}.lock")
