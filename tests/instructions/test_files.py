@@ -12,7 +12,7 @@ import pytest
 from lifecycle.errors import DataError
 from lifecycle.instructions.files import file_conversations
 from lifecycle.instructions.formats import FORMATS
-from lifecycle.recipe.alignment import InstructionFiles, InstructionFormat
+from lifecycle.recipe.instruction_files import InstructionFiles, InstructionFormat
 from tests.shared_data import shared
 
 ASKED = [("user", "Hi"), ("assistant", "Hello"), ("user", "And?"), ("assistant", "Nothing")]
