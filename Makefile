@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 # Where pip finds a CPU build of torch if your default index has only the CUDA one, e.g.
 #   make demo TORCH_ARGS="--index-url <the CPU wheel index of the PyTorch project>"
 TORCH_ARGS ?=
+# One more than there are processors: many tests wait for a server, a signal or a lock.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: demo test ui lint clean
 
@@ -14,7 +16,7 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 ui: $(READY)
 	$(BIN)/lifecycle ui
