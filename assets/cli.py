@@ -10,7 +10,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load: the e
 import typer  # noqa: E402
 
 import lifecycle.registry_cli  # noqa: E402, F401
-from lifecycle.cli import DEFAULT_RECIPE, PROJECT, HomeOption, RecipeOption, app, console, main  # noqa: E402
+from lifecycle.cli import DEFAULT_RECIPE, PROJECT, HomeOption, RecipeOption, TrackingOption, app, console, main, tracking_uri  # noqa: E402
 
 
 @app.command()
@@ -100,18 +100,27 @@ def _instance(home: Path) -> Any:
 
 @app.command()
 def doctor(
-    profile: ClusterOption,
-    cluster: Annotated[bool, typer.Option("--cluster", help="Look at the cluster of the profile.")] = False,
+    profile: Annotated[
+        Path | None, typer.Option("--profile", envvar="LIFECYCLE_CLUSTER", help="The cluster profile.", dir_okay=False)
+    ] = None,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Look at the cluster of the profile instead.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Ranks of the job to look for.")] = 1,
     probe: Annotated[bool, typer.Option("--probe", help="Also run an all-reduce in the cluster, for a minute.")] = False,
     seconds: Annotated[float, typer.Option(min=1, help="How long the probe may take.")] = 60.0,
     home: HomeOption = Path(".lifecycle"),
+    tracking: TrackingOption = None,
 ) -> None:
-    """Say whether the cluster can run a job: rights, quota, nodes, image, volumes, and on request the network."""
+    """Say what this machine has, lacks and falls back to; with --cluster, whether the cluster can run a job."""
+    if not cluster:
+        from lifecycle.machine import examine_machine, render
+
+        findings = examine_machine(home, tracking_uri(home, tracking))
+        console.print(render(findings))
+        raise typer.Exit(int(any(each.state == "missing" for each in findings)))
     from assets.cluster import examine
 
-    if not cluster:
-        raise typer.BadParameter("say what to look at", param_hint="--cluster")
+    if profile is None:
+        raise typer.BadParameter("name the cluster profile", param_hint="--profile")
     table, good = examine(str(profile), home.resolve() / "store", processes, seconds if probe else None)
     console.print(table)
     if not good:

@@ -15,6 +15,7 @@ from lifecycle.tracking.registry import RegisteredVersion, all_versions
 TRAINED_ON = {
     "corpus": "train/documents-*.parquet",
     "instructions": "conversations.parquet",
+    "selected_instructions": "conversations.parquet",
     "preference_pairs": "train.parquet",
 }
 """Stages whose rows are trained on (in a later stage), and their files."""
