@@ -17,45 +17,16 @@ def instruction_scores_assets(config: InstructionScores | None) -> list[dg.Asset
     """The asset that scores, or none where the recipe asks for none; a given model takes the place of the base model."""
     if config is None:
         return []
-    if config.model is None:
+    stage = stages.SCORES_BY_GIVEN_MODEL if config.model else stages.INSTRUCTION_SCORES
+    about = ABOUT.format(model="given" if config.model else "base")
 
-        @stage_asset(
-            stages.INSTRUCTION_SCORES,
-            INSTRUCTIONS,
-            {"parquet", "pytorch"},
-            accelerator=True,
-            description=ABOUT.format(model="base"),
-        )
-        def instruction_scores(
-            context: dg.AssetExecutionContext,
-            runner: StageRunner,
-            launcher: Launcher,
-            instructions: Artifact,
-            tokenizer: Artifact,
-            base_model: Artifact,
-        ) -> dg.MaterializeResult:
-            inputs = {"instructions": instructions, "tokenizer": tokenizer, "base_model": base_model}
-            return _score(context, runner, launcher, inputs)
-
-        return [instruction_scores]
-
-    @stage_asset(
-        stages.SCORES_BY_GIVEN_MODEL,
-        INSTRUCTIONS,
-        {"parquet", "pytorch"},
-        accelerator=True,
-        description=ABOUT.format(model="given"),
-    )
-    def scores_by_given_model(
-        context: dg.AssetExecutionContext,
-        runner: StageRunner,
-        launcher: Launcher,
-        instructions: Artifact,
-        tokenizer: Artifact,
+    @stage_asset(stage, INSTRUCTIONS, {"parquet", "pytorch"}, accelerator=True, description=about, by_name=True)
+    def instruction_scores(
+        context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
     ) -> dg.MaterializeResult:
-        return _score(context, runner, launcher, {"instructions": instructions, "tokenizer": tokenizer})
+        return _score(context, runner, launcher, inputs)
 
-    return [scores_by_given_model]
+    return [instruction_scores]
 
 
 def _score(

@@ -1,6 +1,7 @@
 """What in a store nobody needs any more: found by reachability, removed only on request."""
 
 import os
+import re
 import shutil
 import time
 import uuid
@@ -16,6 +17,8 @@ from lifecycle.manifest import MANIFEST, read_manifest
 
 Key = tuple[str, str]
 """Stage and fingerprint."""
+WORKSPACE = re.compile(r"^.+-([0-9a-f]{32})-[0-9a-f]{8}$")
+"""A directory of `.tmp`, in which a run makes the artifact of the fingerprint."""
 UNREACHED = "no asset and no registered version was made from it"
 
 
@@ -63,8 +66,9 @@ def remove(store: Store, garbage: Iterable[Garbage]) -> Iterator[Garbage]:
     What an asset refers to by now, because a run used it again meanwhile, stays.
     """
     for each in garbage:
-        with StoreLock(store.root / ".locks" / f"{each.path.name}.lock"):
-            if each.path.name in {fingerprint for _, fingerprint in _current(store)}:
+        fingerprint = WORKSPACE.sub(r"\1", each.path.name)
+        with StoreLock(store.root / ".locks" / f"{fingerprint}.lock"):  # a run that works there holds it
+            if not each.path.exists() or fingerprint in {key[1] for key in _current(store)}:
                 continue
             aside = store.root / ".tmp" / f"removed-{uuid.uuid4().hex}"
             aside.parent.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 """What may be removed from a store: nothing that is in use, nothing young, and nothing outside."""
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,28 @@ def test_what_an_asset_refers_to_meanwhile_is_not_removed(store: Store) -> None:
     assert list(remove(store, found)) == []
     assert lost.run_dir.is_dir()
     assert store.find("model", lost.artifact.fingerprint)
+
+
+def test_a_run_at_work_keeps_its_workspace(store: Store) -> None:
+    """With --days 0 nothing is too young: the directory that a run wrote into went away beneath it."""
+    removers: list[threading.Thread] = []
+
+    def build(workspace: Workspace) -> dict[str, Any]:
+        (workspace.out / "first.txt").write_text("a")
+        found = [each for each in find_garbage(store, (), -60.0) if each.path == workspace.out]
+        assert len(found) == 1
+        removers.append(threading.Thread(target=lambda: gone.extend(remove(store, found))))
+        removers[0].start()
+        removers[0].join(1)
+        (workspace.out / "second.txt").write_text("b")
+        return {}
+
+    gone: list[Any] = []
+    made = store.materialize("model", "1", "x", (), build)
+    removers[0].join(30)
+    assert not removers[0].is_alive()
+    assert sorted(entry.path for entry in made.manifest.files) == ["first.txt", "second.txt"]
+    assert gone == []
 
 
 def test_links_out_of_the_store_are_neither_followed_nor_removed(store: Store, tmp_path: Path) -> None:
