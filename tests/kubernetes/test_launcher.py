@@ -4,10 +4,12 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lifecycle.jobs import TrainingJob
+from resources.launchers.kubernetes.client import Cluster
 from resources.launchers.kubernetes.logs import STAMP
 from resources.launchers.kubernetes.record import attempt_folder, last_record
 from tests.kubernetes.fake import FakeCluster
@@ -110,6 +112,26 @@ def test_cancelling_saves_a_checkpoint_and_deletes_the_job(place: Place, view: V
     assert record is not None
     assert record.state == "cancelled"
     check_done(job, materialize(place, job))
+
+
+def test_cancelling_waits_for_pods_that_the_watch_has_not_told_of(
+    place: Place, view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the run ended, and its pool slot was free, while the ranks still held their GPUs."""
+    follow = Cluster.follow_pods
+
+    def late(self: Cluster, *arguments: Any) -> None:
+        time.sleep(2)
+        follow(self, *arguments)
+
+    job = place.job(processes=1, **LONG)
+
+    def deaf() -> None:
+        running(view, job)
+        monkeypatch.setattr(Cluster, "follow_pods", late)
+
+    interrupted(place, job, deaf)
+    assert (view.jobs(), view.pods()) == ([], [])
 
 
 def test_a_supervisor_whose_own_pod_is_taken_away_leaves_the_job_running(

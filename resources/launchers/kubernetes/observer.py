@@ -32,7 +32,7 @@ class Observer:
 
     def __init__(self, cluster: Cluster, job: Manifest, logs: Path) -> None:
         labels = job["metadata"]["labels"]
-        self._selector = f"{KEY}={labels[KEY]},{ATTEMPT}={labels[ATTEMPT]}"
+        self.selector = f"{KEY}={labels[KEY]},{ATTEMPT}={labels[ATTEMPT]}"
         self._cluster, self._logs = cluster, logs
         self._uid = job["metadata"]["uid"]
         self._job: Manifest | None = job
@@ -43,8 +43,8 @@ class Observer:
         self._error: BaseException | None = None
 
     def __enter__(self) -> "Observer":
-        self._start(lambda: self._cluster.follow_jobs(self._selector, self._saw_job, self._stop))
-        self._start(lambda: self._cluster.follow_pods(self._selector, self._saw_pod, self._stop))
+        self._start(lambda: self._cluster.follow_jobs(self.selector, self._saw_job, self._stop))
+        self._start(lambda: self._cluster.follow_pods(self.selector, self._saw_pod, self._stop))
         return self
 
     def __exit__(self, *_: object) -> None:

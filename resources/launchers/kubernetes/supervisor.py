@@ -65,7 +65,8 @@ class Supervisor:
             until = time.monotonic() + self.profile.grace_seconds + self.profile.lost_node_seconds
             while time.monotonic() < until:
                 sight = observer.wait(LOOK_SECONDS)
-                if sight.job is None and all(pod.gone for pod in sight.pods):
+                # Asked anew: the observer may not have heard of any pod yet.
+                if sight.job is None and not self.cluster.pods(observer.selector):
                     break
             observer.finish_logs()
 
