@@ -11,6 +11,7 @@ from assets import (
     instruction_scores,
     instructions,
     models,
+    planning,
     preferences,
     quality,
     selection,
@@ -28,6 +29,7 @@ from resources.tracking import TrackingResource
 LEARN_QUALITY = "learn_quality"
 CURATE = "curate"
 TRAIN_AND_ALIGN = "train_and_align"
+PLAN = "plan"
 
 STORE_ROOT = str(HOME / "store")
 
@@ -35,11 +37,24 @@ store = StoreResource(root=STORE_ROOT)
 tracking = TrackingResource(tracking_uri=TRACKING_URI, store_root=STORE_ROOT)
 
 assets = dg.load_assets_from_modules(
-    [corpora, quality, tokens, models, instructions, instruction_scores, selection, preferences, alignment, evaluation],
+    [
+        planning,
+        corpora,
+        quality,
+        tokens,
+        models,
+        instructions,
+        instruction_scores,
+        selection,
+        preferences,
+        alignment,
+        evaluation,
+    ],
     key_prefix=RECIPE.name,
 )
 
 learnt = dg.AssetSelection.assets(*([[RECIPE.name, "quality_model"]] if RECIPE.quality_model else []))
+looked_at = dg.AssetSelection.assets([RECIPE.name, "plan"])
 per_source = dg.AssetSelection.assets([RECIPE.name, "raw_corpora"], [RECIPE.name, "cleaned_corpora"])
 
 defs = dg.Definitions(
@@ -50,10 +65,11 @@ defs = dg.Definitions(
             if RECIPE.quality_model
             else []
         ),
+        dg.define_asset_job(PLAN, looked_at, description="Look what a run would reuse, make or fail at; makes nothing."),
         dg.define_asset_job(CURATE, per_source, description="Read and clean one source (one partition)."),
         dg.define_asset_job(
             TRAIN_AND_ALIGN,
-            dg.AssetSelection.all() - per_source - learnt,
+            dg.AssetSelection.all() - per_source - learnt - looked_at,
             description="From cleaned sources to the evaluated, registered model.",
         ),
     ],

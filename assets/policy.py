@@ -8,6 +8,7 @@ import dagster as dg
 from assets.recipe import CLUSTER, RECIPE, SOURCES
 from lifecycle.stages import Stage
 
+OVERVIEW = "0_overview"
 CORPORA = "1_corpora"
 TOKENS = "2_tokens"
 PRETRAINING = "3_pretraining"

@@ -10,7 +10,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.markup import escape
 
 from lifecycle.artifacts import Artifact, Store
@@ -57,6 +56,9 @@ def tracking_uri(home: Path, override: str | None) -> str:
 def plan(
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
+    select: Annotated[
+        list[str] | None, typer.Option("--select", "-s", help="Only this asset and what it is made from; may be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     preflight: Annotated[
         bool, typer.Option("--preflight", help="Also memory, disk, time and loss mask of the trainings.")
@@ -64,44 +66,35 @@ def plan(
     device: Annotated[str | None, typer.Option(help="For --preflight: the GPU, e.g. H200; else this machine's.")] = None,
     mfu: Annotated[float, typer.Option(min=0.01, max=1, help="For --preflight: share of the GPU's peak expected.")] = 0.4,
 ) -> None:
-    """List what would be reused, what would run, and why, before anything runs."""
+    """List what would be reused, what would run, what cannot, why, and at what cost. Status 1 where something cannot."""
     from lifecycle.plan import plan as make_plan
     from lifecycle.plan import render
 
     loaded = load_recipe(recipe)
-    lines = make_plan(loaded, Store(home / "store"))
-    data: Any = [line.model_dump() for line in lines]
-    if not as_json:
-        console.print(render(lines))
-    if preflight:
-        found = _preflight(loaded, home, device, mfu, show=not as_json)
-        data = {"plan": data, "preflight": found}
+    lines = make_plan(loaded, Store(home / "store"), select=select or ())
+    found = _preflight(loaded, home, device, mfu) if preflight else None
+    if found:
+        lines = found.priced(lines)
     if as_json:
-        typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
+        data: Any = [line.model_dump() for line in lines]
+        typer.echo(json.dumps({"plan": data, "preflight": found.data()} if found else data, indent=1, ensure_ascii=False))
+    else:
+        console.print(render(lines))
+        if found:
+            found.show(console)
+    raise typer.Exit(int(any(line.action == "blocked" for line in lines)))
 
 
-def _preflight(recipe: Recipe, home: Path, device: str | None, mfu: float, show: bool) -> dict[str, Any]:
+def _preflight(recipe: Recipe, home: Path, device: str | None, mfu: float) -> Any:
     if not Path("/dev/nvidiactl").exists():
         # Or DeepSpeed says on standard output, in front of the JSON, that it found no device.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    from lifecycle.training.estimate import render
-    from lifecycle.training.needs import disk, needs, own_device, preview
+    from lifecycle.training.preflight_plan import preflight
 
     def last(stage: str) -> Path | None:
         return made(recipe, home, stage).path if reference_path(recipe, home, stage).exists() else None
 
-    device = device or own_device()
-    found = needs(recipe, last, device, mfu)
-    for stage, each in found.items() if show else ():
-        console.print(render(stage, each, device, mfu))
-    if show:
-        console.print(disk(found, home), soft_wrap=True, markup=False, highlight=False)
-    shown = preview(last)
-    if show and shown:
-        console.print("loss mask (bold is trained):", Markdown(shown))
-    return {"mask_preview": shown} | {
-        stage: asdict(each) | {"memory_total": each.memory.total} for stage, each in found.items()
-    }
+    return preflight(recipe, last, home, device, mfu)
 
 
 @app.command()

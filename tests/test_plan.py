@@ -3,18 +3,23 @@
 import io
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from lifecycle import stages
-from lifecycle.artifacts import Artifact, InputReference, Store
+from lifecycle.artifacts import Artifact, InputReference, Store, Workspace
+from lifecycle.cli import app
 from lifecycle.corpora.snapshot import snapshot
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import DataError, LifecycleError, RecipeError
 from lifecycle.manifest import content_digest, read_manifest, scan
-from lifecycle.plan import PlanLine, plan, render
+from lifecycle.plan import PlanLine, markdown, plan, render
+from lifecycle.plan.reasons import differences
 from lifecycle.recipe import Recipe
 from tests.tracking.chain import SNAPSHOTS, make_all, small_recipe
 
@@ -120,7 +125,7 @@ def test_the_champion_line_says_what_the_gates_will_decide(recipe: Recipe, store
     def champion() -> str:
         return plan(recipe, store, lambda source: SNAPSHOTS[source.name])[-1].why
 
-    assert champion() == "on the report that will be made"
+    assert champion() == "on the report that will be made; needs: sft kind_of_object/acc at least 0.4"
     make_all(recipe, store)
     assert "report.json" in champion(), "a report that cannot be read is told before the run"
     report = _plan(recipe, store)["eval_report"]
@@ -237,3 +242,85 @@ def test_the_plan_reuses_a_base_model_only_of_the_same_given_model(store: Store,
     assert (base.action, base.why) == ("run", "never made before")
     other = plan(recipe, store, lambda source: SNAPSHOTS.get(getattr(source, "name", ""), "another"))
     assert base.fingerprint != next(line for line in other if line.stage == "base_model").fingerprint
+
+
+def test_a_source_that_is_gone_blocks_what_follows_and_nothing_else(recipe: Recipe, store: Store) -> None:
+    """The plan said "run" and the run failed an hour later; or the plan itself ended with an error and said nothing else."""
+
+    def snapshot_of(source: object) -> str:
+        name = getattr(source, "name", "")
+        if name == "packages":
+            raise DataError("packages: nothing matches /data/*.jsonl")
+        return SNAPSHOTS[name]
+
+    lines = {line.name: line for line in plan(recipe, store, snapshot_of)}
+    assert lines["raw_corpora/packages"].action == "blocked"
+    assert lines["raw_corpora/packages"].why == "packages: nothing matches /data/*.jsonl"
+    assert lines["cleaned_corpora/packages"].why == "waits for raw_corpora/packages"
+    assert lines["raw_corpora/standard_library"].action == "run"
+    assert lines["cleaned_corpora/standard_library"].action == "run"
+    assert lines["corpus"].why == "waits for cleaned_corpora/packages"
+    assert lines["dpo_model"].action == "blocked"
+
+
+def test_the_command_has_a_status_for_a_ci_of_recipes(tmp_path: Path) -> None:
+    missing = f"- {{name: gone, kind: jsonl, path: {tmp_path / 'nothing.jsonl'}, licence: x, language: en}}\n"
+    small_recipe(tmp_path, lambda text: text.replace("sources:\n", f"sources:\n  {missing}", 1))
+    words = ["plan", "--recipe", str(tmp_path / "recipe.yaml"), "--home", str(tmp_path)]
+    done = CliRunner().invoke(app, [*words, "--json"])
+    lines = {(line["stage"], line["source"]): line for line in json.loads(done.stdout)}
+    assert done.exit_code == 1
+    assert "nothing.jsonl" in lines["raw_corpora", "gone"]["why"]
+    done = CliRunner().invoke(app, [*words, "--select", "raw_corpora"])
+    assert done.exit_code == 1
+    assert "BLOCKED" in done.stdout
+    assert CliRunner().invoke(app, [*words, "--select", "heldout"]).exit_code == 1
+
+
+def test_select_plans_an_asset_and_what_it_is_made_from(recipe: Recipe, store: Store) -> None:
+    def planned(*names: str) -> list[str]:
+        lines = plan(recipe, store, lambda source: SNAPSHOTS[source.name], select=names)
+        return list(dict.fromkeys(line.stage for line in lines))
+
+    assert planned("tokenizer") == ["raw_corpora", "cleaned_corpora", "corpus", "tokenizer"]
+    assert planned("tokenizer", "raw_instructions")[-1] == "raw_instructions"
+    assert planned("champion")[-1] == "champion"
+    with pytest.raises(RecipeError, match=r"small has no asset tokeniser; it has: raw_corpora, .*champion"):
+        planned("tokeniser")
+
+
+def test_the_cost_is_that_of_the_last_time_in_proportion_to_the_tokens(recipe: Recipe, store: Store, tmp_path: Path) -> None:
+    def trained(workspace: Workspace) -> dict[str, Any]:
+        (workspace.out / "model.safetensors").write_bytes(bytes(1000))
+        time.sleep(0.05)
+        return {"seconds_training": 1800.0, "processes": 8, "device": "NVIDIA H100"}
+
+    make_all(recipe, store, build={"base_model": trained})
+    made = _plan(recipe, store)["base_model"]
+    assert made.cost is None, "what is reused costs nothing"
+    line = _plan(_changed(tmp_path, "steps: 1200", "steps: 2400"), store)["base_model"]
+    assert line.cost is not None
+    manifest = read_manifest(store.directory("base_model", made.fingerprint or ""))
+    assert line.cost.basis == "scaled"
+    assert line.cost.seconds == pytest.approx(2 * manifest.seconds, abs=1e-3)
+    assert line.cost.gpu_hours == 8.0
+    assert line.cost.disk == 1000
+    after = _plan(_changed(tmp_path, "steps: 1200", "steps: 2400"), store)["sft_model"]
+    assert after.cost is not None
+    assert (after.cost.basis, after.cost.gpu_hours) == ("measured", 0.0)
+    assert _plan(recipe, Store(tmp_path / "other"))["base_model"].cost is None, "nothing is known, nothing is said"
+    text = markdown([line])
+    assert "| base_model | **run** |" in text
+    assert "8.00 GPU-h" in text
+
+
+def test_lists_of_named_things_are_compared_by_name() -> None:
+    before = {"rules": [{"name": "a", "limit": 1}, {"name": "b", "limit": 2}], "words": ["x"]}
+    now = {"rules": [{"name": "b", "limit": 3}, {"name": "c", "limit": 2}], "words": ["x", "y"]}
+    assert differences(before, now) == [
+        "rules[a] is gone",
+        "rules[b].limit 2 → 3",
+        "rules[c] is new",
+        'words ["x"] → ["x", "y"]',
+    ]
+    assert differences(before, before) == []

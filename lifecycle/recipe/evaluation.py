@@ -45,3 +45,11 @@ class Gate(Section):
         if self.at_least is None and self.at_most is None:
             raise ValueError(f"gate on {self.metric!r}: give at_least, at_most or both")
         return self
+
+    def condition(self) -> str:
+        """The gate in words."""
+        return " and ".join(
+            f"{words} {limit:g}"
+            for words, limit in (("at least", self.at_least), ("at most", self.at_most))
+            if limit is not None
+        )

@@ -23,6 +23,7 @@ from lifecycle.training.memory import (
 )
 from lifecycle.training.model import llama_config
 from lifecycle.training.throughput import FORMULA, Shape, flops_per_token, peak_flops, shape_of
+from lifecycle.words import duration
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def rows(found: Estimate, device: str | None, mfu: float) -> list[tuple[str, str
     shape = found.shape
     timed = f"unknown: no peak is known of {device}" if device else "unknown: name the GPU with --device"
     if found.seconds:
-        timed = f"{_duration(found.seconds)}, {found.gpu_hours:,.1f} GPU-hours at {mfu:.0%} MFU of {device}"
+        timed = f"{duration(found.seconds)}, {found.gpu_hours:,.1f} GPU-hours at {mfu:.0%} MFU of {device}"
     trained = f", {shape.trainable:,} trained" if shape.trainable != shape.parameters else ""
     return [
         ("parameters", f"{shape.parameters:,}{trained}"),
@@ -199,9 +200,3 @@ def _size(count: int) -> str:
         if count >= size:
             return f"{count / size:,.2f} {unit}"
     return f"{count / 1e3:,.1f} kB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
