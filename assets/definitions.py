@@ -29,7 +29,7 @@ from resources.tracking import TrackingResource
 LEARN_QUALITY = "learn_quality"
 CURATE = "curate"
 TRAIN_AND_ALIGN = "train_and_align"
-PLAN = "plan"
+PLAN = "plan_next_run"
 
 STORE_ROOT = str(HOME / "store")
 

@@ -1,10 +1,10 @@
 """The manifest of an artifact: what it is, from what it was made, and the hash of every file."""
 
 import json
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import CorruptArtifactError, LifecycleError
@@ -13,10 +13,17 @@ from lifecycle.recipe.base import Section
 MANIFEST = "manifest.json"
 
 
+def _inside(path: str) -> str:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise ValueError(f"{path!r} leads out of the artifact")
+    return path
+
+
 class FileEntry(Section):
     """One file of an artifact; `path` is relative to its directory, with forward slashes."""
 
-    path: str
+    path: Annotated[str, AfterValidator(_inside)]
     size: int
     sha256: str
 

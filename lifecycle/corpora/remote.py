@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lifecycle.errors import DataError
+from lifecycle.secrets import without_credentials
 
 if TYPE_CHECKING:
     import fsspec
@@ -36,7 +37,7 @@ class RemoteFile:
         """Bytes as stored; raises OSError where the file system does not say."""
         size = self.filesystem.size(self.path)
         if size is None:
-            raise OSError(f"{self.filesystem.protocol} does not state the size of {self.path}")
+            raise OSError(f"{self.filesystem.protocol} does not state the size of {without_credentials(self.path)}")
         return size
 
     def digest(self) -> str:
@@ -80,9 +81,10 @@ def expand_url(url: str, what: str) -> list[tuple[RemoteFile, str]]:
         else:
             base, found = path.rstrip("/"), filesystem.find(path)
     except (OSError, ValueError, ImportError) as error:
+        said = without_credentials(f"{url!r} cannot be read: {type(error).__name__}: {error}")
         raise DataError(
-            f"{what}: {url!r} cannot be read: {type(error).__name__}: {error}. Check the address and that the package of "
-            "this protocol (s3fs, gcsfs, …) is installed and may reach the service."
+            f"{what}: {said}. Check the address and that the package of this protocol (s3fs, gcsfs, …) is installed and may "
+            "reach the service."
         ) from error
     named = sorted((str(item).removeprefix(base).lstrip("/"), str(item)) for item in found)
     visible = [
@@ -91,7 +93,9 @@ def expand_url(url: str, what: str) -> list[tuple[RemoteFile, str]]:
         if not any(part.startswith(".") for part in name.split("/"))
     ]
     if not visible:
-        raise DataError(f"{what}: no file matches {url!r}; check the address (a file, a directory or a glob)")
+        raise DataError(
+            f"{what}: no file matches {without_credentials(url)!r}; check the address (a file, a directory or a glob)"
+        )
     return visible
 
 

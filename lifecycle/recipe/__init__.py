@@ -1,7 +1,7 @@
 """The recipe: one YAML file that describes a model's whole life."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -17,6 +17,7 @@ from lifecycle.recipe.preferences import PreferencesConfig
 from lifecycle.recipe.problems import problems
 from lifecycle.recipe.quality import QualityModelConfig
 from lifecycle.recipe.training import BaseModelConfig, TokenizerConfig
+from lifecycle.secrets import fields_with_credentials
 
 __all__ = ["Recipe", "identity", "load_recipe"]
 
@@ -77,6 +78,17 @@ class Recipe(Section):
                     f"sequence_length {training.sequence_length} exceeds base_model.architecture.max_positions {positions}"
                 )
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_passwords(cls, data: Any) -> Any:
+        """A recipe is kept with what was made of it, in the store and in MLflow."""
+        if found := list(fields_with_credentials(data)):
+            raise ValueError(
+                f"{', '.join(found)}: a password in an address would be kept in manifests and MLflow; take it from the "
+                "environment (`$NAME`), or from the settings of the file system (AWS_*, ~/.netrc, …)"
+            )
+        return data
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> "Recipe":

@@ -62,7 +62,7 @@ def check_template(tokenizer: PreTrainedTokenizerFast, name: str) -> None:
     try:
         (encoded,) = encode_conversations(tokenizer, [PROBE])
         prompt = encode_prompt(tokenizer, PROBE[:1])
-    except (TemplateError, AttributeError, KeyError, TypeError) as error:
+    except (TemplateError, ArithmeticError, LookupError, TypeError, AttributeError, ValueError) as error:
         raise RecipeError(f"{where}: the template does not render question and answer: {error}") from error
     trained = encoded.ids[encoded.mask.astype(bool)]
     if not len(trained) or trained[-1] != tokenizer.eos_token_id:
