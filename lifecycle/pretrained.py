@@ -24,11 +24,6 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-def device_name() -> str:
-    """What this process computes on, as it is told in facts: `cpu`, or the name of its GPU."""
-    return torch.cuda.get_device_name(device()) if device().type == "cuda" else "cpu"
-
-
 def load_model(
     directory: Path, dtype: torch.dtype | str = "auto", headless: bool = False, **arguments: Any
 ) -> PreTrainedModel:

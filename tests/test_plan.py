@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, InputReference, Store, Workspace
+from lifecycle.changes import changes
 from lifecycle.cli import app
 from lifecycle.corpora.snapshot import snapshot
 from lifecycle.errors import DataError, LifecycleError, RecipeError
 from lifecycle.manifest import content_digest, read_manifest, scan
 from lifecycle.plan import PlanLine, markdown, plan, render
-from lifecycle.plan.reasons import differences
 from lifecycle.recipe import Recipe
 from tests.tracking.chain import SNAPSHOTS, make_all, small_recipe
 
@@ -317,10 +317,10 @@ def test_the_cost_is_that_of_the_last_time_in_proportion_to_the_tokens(recipe: R
 def test_lists_of_named_things_are_compared_by_name() -> None:
     before = {"rules": [{"name": "a", "limit": 1}, {"name": "b", "limit": 2}], "words": ["x"]}
     now = {"rules": [{"name": "b", "limit": 3}, {"name": "c", "limit": 2}], "words": ["x", "y"]}
-    assert differences(before, now) == [
+    assert changes(before, now) == [
         "rules[a] is gone",
         "rules[b].limit 2 → 3",
         "rules[c] is new",
         'words ["x"] → ["x", "y"]',
     ]
-    assert differences(before, before) == []
+    assert changes(before, before) == []

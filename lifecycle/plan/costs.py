@@ -8,6 +8,7 @@ from lifecycle.manifest import Manifest
 from lifecycle.plan.lines import Cost, PlanLine
 
 CPU = "cpu"
+LENGTH = ("steps", "global_batch", "sequence_length")
 
 
 def measured(previous: Manifest | None, identity: Any) -> Cost | None:
@@ -33,8 +34,9 @@ def _tokens(identity: Any) -> int | None:
     training = identity.get("training") if isinstance(identity, Mapping) else None
     if not isinstance(training, Mapping):
         return None
-    factors = [training.get(name) for name in ("steps", "global_batch", "sequence_length")]
-    return math.prod(factors) if all(isinstance(each, int) for each in factors) else None
+    length = [training.get(name) for name in LENGTH]
+    factors = [each for each in length if isinstance(each, int)]
+    return math.prod(factors) if len(factors) == len(LENGTH) else None
 
 
 def _gpu_hours(facts: Mapping[str, Any], ratio: float) -> float | None:

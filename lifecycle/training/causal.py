@@ -17,7 +17,6 @@ from transformers import PreTrainedModel
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
-from lifecycle.pretrained import device_name
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.adapters import export_adapted
@@ -161,7 +160,6 @@ def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int, more: 
         "seconds_training": round(progress.seconds, 2),
         "tokens_per_second": round(progress.tokens / progress.seconds, 1),
         "processes": world(),
-        "device": device_name(),
         "packed_sequences": run.data.sequences,
         "packing_efficiency": round(run.data.efficiency, 4),
         "tokens_left_out": run.data.tokens_left_out,

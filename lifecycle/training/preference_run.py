@@ -13,7 +13,7 @@ from transformers import PrinterCallback
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
-from lifecycle.pretrained import device, device_name
+from lifecycle.pretrained import device
 from lifecycle.recipe.preference_training import AlignmentTraining, PreferenceTraining
 from lifecycle.training import distributed
 from lifecycle.training.adapters import DIRECTORY, Adapted, adapt, check_adapter, merge, save_adapter
@@ -211,7 +211,6 @@ def export(trained: Any, source: Path, directory: Path, adapter: Adapted | None,
 def finish(session: Session, facts: dict[str, Any]) -> None:
     """Write `result.json`, what the launcher gives back. Raises Preempted when another launcher has taken the run over."""
     check_owner()
-    facts = facts | {"processes": session.world_size, "device": device_name()}
     (session.run_dir / "result.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
 
 
