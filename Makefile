@@ -9,7 +9,7 @@ TORCH_ARGS ?=
 # One more than there are processors: many tests wait for a server, a signal or a lock.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: demo test ui lint clean
+.PHONY: demo test ui docs lint clean
 
 demo: $(READY)
 	$(BIN)/lifecycle run
@@ -20,6 +20,9 @@ test: $(READY)
 
 ui: $(READY)
 	$(BIN)/lifecycle ui
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 lint: $(READY)
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/pyright --pythonpath $(BIN)/python
@@ -32,4 +35,4 @@ $(READY): requirements.lock pyproject.toml deploy/docker/install.sh
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .lifecycle
+	rm -rf $(VENV) .lifecycle .site

@@ -14,18 +14,29 @@ from lifecycle.cli import DEFAULT_RECIPE, PROJECT, HomeOption, RecipeOption, Tra
 
 
 @app.command()
-def run(recipe: RecipeOption = DEFAULT_RECIPE, home: HomeOption = Path(".lifecycle")) -> None:
+def run(
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    home: HomeOption = Path(".lifecycle"),
+    select: Annotated[
+        list[str] | None, typer.Option("--select", "-s", help="Only this asset and what it is made from; may be repeated.")
+    ] = None,
+) -> None:
     """Materialize the whole graph of a recipe here and now; what exists already is reused."""
     from assets.supervisor import supervised
 
-    supervised(lambda: _run(recipe, home))
+    supervised(lambda: _run(recipe, home, select or []))
 
 
-def _run(recipe: Path, home: Path) -> None:
+def _run(recipe: Path, home: Path, select: list[str]) -> None:
     from assets.run import prepare_home, timed_run
 
     prepare_home(home.resolve(), recipe.resolve())
-    outcomes, seconds = timed_run()
+    outcomes, seconds = timed_run(select)
+    if select:
+        from assets.summary import asset_table
+
+        console.print(asset_table(outcomes))
+        return
 
     from assets.recipe import RECIPE
     from assets.summary import asset_table, ledger_table, read_report, report_directory, score_table, summarise
@@ -50,6 +61,20 @@ def _ui_command(recipe: Path, home: Path) -> str:
     if recipe.resolve() == DEFAULT_RECIPE.resolve() and home.resolve() == (PROJECT / ".lifecycle").resolve():
         return "make ui"
     return f"lifecycle ui --recipe {recipe} --home {home}"
+
+
+@app.command()
+def reproduce(
+    model: Annotated[str, typer.Argument(help="NAME, NAME@alias or NAME/version, e.g. demo_dpo@champion.")],
+    directory: Annotated[Path, typer.Argument(help="A directory that does not exist yet: the home of the new run.")],
+    home: HomeOption = Path(".lifecycle"),
+    tracking: TrackingOption = None,
+) -> None:
+    """Make a registered model again, from its recipe in MLflow and the raw files, and compare every artifact's bytes."""
+    from assets.reproduce import reproduce as make_again
+
+    if not make_again(tracking_uri(home, tracking), model, directory.resolve()):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import psutil
 from dagster_shared.utils.warnings import PreviewWarning
 
 from lifecycle.errors import LifecycleError
+from lifecycle.plan.walk import needed
 
 PROJECT = Path(__file__).resolve().parents[1]
 OWN_ERROR = re.compile(r"^lifecycle\.errors\.\w+: ")
@@ -45,10 +46,11 @@ def prepare_home(home: Path, recipe: Path) -> None:
     )
 
 
-def run_graph() -> list[AssetOutcome]:
-    """Materialize every asset of the recipe, reusing what exists.
+def run_graph(select: Sequence[str] = ()) -> list[AssetOutcome]:
+    """Materialize every asset of the recipe, or those of these names with what they are made from, reusing what exists.
 
     Raises:
+        RecipeError: the recipe has no asset of such a name.
         LifecycleError: a step failed; the message is the step's own, without its stack trace.
         KeyboardInterrupt: it was interrupted.
     """
@@ -63,15 +65,23 @@ def run_graph() -> list[AssetOutcome]:
             outcomes += _execute(defs.resolve_job_def(LEARN_QUALITY), instance, None)
         for source in SOURCES.get_partition_keys():
             outcomes += _execute(defs.resolve_job_def(CURATE), instance, source)
-        outcomes += _execute(defs.resolve_job_def(TRAIN_AND_ALIGN), instance, None)
+        job = defs.resolve_job_def(TRAIN_AND_ALIGN)
+        wanted = sorted(needed(RECIPE, select))
+        keys = [dg.AssetKey([RECIPE.name, name]) for name in wanted]
+        chosen = [key for key in keys if key in job.asset_layer.executable_asset_keys] if select else None
+        if chosen != []:
+            outcomes += _execute(job, instance, None, chosen)
         return outcomes
 
 
-def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None) -> list[AssetOutcome]:
+def _execute(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None, only: list[dg.AssetKey] | None = None
+) -> list[AssetOutcome]:
     _close_dead_runs(instance)  # before every job: a run that was killed just now may take a moment to be gone
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition,
+        asset_selection=only,
         raise_on_error=False,
         tags={PROCESS_TAG: _process_identity(os.getpid())},
         run_config={"loggers": {"console": {"config": "INFO"}}},
@@ -144,7 +154,7 @@ def _is_alive(identity: str) -> bool:
         return False
 
 
-def timed_run() -> tuple[list[AssetOutcome], float]:
+def timed_run(select: Sequence[str] = ()) -> tuple[list[AssetOutcome], float]:
     """`run_graph` and the seconds that it took."""
     started = time.monotonic()
-    return run_graph(), time.monotonic() - started
+    return run_graph(select), time.monotonic() - started

@@ -91,6 +91,10 @@ class Store:
         """Logs, plots, checkpoints and metrics of the run that makes this fingerprint."""
         return self.root / ".runs" / fingerprint
 
+    def reference_path(self, recipe: str, stage: str, source: str | None = None) -> Path:
+        """The file that says which artifact this asset (of one source) of a recipe was last."""
+        return self.root / ".refs" / recipe / stage / f"{source or 'artifact'}.json"
+
     @property
     def results(self) -> Path:
         """What stages keep of pieces of their input between runs (`lifecycle.results`); safe to delete at any time."""

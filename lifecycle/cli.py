@@ -117,7 +117,7 @@ def chat(
         loaded = load_recipe(recipe)
         name = loaded.name
         stage = rounds_of(loaded)[-1].model.name if model == "dpo" else f"{model}_model"
-        reference = home / "store" / ".refs" / name / stage / "artifact.json"
+        reference = Store(home / "store").reference_path(name, stage)
         if not reference.exists():
             raise LifecycleError(f"{name}/{stage} has not been made in {home.resolve()}: run `lifecycle run` first")
         directory = Path(json.loads(reference.read_text(encoding="utf-8"))["uri"])
@@ -243,7 +243,7 @@ def ledger(
 
 def reference_path(recipe: Recipe, home: Path, stage: str, source: str | None = None) -> Path:
     """The file that says which artifact an asset (of one source) was last."""
-    return home / "store" / ".refs" / recipe.name / stage / f"{source or 'artifact'}.json"
+    return Store(home / "store").reference_path(recipe.name, stage, source)
 
 
 def made(recipe: Recipe, home: Path, stage: str, source: str | None = None) -> Artifact:

@@ -14,7 +14,7 @@ from lifecycle.stages import SNAPSHOT, Stage
 
 def previous_manifest(store: Store, recipe_name: str, stage: Stage, source: str | None) -> Manifest | None:
     """What this asset was last: by the recipe's own reference, else the newest artifact of the stage (and source)."""
-    reference = store.root / ".refs" / recipe_name / stage.name / f"{source or 'artifact'}.json"
+    reference = store.reference_path(recipe_name, stage.name, source)
     with suppress(FileNotFoundError, ValidationError):
         last = Artifact.model_validate_json(reference.read_text(encoding="utf-8"))
         manifest = _manifest(store.directory(last.stage, last.fingerprint))

@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.errors import DataError
-from lifecycle.recipe import Recipe, load_recipe
+from lifecycle.recipe import Recipe, parse_recipe
 from lifecycle.stages import Stage, input_references
 from resources.store import References, StoreResource, metadata_size
 from resources.tracking import TrackingResource
@@ -33,7 +33,7 @@ class StageRunner(dg.ConfigurableResource):
     store: dg.ResourceDependency[StoreResource]
     tracking: dg.ResourceDependency[TrackingResource]
 
-    _recipe: Recipe | None = PrivateAttr(default=None)
+    _recipe: tuple[str, Recipe] | None = PrivateAttr(default=None)
 
     @property
     def recipe(self) -> Recipe:
@@ -41,8 +41,13 @@ class StageRunner(dg.ConfigurableResource):
 
         An edit of the file while a stage runs must not change what the stage's fingerprint already stands for.
         """
+        return self._read()[1]
+
+    def _read(self) -> tuple[str, Recipe]:
+        """The recipe's text, and what it says."""
         if self._recipe is None:
-            self._recipe = load_recipe(self.recipe_path)
+            text = Path(self.recipe_path).read_text(encoding="utf-8")
+            self._recipe = text, parse_recipe(text, self.recipe_path)
         return self._recipe
 
     def materialize(
@@ -81,7 +86,7 @@ class StageRunner(dg.ConfigurableResource):
             input_references(stage, inputs, before),
             build_of_what_was_hashed,
         )
-        run_id = self.tracking.record(context, published, recipe, source)
+        run_id = self.tracking.record(context, published, *self._read(), source)
         manifest = published.manifest
         verb = "reused" if published.reused else f"made in {manifest.seconds:.1f} s"
         context.log.info("%s %s (%s)", stage.name, verb, _headline(manifest.facts))

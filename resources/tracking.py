@@ -39,9 +39,13 @@ class TrackingResource(dg.ConfigurableResource):
         return following(self.tracking_uri, run_dir, asset=asset, recipe_name=recipe_name, tags=tags)
 
     def record(
-        self, context: dg.AssetExecutionContext, published: Published, recipe: Recipe, source: str | None = None
+        self, context: dg.AssetExecutionContext, published: Published, text: str, recipe: Recipe, source: str | None = None
     ) -> str | None:
-        """The MLflow run of this materialization; None when MLflow does not answer, which is caught up later."""
+        """The MLflow run of this materialization; None when MLflow does not answer, which is caught up later.
+
+        Args:
+            text: the recipe as it is written, which is kept with the run.
+        """
         from lifecycle.tracking.runs import record
 
         tags = {"lifecycle.dagster_run_id": context.run_id}
@@ -56,6 +60,7 @@ class TrackingResource(dg.ConfigurableResource):
             recipe_name=recipe.name,
             tags=tags,
             store_root=Path(self.store_root),
+            recipe_text=text,
         )
 
     def link(self, run_id: str | None) -> dict[str, Any]:

@@ -20,6 +20,11 @@ SENTENCES = (
     "他每天早上六点起床，先跑步半个小时，然后再吃早饭去上班。",
 )
 
+SECRETS = {
+    name: f"planted-{name.lower()}-7f3a9c" for name in ("LIFECYCLE_ENDPOINT_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
+}
+"""Set while the graph runs, to be looked for in all that it leaves behind."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -67,5 +72,6 @@ def make_home(path: Path) -> Home:
         "LIFECYCLE_RECIPE": str(RECIPE),
         "HF_HUB_OFFLINE": "1",
         "COLUMNS": "160",
+        **SECRETS,
     }
     return Home(path, environment)

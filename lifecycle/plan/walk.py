@@ -55,7 +55,7 @@ def plan(
     """
     kept = store.results if store.root.exists() else None
     walk = _Walk(recipe, store, snapshot or (lambda source: snapshot_of(source, kept).digest))
-    wanted = _needed(recipe, select)
+    wanted = needed(recipe, select)
     for stage in stages_of(recipe):
         for source in [source.name for source in recipe.sources] if stage.per_source else [None]:
             if stage.name in wanted:
@@ -63,7 +63,7 @@ def plan(
     return [*walk.lines, *([walk.champion()] if CHAMPION in wanted else [])]
 
 
-def _needed(recipe: Recipe, select: Sequence[str]) -> set[str]:
+def needed(recipe: Recipe, select: Sequence[str]) -> set[str]:
     """The stages of these names and, at any distance, what they are made from; all of them where none is named."""
     inputs = {stage.name: stage.inputs for stage in stages_of(recipe)}
     inputs[CHAMPION] = (EVAL_REPORT.name, rounds_of(recipe)[-1].model.name)
@@ -129,7 +129,7 @@ class _Walk:
         if waits := [name for name in unknown if name in stuck]:
             return line(action="blocked", why=f"waits for {', '.join(waits)}")
         try:
-            raw = {name: self.snapshot(item) for name, item in _raw_bytes(self.recipe, stage, source).items()}
+            raw = {name: self.snapshot(item) for name, item in raw_bytes(self.recipe, stage, source).items()}
         except DataError as error:
             return line(action="blocked", why=str(error))
         if unknown:
@@ -183,7 +183,7 @@ class _Walk:
         return inputs, unknown
 
 
-def _raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, RawBytes]:
+def raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, RawBytes]:
     """Raw bytes that the stage reads itself, under the names of `input_references`."""
     if stage is RAW_CORPORA and source is not None:
         return {SNAPSHOT: recipe.source(source)}

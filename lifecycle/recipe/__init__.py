@@ -19,7 +19,7 @@ from lifecycle.recipe.quality import QualityModelConfig
 from lifecycle.recipe.training import BaseModelConfig, TokenizerConfig
 from lifecycle.secrets import fields_with_credentials
 
-__all__ = ["Recipe", "identity", "load_recipe"]
+__all__ = ["Recipe", "identity", "load_recipe", "parse_recipe"]
 
 
 class Recipe(Section):
@@ -197,10 +197,18 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+        return parse_recipe(path.read_text(encoding="utf-8"), path)
     except OSError as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not valid YAML: {error}") from error
+
+
+def parse_recipe(text: str, path: str | Path) -> Recipe:
+    """The recipe that a file holds; `path` is what errors call it. Raises RecipeError as `load_recipe` does."""
+    try:
+        data = yaml.load(text, _UniqueKeys)
+    except yaml.YAMLError as error:
         raise RecipeError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of fields, this file holds {type(data).__name__}")

@@ -51,6 +51,7 @@ class PendingRecord(Section):
     recipe: str
     tags: dict[str, str]
     created_at: str
+    recipe_text: str = ""
 
 
 def record(
@@ -61,6 +62,7 @@ def record(
     recipe_name: str,
     tags: Mapping[str, str],
     store_root: Path,
+    recipe_text: str = "",
 ) -> str | None:
     """Make sure that this materialization is an MLflow run, and return the run's id.
 
@@ -72,6 +74,7 @@ def record(
         asset: the Dagster asset, used as the run's name together with the tag `lifecycle.partition`.
         recipe_name: the experiment, and the prefix of registered models.
         tags: added to what the artifact's manifest and this machine give.
+        recipe_text: the recipe's file as it was, kept as `recipe.yaml` of the run.
     """
     receipt = read_receipt(published, recipe_name, tracking_uri)
     if receipt:
@@ -83,6 +86,7 @@ def record(
         recipe=recipe_name,
         tags=environment_tags() | dict(tags),
         created_at=published.manifest.created_at,
+        recipe_text=recipe_text,
     )
     path = _queue(store_root) / f"{recipe_name}-{entry.stage}-{entry.fingerprint}.json"
     _write(path, entry)
@@ -148,7 +152,14 @@ def _settle(client: Any, tracking_uri: str, store: Store, path: Path, entry: Pen
         logger.warning("%s; its MLflow record is dropped, the artifact will be made and recorded again", error)
         published = None
     if published is not None and read_receipt(published, entry.recipe, tracking_uri) is None:
-        run_id = write_run(client, published, asset=entry.asset, recipe_name=entry.recipe, tags=entry.tags)
+        run_id = write_run(
+            client,
+            published,
+            asset=entry.asset,
+            recipe_name=entry.recipe,
+            tags=entry.tags,
+            recipe_text=entry.recipe_text,
+        )
         receipt = Receipt(
             tracking_uri=tracking_uri,
             run_id=run_id,

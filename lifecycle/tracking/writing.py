@@ -22,11 +22,21 @@ DATASET_DIGEST_CHARACTERS = 36
 METRICS_PER_BATCH = 1000
 TAGS_PER_BATCH = 100
 LARGEST_FILE = 20_000_000
+RECIPE = "recipe.yaml"
+"""The whole recipe, beside each run's parameters, which are the stage's part of it."""
 
 Item = TypeVar("Item")
 
 
-def write_run(client: MlflowClient, published: Published, *, asset: str, recipe_name: str, tags: Mapping[str, str]) -> str:
+def write_run(
+    client: MlflowClient,
+    published: Published,
+    *,
+    asset: str,
+    recipe_name: str,
+    tags: Mapping[str, str],
+    recipe_text: str = "",
+) -> str:
     """Write the run of this materialization and return its id; one that is already complete is returned as it is.
 
     A run that a killed writer left unfinished is deleted and written anew, so that no materialization counts twice.
@@ -38,6 +48,8 @@ def write_run(client: MlflowClient, published: Published, *, asset: str, recipe_
     if run is None:
         run = _create(client, experiment, published, asset, all_tags)
     run_id = run.info.run_id
+    if recipe_text and run.info.status != "FINISHED":
+        client.log_text(run_id, recipe_text, RECIPE)
     if is_model(manifest.stage):
         register_model(client, run, published.artifact, manifest, recipe_name)
     if run.info.status != "FINISHED":

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from lifecycle.recipe import load_recipe
 from lifecycle.stages import stages_of
-from tests.graph_home import RECIPE, ROOT, Home, make_home
+from tests.graph_home import RECIPE, ROOT, SECRETS, Home, make_home
 
 pytestmark = pytest.mark.slow
 
@@ -101,6 +101,32 @@ def test_the_champion_is_whole_leaves_as_a_folder_and_nothing_of_it_is_garbage(f
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "model", local_files_only=True).config.vocab_size == 1024
     collected = finished.run("gc", "--days", "0")
     assert "0 directories" in collected.stdout, collected.stdout + collected.stderr
+
+
+def test_a_model_is_made_again_to_the_same_bytes(finished: Home, tmp_path: Path) -> None:
+    """Everything in an empty home, from the recipe that MLflow kept and the raw files."""
+    done = finished.run("reproduce", "tiny_base", str(tmp_path / "again"))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "tiny_base: 8 of 8 artifacts have the same bytes" in done.stdout
+    chinese = Path(finished.environment["TINY_CHINESE"])
+    whole = chinese.read_bytes()
+    chinese.write_bytes(whole[:-1])
+    try:
+        refused = finished.run("reproduce", "tiny_base", str(tmp_path / "other"))
+    finally:
+        chinese.write_bytes(whole)
+    assert refused.returncode == 1
+    assert "chinese: its bytes are" in refused.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_no_secret_of_the_environment_is_kept_anywhere(finished: Home) -> None:
+    """Store, manifests, logs, Dagster's and MLflow's databases: all that a run leaves is looked through."""
+    files = [path for path in finished.path.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    for secret in SECRETS.values():
+        found = [path for path in files if secret.encode() in path.read_bytes()]
+        assert not found, (secret, found)
 
 
 def test_champion_refuses_a_report_of_another_model(finished: Home) -> None:

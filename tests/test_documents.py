@@ -1,0 +1,83 @@
+"""The documents are built strictly, and every command in them is one that the command line takes."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import assets.cli
+from lifecycle.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCK = re.compile(r"^```(?:bash|sh|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+INLINE = re.compile(r"`(lifecycle [a-z][^`]*)`")
+USAGE = typer.BadParameter.__base__ or Exception
+"""Everything that is wrong with the words of a command."""
+TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
+
+
+def _commands(path: Path) -> Iterator[str]:
+    text = path.read_text(encoding="utf-8")
+    for block in BLOCK.findall(text):
+        yield from block.replace("\\\n", " ").splitlines()
+    yield from INLINE.findall(text)
+
+
+def _words(line: str) -> list[str]:
+    """The words of a command without variables before it and a comment behind it; none for other lines."""
+    words = shlex.split(re.sub(r"\[(--\w+)\]", r"\1", line), comments=True)
+    while words and re.match(r"^[A-Z_]+=", words[0]):
+        words = words[1:]
+    return words
+
+
+def _refusal(words: list[str]) -> str | None:
+    """What the command line has against this command; nothing is run. A command named alone may lack its arguments."""
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("lifecycle", [], resilient_parsing=True)
+    try:
+        name, command, rest = group.resolve_command(context, words)
+        command.make_context(name, [*rest], parent=context, resilient_parsing=len(words) == 1)
+    except typer.Exit:  # --help
+        return None
+    except USAGE as error:
+        return error.format_message()
+    return None
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_command_of_a_page_is_one_that_there_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renamed option leaves a page wrong for everybody who copies from it."""
+    assert assets.cli.app is app
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("LIFECYCLE_CLUSTER", "cluster.yaml")
+    targets = TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8"))
+    for line in _commands(path):
+        words = _words(line)
+        if words[:1] == ["make"]:
+            assert words[1] in targets, line
+        if words[:1] != ["lifecycle"] or words[1:] in ([], ["--help"]) or "…" in line:
+            continue
+        refusal = _refusal(words[1:])
+        assert refusal is None, f"{path.name}: {line}: {refusal}"
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    """Links, anchors and the pages that the code writes: every field of a recipe and every rule has a row."""
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    fields = (tmp_path / "site" / "reference" / "recipe" / "index.html").read_text(encoding="utf-8")
+    for name in ("sequence_length", "zero_stage", "on_spike", "min_margin"):
+        assert f"<code>{name}</code>" in fields
+    rules = (tmp_path / "site" / "reference" / "rules" / "index.html").read_text(encoding="utf-8")
+    assert rules.count("<code>gopher_") > 20
