@@ -11,14 +11,15 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lifecycle.errors import RecipeError
-from lifecycle.evaluation.harness import measure_tasks, render_tasks
+from lifecycle.evaluation.harness import measure_tasks
+from lifecycle.evaluation.task_files import task_files
 from lifecycle.evaluation.results import Results
 from lifecycle.evaluation.stage import evaluate_model
 from lifecycle.portions import Portion
 from lifecycle.preferences.logps import answer_logps
 from lifecycle.preferences.render import as_messages
 from lifecycle.preferences.table import HELDOUT, read_pairs, write_pairs
-from lifecycle.recipe.evaluation import EvaluationConfig
+from lifecycle.recipe.evaluation import EvaluationConfig, EvaluationTask
 from lifecycle.tokens.chat import encode_prompt
 from tests.evaluation.fixtures import heldout_directory
 from tests.launching import launch
@@ -130,13 +131,16 @@ def test_a_corpus_without_documented_objects_still_gets_its_bits_per_byte(tmp_pa
     bare = tmp_path / "bare"
     bare.mkdir()
     shutil.copy(heldout / "text.jsonl", bare)
-    assert render_tasks(bare, tmp_path / "tasks") == {"kind_of_object", "first_word_match"}
+    assert {file.entry.task for file in task_files(CONFIG) if not file.has_items(bare)} == {
+        "kind_of_object",
+        "first_word_match",
+    }
 
 
 def test_an_unknown_task_is_named(tmp_path: Path, model_directory: Path, heldout: Path):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(model_directory), AutoTokenizer.from_pretrained(model_directory)
-    wrong = CONFIG.model_copy(update={"tasks": ("no_such_task",)})
-    with pytest.raises(RecipeError, match=r"\['no_such_task'\].*kind_of_object"):
+    wrong = CONFIG.model_copy(update={"tasks": (EvaluationTask(task="hella_swag"),)})
+    with pytest.raises(RecipeError, match=r"'hella_swag'.*kind_of_object.*did you mean.*hellaswag"):
         measure_tasks(model, tokenizer, heldout, wrong, tmp_path, Portion())
 
 
