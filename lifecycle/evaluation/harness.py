@@ -116,7 +116,9 @@ def _new_tokens(task: Any, language_model: Any) -> int:
     return int((task.get_config("generation_kwargs") or {}).get("max_gen_toks", language_model.max_gen_toks))
 
 
-def _measure(loaded: LoadedTask, language_model: Any, tokenizer: Any, config: EvaluationConfig, portion: Portion) -> TaskShare:
+def _measure(
+    loaded: LoadedTask, language_model: Any, tokenizer: Any, config: EvaluationConfig, portion: Portion
+) -> TaskShare:
     import lm_eval
     from transformers import set_seed
 

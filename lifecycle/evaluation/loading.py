@@ -1,39 +1,36 @@
 """From the recipe's tasks to lm-eval's, with their settings, and the key by which the result of each is kept."""
 
 import difflib
-import hashlib
-import inspect
 import logging
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import lm_eval.tasks
 import lm_eval.utils
-import orjson
 from jinja2.sandbox import SandboxedEnvironment
 from lm_eval.api.registry import AGGREGATION_REGISTRY
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
-from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import DataError, LifecycleError, RecipeError
 from lifecycle.evaluation.shares import MetricRule
 from lifecycle.evaluation.task_files import LOCAL_READERS, TaskFile, shipped_names, task_files
+from lifecycle.evaluation.task_keys import row_digest, task_key
 from lifecycle.recipe.evaluation import EvaluationConfig, EvaluationTask
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "1"
-"""Of everything that decides a kept result and is no input, file or setting; raise it where samples change."""
-OWN_NAMES = 5
+NAMES_MEANT = 5
+NAMED = re.compile(r"""^["']?(task|group|tag)["']?:[ \t]*["']?([^\s"'\[#]+)""", re.MULTILINE)
+TAGS = re.compile(r"""^["']?tag["']?:[ \t]*\n((?:[ \t]*-[^\n]*\n)+)""", re.MULTILINE)
+TAG = re.compile(r"""-[ \t]*["']?([^\s"']+)""")
 ROLLING = "loglikelihood_rolling"
-WHERE_FROM = ("dataset_kwargs", "metadata", "task_alias", "tag")
-"""Fields of a task that say where its data lie, or nothing that decides a result: its data count row by row."""
 
 _templates: Any = SandboxedEnvironment(
     loader=lm_eval.utils.env.loader, undefined=lm_eval.utils.env.undefined, keep_trailing_newline=True
@@ -96,16 +93,20 @@ def _from_file(file: TaskFile, cache_folder: Path) -> dict[str, Any]:
 
 
 def _from_lm_eval(entry: EvaluationTask) -> dict[str, Any]:
-    manager = _manager()
-    if entry.task not in manager.all_tasks:
-        known = [*shipped_names(), *manager.all_tasks]
-        close = difflib.get_close_matches(entry.task, known, n=OWN_NAMES)
+    known = _lm_eval_names()
+    if entry.task not in known:
+        names = [*shipped_names(), *known]
+        close = difflib.get_close_matches(entry.task, names, n=NAMES_MEANT)
         raise RecipeError(
             f"evaluation.tasks: {entry.task!r} is neither a task that the project ships ({', '.join(shipped_names())}) nor "
-            f"one of lm-eval's{'; did you mean ' + ', '.join(close) + '?' if close else ''} For a task file of your own give "
+            f"one of lm-eval's{'; did you mean ' + ', '.join(close) + '?' if close else '.'} A task file of your own needs "
             "its path"
         )
-    tasks: dict[str, Any] = _made(entry.task, lambda: manager.load([entry.task])["tasks"])
+    make: Any = TaskManager
+    own = known[entry.task]
+    # The index of all its tasks takes lm-eval ten seconds to read; a task with a file of its own needs none.
+    manager = make(include_defaults=own is None)
+    tasks: dict[str, Any] = _made(entry.task, lambda: manager.load([str(own) if own else entry.task])["tasks"])
     unsafe = [name for name, task in tasks.items() if getattr(task, "UNSAFE_CODE", False)]
     if unsafe:
         raise RecipeError(
@@ -116,10 +117,16 @@ def _from_lm_eval(entry: EvaluationTask) -> dict[str, Any]:
 
 
 @cache
-def _manager() -> Any:
-    """The index of lm-eval's own tasks takes seconds to read: only where a recipe names one."""
-    make: Any = TaskManager
-    return make()
+def _lm_eval_names() -> dict[str, Path | None]:
+    """What lm-eval knows by name: the file of a task that has one alone; None for groups, tags and what is named twice."""
+    names: dict[str, Path | None] = {}
+    for path in sorted(Path(lm_eval.tasks.__file__).parent.rglob("*.yaml")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for kind, name in NAMED.findall(text):
+            names[name] = path if kind == "task" and name not in names else None
+        for tags in TAGS.findall(text):
+            names |= dict.fromkeys(TAG.findall(tags))
+    return names
 
 
 def _made(name: str, make: Callable[[], Any]) -> Any:
@@ -127,11 +134,13 @@ def _made(name: str, make: Callable[[], Any]) -> Any:
         return make()
     except LifecycleError:
         raise
-    except Exception as error:  # lm-eval and datasets raise whatever comes along: a missing data set alone comes as five kinds
+    except (
+        Exception
+    ) as error:  # lm-eval and datasets raise whatever comes along: a missing data set alone comes as five kinds
         raise DataError(
             f"evaluation.tasks: {name}: its data cannot be loaded: {type(error).__name__}: {error}\nIs it a data set of the "
             "hub that this machine has not? Evaluation runs offline unless HF_HUB_OFFLINE=0 is set: set it once with a "
-            "network, or point HF_HOME to a cache that holds the data set; or name a local_… task, or a task file of your own"
+            "network, or point HF_HOME to a cache that holds it; or name a local_… task, or a task file of your own"
         ) from error
 
 
@@ -147,7 +156,8 @@ def _with_settings(
     same = metadata.get("fewshot_of_same")
     pool = list(task.sampler.df) if shots else []
     if shots:
-        _check_shots(entry.task, shots, pool, documents, same)
+        among = _shows_test_items(task)
+        _check_shots(entry.task, shots + among, pool, documents, same)
         _draw_by_item(task, config.seed, pool, same)
     items = tuple(range(len(documents)))
     if entry.max_items is not None and entry.max_items < len(documents):
@@ -155,18 +165,13 @@ def _with_settings(
     rules = metric_rules(task)
     names = [rule.name for rule in rules]
     if entry.metric is not None and entry.metric not in names:
-        raise RecipeError(f"evaluation.tasks.{entry.task}.metric: {entry.metric!r} is none of its metrics: {', '.join(names)}")
-    settings = {"fewshot": shots, "chat": asked and not rolling, "items": items, "seed": config.seed, "context": config.context}
-    made_from = {
-        "model": model,
-        "task": _described(task),
-        "data": [_rows_digest(documents), _rows_digest(pool)],
-        "settings": settings,
-        "code": [CODE_VERSION, version("lm_eval")],
-    }
-    return LoadedTask(
-        entry, task, part, bool(asked) and not rolling, items, rules, metadata.get("chance"), digest_json(made_from)
-    )
+        raise RecipeError(
+            f"evaluation.tasks.{entry.task}.metric: {entry.metric!r} is none of its metrics: {', '.join(names)}"
+        )
+    chosen = bool(asked) and not rolling
+    settings = {"fewshot": shots, "chat": chosen, "items": items, "seed": config.seed, "context": config.context}
+    key = task_key(model, task, [documents, pool], settings)
+    return LoadedTask(entry, task, part, chosen, items, rules, metadata.get("chance"), key)
 
 
 def metric_rules(task: Any) -> tuple[MetricRule, ...]:
@@ -190,13 +195,25 @@ def metric_name(metric: str, by_filter: str) -> str:
     return f"{metric}_{by_filter}" if by_filter else metric
 
 
+def _shows_test_items(task: Any) -> bool:
+    """Whether worked examples come from the items that are measured; then an item is never shown with its own answer.
+
+    lm-eval leaves the item out only where the task file says that they share a split, not where there is no other.
+    """
+    shared, split = task.fewshot_cfg, task.get_config("test_split")
+    others = shared.split or shared.samples or task.has_training_docs() or task.has_validation_docs()
+    if split is not None and not others:
+        shared.split = split
+    return shared.split == split
+
+
 def _check_shots(name: str, shots: int, pool: Sequence[Any], documents: Iterable[Any], same: str | None) -> None:
-    """Enough worked examples for every item, one more where the item itself may be among them."""
+    """Raises RecipeError unless there are as many worked examples for every item."""
     sizes = [len(each) for each in _groups(pool, same).values()] if same else [len(pool)]
     lacking = same and {document[same] for document in documents} - set(_groups(pool, same))
     if lacking or min(sizes, default=0) < shots:
         raise RecipeError(
-            f"evaluation.tasks.{name}.fewshot: {shots} worked examples are asked for, and the task has "
+            f"evaluation.tasks.{name}.fewshot: {shots} worked examples are needed, and the task has "
             f"{0 if lacking else min(sizes, default=0)} to show"
         )
 
@@ -215,40 +232,9 @@ def _draw_by_item(task: Any, seed: int, pool: Sequence[Any], same: str | None) -
     build, groups = task.fewshot_context, _groups(pool, same) if same else {}
 
     def context(document: Any, *arguments: Any, **options: Any) -> Any:
-        task.set_fewshot_seed(int.from_bytes(_row_digest({"seed": seed, "item": document})[:8], "big"))
+        task.set_fewshot_seed(int.from_bytes(row_digest({"seed": seed, "item": document})[:8], "big"))
         if same:
             task.sampler.replace_df(groups[document[same]])
         return build(document, *arguments, **options)
 
     task.fewshot_context = context
-
-
-def _described(task: Any) -> Any:
-    """The task's configuration as plain data; functions count by the content of their files."""
-    config = {key: value for key, value in vars(task.config).items() if key not in WHERE_FROM}
-    own = type(task)
-    return _plain(config | ({} if own is ConfigurableTask else {"class": own}))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if callable(value):
-        source = inspect.getsourcefile(inspect.unwrap(getattr(value, "func", value)))
-        return [getattr(value, "__qualname__", str(type(value))), digest_file(Path(source)) if source else None]
-    return _plain(vars(value))
-
-
-def _rows_digest(rows: Iterable[Any]) -> str:
-    state = hashlib.sha256()
-    for row in rows:
-        state.update(_row_digest(row))
-    return state.hexdigest()
-
-
-def _row_digest(row: Any) -> bytes:
-    return hashlib.sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)).digest()

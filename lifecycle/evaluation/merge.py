@@ -44,13 +44,10 @@ def all_answers(shares: Sequence[Share]) -> list[AnswerRow]:
 
 
 def task_result(parts: Sequence[TaskShare]) -> TaskResult:
-    """The figures of one task, aggregated as lm-eval does, with our intervals; of a group over the items of all its parts."""
+    """The figures of one task, aggregated as lm-eval does, with our intervals; of a group over all its items."""
     samples = [sample for part in parts for sample in part.samples]
     rules = [rule for rule in parts[0].rules if all(rule in part.rules for part in parts)]
-    measured = {
-        rule.name: [sample.values[rule.name] for sample in samples if rule.name in sample.values]
-        for rule in rules
-    }
+    measured = {rule.name: [sample.values[rule.name] for sample in samples if rule.name in sample.values] for rule in rules}
     metrics = {rule.name: _metric(rule, measured[rule.name]) for rule in rules if measured[rule.name]}
     shown = parts[0].shown if parts[0].shown in metrics else next(iter(metrics), None)
     stated = parts[0].chance
@@ -64,9 +61,9 @@ def task_result(parts: Sequence[TaskShare]) -> TaskResult:
 
 
 def _metric(rule: MetricRule, values: list[Any]) -> Metric:
-    from lm_eval.api.registry import get_aggregation
+    from lm_eval.api.registry import AGGREGATION_REGISTRY
 
-    aggregate: Callable[[Any], Any] = get_aggregation(rule.aggregation)
+    aggregate: Callable[[Any], Any] = AGGREGATION_REGISTRY[rule.aggregation]
     value = float(aggregate(values))
     if rule.aggregation == "mean":
         stderr, interval = _of_mean(values)

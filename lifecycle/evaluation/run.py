@@ -23,6 +23,7 @@ from lifecycle.training.journal import Journal
 
 logger = logging.getLogger(__name__)
 
+
 class ProgramConfig(Section):
     """What the stage tells the program."""
 

@@ -1,8 +1,8 @@
 """What each process of an evaluation measured of its share of the items, before the shares are put together.
 
 The processes need nothing of each other: process r of n takes every n-th item, from the r-th on. Each writes one file,
-`<run_dir>/shares/<r>-of-<n>.json`, when it is done, and what it measured of each task as soon as that is; a killed evaluation
-repeats only what is missing.
+`<run_dir>/shares/<r>-of-<n>.json`, when it is done; a killed evaluation repeats only the shares that are missing, and of
+those only the tasks that were not done with.
 """
 
 import math

@@ -17,7 +17,7 @@ import yaml
 
 from lifecycle.corpora.paths import expand
 from lifecycle.digests import digest_file
-from lifecycle.errors import DataError, RecipeError
+from lifecycle.errors import RecipeError
 from lifecycle.recipe.evaluation import EvaluationConfig, EvaluationTask
 
 SHIPPED = Path(__file__).parent / "tasks"
@@ -120,7 +120,9 @@ def read_task_file(entry: EvaluationTask, config: EvaluationConfig) -> TaskFile 
         reader = _Reader(entry.task, path.parent, shipped=False)
     task = reader.read(path)
     if task.get("task") != entry.task:
-        raise RecipeError(f"{path}: its task is called {task.get('task')!r}; the recipe must give the same name, not {entry.task!r}")
+        raise RecipeError(
+            f"{path}: its task is called {task.get('task')!r}; the recipe must give the same name, not {entry.task!r}"
+        )
     if entry.path is None:
         if task.get("unsafe_code") and not config.allow_code_execution:
             raise RecipeError(
@@ -226,8 +228,8 @@ def _refuse_code(path: Path, task: dict[str, Any], allowed: bool) -> None:
     on_the_hub = bool(HUB_NAME.fullmatch(dataset)) and not Path(dataset).exists()
     if local != ("data_files" in arguments) or not (local or on_the_hub or "custom_dataset" in task):
         raise RecipeError(
-            f"{path}: dataset_path {dataset!r}: give one of {', '.join(LOCAL_READERS)} with dataset_kwargs.data_files, files "
-            "in this folder; or `owner/name` of a dataset on the hub, without data_files"
+            f"{path}: dataset_path {dataset!r}: give one of {', '.join(LOCAL_READERS)} with dataset_kwargs.data_files, "
+            "files in this folder; or `owner/name` of a dataset on the hub, without data_files"
         )
     refused = sorted(set(arguments) & {"data_dir", "trust_remote_code", "cache_dir"})
     if refused:

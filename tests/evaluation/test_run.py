@@ -10,16 +10,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lifecycle.errors import RecipeError
-from lifecycle.evaluation.harness import measure_tasks
-from lifecycle.evaluation.task_files import task_files
 from lifecycle.evaluation.results import Results
 from lifecycle.evaluation.stage import evaluate_model
-from lifecycle.portions import Portion
+from lifecycle.evaluation.task_files import task_files
 from lifecycle.preferences.logps import answer_logps
 from lifecycle.preferences.render import as_messages
 from lifecycle.preferences.table import HELDOUT, read_pairs, write_pairs
-from lifecycle.recipe.evaluation import EvaluationConfig, EvaluationTask
+from lifecycle.recipe.evaluation import EvaluationConfig
 from lifecycle.tokens.chat import encode_prompt
 from tests.evaluation.fixtures import heldout_directory
 from tests.launching import launch
@@ -135,13 +132,6 @@ def test_a_corpus_without_documented_objects_still_gets_its_bits_per_byte(tmp_pa
         "kind_of_object",
         "first_word_match",
     }
-
-
-def test_an_unknown_task_is_named(tmp_path: Path, model_directory: Path, heldout: Path):
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(model_directory), AutoTokenizer.from_pretrained(model_directory)
-    wrong = CONFIG.model_copy(update={"tasks": (EvaluationTask(task="hella_swag"),)})
-    with pytest.raises(RecipeError, match=r"'hella_swag'.*kind_of_object.*did you mean.*hellaswag"):
-        measure_tasks(model, tokenizer, heldout, wrong, tmp_path, Portion())
 
 
 def test_reference_and_pairs_come_together(tmp_path: Path, model_directory: Path, heldout: Path):

@@ -60,9 +60,7 @@ def portion_of(share: Share, portion: Portion) -> Share:
     assert pairs is not None
     return share.model_copy(
         update={
-            "tasks": tuple(
-                task.model_copy(update={"samples": tuple(portion.of(task.samples))}) for task in share.tasks
-            ),
+            "tasks": tuple(task.model_copy(update={"samples": tuple(portion.of(task.samples))}) for task in share.tasks),
             "answers": portion.of(share.answers),
             "pairs": pairs.model_copy(update={"margins": portion.of(pairs.margins)}),
         }

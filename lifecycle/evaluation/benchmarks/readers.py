@@ -20,7 +20,6 @@ from lifecycle.errors import DataError
 LETTERS = "ABCD"
 COT_ANSWER = re.compile(r"[Ss]o the answer is (.+?)\.?\s*$")
 """How each worked example of BIG-Bench Hard ends (Suzgun et al. 2022)."""
-OPTION = re.compile(r"^(?:\((\w)\)|- )", re.MULTILINE)
 ACTIVITY = re.compile(r"\[.*?\]|\s+")
 
 
@@ -45,34 +44,41 @@ def bbh(file: str, **_: Any) -> dict[str, datasets.Dataset]:
     """
     rows: list[dict[str, Any]] = []
     worked: list[dict[str, Any]] = []
-    descriptions = {}
+    descriptions: dict[str, str] = {}
     for name, content in _members(file, ".txt"):
         subject = PurePosixPath(name).stem
         description, *examples = content.partition("-----\n")[2].strip().split("\n\nQ: ")
         descriptions[subject] = description.strip()
         for example in examples:
-            question, _, solution = example.partition("\nA: ")
-            answer = COT_ANSWER.search(solution.strip())
+            question, _, solution = map(str.strip, example.partition("\nA: "))
+            answer = COT_ANSWER.search(solution)
             if answer is None:
                 raise DataError(f"{file}: {name}: a worked example does not end in 'So the answer is'")
-            said = {"input": question.strip(), "target": answer.group(1).strip(), "solution": solution.strip()}
+            said: dict[str, Any] = {
+                "input": question.strip(),
+                "target": answer.group(1).strip(),
+                "solution": solution.strip(),
+            }
             worked.append({"subject": subject, **said})
     for name, content in _members(file, ".json"):
         subject = PurePosixPath(name).stem
         rows += [{"subject": subject, "input": e["input"], "target": e["target"]} for e in json.loads(content)["examples"]]
     for row in (*rows, *worked):
         row["description"] = descriptions[row["subject"]]
-        row["options"] = len(OPTION.findall(row["input"]))
     return _tables(file, {"dev": worked, "test": rows})
 
 
 def hellaswag(file: str, **_: Any) -> dict[str, datasets.Dataset]:
     """HellaSwag (Zellers et al. 2019) in llama.cpp's layout: context, number of the right ending, four endings."""
-    lines = _text(file).splitlines()
+    lines = _text(file).removesuffix("\n").split("\n")
     if len(lines) % 6:
         raise DataError(f"{file}: {len(lines)} lines are no whole number of items of six lines")
     rows = [
-        {"context": _plain(lines[at]), "gold": int(lines[at + 1]), "endings": [_plain(each) for each in lines[at + 2 : at + 6]]}
+        {
+            "context": _plain(lines[at]),
+            "gold": int(lines[at + 1]),
+            "endings": [_plain(each) for each in lines[at + 2 : at + 6]],
+        }
         for at in range(0, len(lines), 6)
     ]
     return _tables(file, {"test": rows})

@@ -6,6 +6,7 @@ network, without sight of other processes, and as nobody. It can still read what
 or the interpreter opens it: programs of an adversary belong in a machine of their own.
 """
 
+import contextlib
 import functools
 import logging
 import os
@@ -19,7 +20,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 5.0
+SECONDS = 10.0
 MEMORY_BYTES = 1 << 30
 FILE_BYTES = 1 << 20
 OPEN_FILES = 32
@@ -28,8 +29,7 @@ UNSHARE = ("unshare", "--user", "--net", "--ipc", "--pid", "--fork", "--kill-chi
 """util-linux: namespaces of its own, and the death of all of them with their first process."""
 STARTER = """
 import os, resource, sys
-token = sys.stdin.readline().strip()
-source = sys.stdin.read()
+token, _, source = sys.stdin.buffer.read().decode("utf-8").partition("\\n")
 for limit, value in (("AS", {memory}), ("FSIZE", {file}), ("NOFILE", {files}), ("CPU", {cpu}), ("CORE", 0)):
     resource.setrlimit(getattr(resource, "RLIMIT_" + limit), (value, value))
 report = os.dup(1)
@@ -90,8 +90,14 @@ def _run(source: str, seconds: float, chosen: Isolation) -> Outcome:
     token = secrets.token_hex(16)
     limits = {"memory": MEMORY_BYTES, "file": FILE_BYTES, "files": OPEN_FILES, "cpu": int(seconds) + 1}
     command = [*(UNSHARE if chosen.unshared else ()), sys.executable, "-I", "-c", STARTER.format(**limits)]
-    # TemporaryDirectory would follow nothing out of it, and what a program made unreadable is removed all the same.
-    with tempfile.TemporaryDirectory(prefix="program-", ignore_cleanup_errors=True) as folder:
+    # Files, not pipes: what the program left running may hold a pipe open.
+    with (
+        tempfile.TemporaryDirectory(prefix="program-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as said,
+    ):
+        given.write(f"{token}\n{source}".encode())
+        given.seek(0)
         identity: dict[str, Any] = {}
         if chosen.nobody:
             identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
@@ -101,23 +107,23 @@ def _run(source: str, seconds: float, chosen: Isolation) -> Outcome:
                 command,
                 cwd=folder,
                 env=_environment(folder),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdin=given,
+                stdout=said,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                text=True,
                 **identity,
             )
         except OSError as error:
             return Outcome(False, f"cannot be started: {error}")
         try:
-            said, _ = process.communicate(f"{token}\n{source}", timeout=seconds)
+            code = process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             return Outcome(False, f"took more than {seconds:g} s")
         finally:
             _end(process)
-    passed = said == token
-    return Outcome(passed, "" if passed else f"ended early, exit code {process.returncode}")
+        said.seek(0)
+        passed = said.read() == token.encode()
+        return Outcome(passed, "" if passed else f"ended early, exit code {code}")
 
 
 def _environment(folder: str) -> dict[str, str]:
@@ -128,13 +134,6 @@ def _environment(folder: str) -> dict[str, str]:
 
 def _end(process: subprocess.Popen) -> None:
     """Kill the whole group: also what the program left behind when it ended."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream:
-            stream.close()
-
-
