@@ -48,8 +48,9 @@ def task_result(parts: Sequence[TaskShare]) -> TaskResult:
     samples = [sample for part in parts for sample in part.samples]
     rules = [rule for rule in parts[0].rules if all(rule in part.rules for part in parts)]
     measured = {rule.name: [sample.values[rule.name] for sample in samples if rule.name in sample.values] for rule in rules}
+    rules.sort(key=lambda rule: rule.name != parts[0].shown)  # the one to show first, the others as they were
     metrics = {rule.name: _metric(rule, measured[rule.name]) for rule in rules if measured[rule.name]}
-    shown = parts[0].shown if parts[0].shown in metrics else next(iter(metrics), None)
+    shown = next(iter(metrics), None)
     stated = parts[0].chance
     return TaskResult(
         n=len(samples),

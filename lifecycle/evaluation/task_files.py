@@ -127,7 +127,7 @@ def read_task_file(entry: EvaluationTask, config: EvaluationConfig) -> TaskFile 
         if task.get("unsafe_code") and not config.allow_code_execution:
             raise RecipeError(
                 f"evaluation.tasks: {entry.task} runs programs that the model writes; set evaluation.allow_code_execution: "
-                "true where you accept that (docs/evaluation.md says what the sandbox keeps out and what it does not)"
+                "true where you accept that (docs/evaluation-tasks.md says what the sandbox keeps out and what it does not)"
             )
     else:
         _refuse_code(path, task, config.allow_task_python)

@@ -43,7 +43,7 @@ class EvaluationConfig(Section):
 
     tasks: tuple[EvaluationTask, ...] = tuple(EvaluationTask(task=name) for name in (*DOCUMENTED_TASKS, TEXT_ONLY_TASK))
     allow_code_execution: bool = False
-    """Let tasks run the programs that models write (HumanEval), in a sandbox that docs/evaluation.md describes."""
+    """Let tasks run the programs that models write (HumanEval), in a sandbox that docs/evaluation-tasks.md describes."""
     allow_task_python: bool = False
     """Let a task file of `path` name Python functions beside it (`!function`); they run as the evaluation itself does."""
     max_items: int = Field(default=300, gt=0)

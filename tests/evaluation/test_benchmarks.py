@@ -28,7 +28,7 @@ ALLOWED = EvaluationConfig(allow_code_execution=True)
 
 def test_every_file_has_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = shared("eval")
-    monkeypatch.setenv("LIFECYCLE_DATA", str(folder.parent))
+    monkeypatch.setenv("LIFECYCLE_EVAL_DATA", str(folder))
     used = set()
     for name in shipped_names():
         file = read_task_file(EvaluationTask(task=name), ALLOWED)
@@ -44,7 +44,9 @@ def rows(name: str) -> list[dict[str, Any]]:
     for file in [task.pop("include")] if "include" in task else []:
         merged = yaml.load((SHIPPED / file).read_text(), _Names)
     task = merged | task
-    paths = {key: str(shared(value.removeprefix("${LIFECYCLE_DATA}/"))) for key, value in task["dataset_kwargs"].items()}
+    paths = {
+        key: str(shared(value.replace("${LIFECYCLE_EVAL_DATA}", "eval"))) for key, value in task["dataset_kwargs"].items()
+    }
     return getattr(readers, task["custom_dataset"].rpartition(".")[2])(**paths)["test"].to_list()
 
 

@@ -1,9 +1,11 @@
 """Task files: what they may reach, what in them is code, and that their bytes decide the evaluation's identity."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lifecycle.errors import DataError, LifecycleError, RecipeError
 from lifecycle.evaluation.task_files import Function, file_digests, read_task_file, shipped_names
@@ -125,8 +127,8 @@ def test_every_byte_of_task_and_data_is_part_of_the_identity(folder: Path, name:
 def test_a_wrong_name_and_missing_data_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecipeError, match=r"quiz\.yaml.*'quiz'.*'other'"):
         read_task_file(EvaluationTask(task="other", path=str(folder / "quiz.yaml")), config(folder))
-    monkeypatch.delenv("LIFECYCLE_DATA", raising=False)
-    with pytest.raises(DataError, match=r"local_gsm8k.*LIFECYCLE_DATA"):
+    monkeypatch.delenv("LIFECYCLE_EVAL_DATA", raising=False)
+    with pytest.raises(DataError, match=r"local_gsm8k.*LIFECYCLE_EVAL_DATA"):
         read_task_file(EvaluationTask(task="local_gsm8k"), EvaluationConfig())
 
 
@@ -134,3 +136,17 @@ def test_programs_of_models_run_only_where_the_recipe_says_so() -> None:
     with pytest.raises(RecipeError, match="allow_code_execution"):
         read_task_file(EvaluationTask(task="local_humaneval"), EvaluationConfig())
     assert "local_humaneval" in shipped_names()
+
+
+def test_what_the_documentation_shows_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation-tasks.md").read_text(encoding="utf-8")
+    recipe, task = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    shown = EvaluationConfig.model_validate(yaml.safe_load(recipe)["evaluation"])
+    assert shown.allow_code_execution
+    named = {each.task for each in shown.tasks} - {"arc_easy", "own_quiz"}
+    assert named <= set(shipped_names())
+    (tmp_path / "own_quiz.yaml").write_text(task)
+    (tmp_path / "own_quiz.jsonl").write_text("{}\n")
+    file = read_task_file(EvaluationTask(task="own_quiz", path=str(tmp_path / "own_quiz.yaml")), shown)
+    assert file is not None
+    assert file.files == (tmp_path / "own_quiz.yaml", tmp_path / "own_quiz.jsonl")

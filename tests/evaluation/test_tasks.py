@@ -56,7 +56,7 @@ def asked(model_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> As
 
 @pytest.fixture
 def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIFECYCLE_DATA", str(shared("eval").parent))
+    monkeypatch.setenv("LIFECYCLE_EVAL_DATA", str(shared("eval")))
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_no_room_for_the_answer_is_said_before_anything_is_measured(asked: Asked
 
 
 @pytest.mark.usefixtures("benchmarks")
-def test_every_task_leaves_its_samples_and_figures(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_task_leaves_its_samples_and_figures(asked: Asked, tmp_path: Path) -> None:
     """Through the stage: what the report reads, and a table of every item of every task, with a truncated one marked."""
     tasks = [*SLICES, {"task": "local_cmmlu", "max_items": 2}]
     config = EvaluationConfig.model_validate({"tasks": tasks, "context": CONTEXT})

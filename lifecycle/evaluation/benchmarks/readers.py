@@ -50,16 +50,12 @@ def bbh(file: str, **_: Any) -> dict[str, datasets.Dataset]:
         description, *examples = content.partition("-----\n")[2].strip().split("\n\nQ: ")
         descriptions[subject] = description.strip()
         for example in examples:
-            question, _, solution = map(str.strip, example.partition("\nA: "))
+            question, solution = (part.strip() for part in example.split("\nA: ", 1))
             answer = COT_ANSWER.search(solution)
             if answer is None:
                 raise DataError(f"{file}: {name}: a worked example does not end in 'So the answer is'")
-            said: dict[str, Any] = {
-                "input": question.strip(),
-                "target": answer.group(1).strip(),
-                "solution": solution.strip(),
-            }
-            worked.append({"subject": subject, **said})
+            answered = {"input": question, "target": answer.group(1).strip(), "solution": solution}
+            worked.append({"subject": subject, **answered})
     for name, content in _members(file, ".json"):
         subject = PurePosixPath(name).stem
         rows += [{"subject": subject, "input": e["input"], "target": e["target"]} for e in json.loads(content)["examples"]]
