@@ -62,6 +62,7 @@ def task_result(parts: Sequence[TaskShare]) -> TaskResult:
 
 
 def _metric(rule: MetricRule, values: list[Any]) -> Metric:
+    import lm_eval.api.metrics  # noqa: F401 - fills the registry
     from lm_eval.api.registry import AGGREGATION_REGISTRY
 
     aggregate: Callable[[Any], Any] = AGGREGATION_REGISTRY[rule.aggregation]
