@@ -119,6 +119,8 @@ def _evaluate(
         fingerprint=workspace.run_dir.name,
         reference=reference,
         pairs=pairs,
+        digest=model.digest,
+        kept=runner.store.open().results,
     )
 
 

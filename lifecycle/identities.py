@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lifecycle.digests import digest_file, digest_json
+from lifecycle.evaluation.task_files import file_digests
 from lifecycle.preferences.rubric import read_rubric
 from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.base import Section
@@ -67,6 +68,11 @@ def heldout(recipe: Recipe, _: str | None) -> Any:
         "win_rate_prompts": evaluation.win_rate_prompts,
         "seed": evaluation.seed,
     }
+
+
+def evaluation(recipe: Recipe, _: str | None) -> Any:
+    """Task files and their local data count by their content, wherever they lie."""
+    return identity(recipe.evaluation) | {"files": file_digests(recipe.evaluation)}
 
 
 def mix(recipe: Recipe, _: str | None) -> Any:

@@ -65,13 +65,13 @@ PREFERENCE_PAIRS = Stage(
     with_a_model=True,
 )
 DPO_MODEL = Stage("dpo_model", "3", ("sft_model", "preference_pairs"), identities.section("dpo"), with_a_model=True)
-BASE_EVAL = Stage("base_eval", "1", ("base_model", "heldout_text"), identities.section("evaluation"), with_a_model=True)
-SFT_EVAL = Stage("sft_eval", "1", ("sft_model", "heldout_text"), identities.section("evaluation"), with_a_model=True)
+BASE_EVAL = Stage("base_eval", "2", ("base_model", "heldout_text"), identities.evaluation, with_a_model=True)
+SFT_EVAL = Stage("sft_eval", "2", ("sft_model", "heldout_text"), identities.evaluation, with_a_model=True)
 DPO_EVAL = Stage(
     "dpo_eval",
-    "3",
+    "4",
     ("dpo_model", "sft_model", "preference_pairs", "heldout_text"),
-    identities.section("evaluation"),
+    identities.evaluation,
     with_a_model=True,
 )
 EVAL_REPORT = Stage("eval_report", "3", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)

@@ -1,43 +1,41 @@
 """From the shares of an evaluation's processes to its figures. How many shares there are changes nothing but rounding."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from lifecycle.evaluation.kept import together
 from lifecycle.evaluation.results import AnswerSummary, Metric, Results, TaskResult
-from lifecycle.evaluation.shares import AnswerRow, PairMargins, Sample, Share
+from lifecycle.evaluation.shares import AnswerRow, MetricRule, PairMargins, Sample, Share, TaskShare
 from lifecycle.evaluation.statistics import BOOTSTRAP_SAMPLES, Z95, HeldoutRewards, mean_interval, wilson_interval
 from lifecycle.portions import interleaved
 
-LOWER_IS_BETTER = ("bits_per_byte",)
-SHARES = ("acc", "exact_match")
-"""Metrics that are a share of the items: their interval is Wilson's."""
+FEW_RESAMPLES = 200
+"""For aggregations that go through every item in Python."""
 
 
 def merge(model: str, shares: Sequence[Share], seed: int) -> Results:
     """The figures of the model called `model`; `seed` draws the shuffled pairs, a control of the reward accuracy."""
-    samples, answers = all_samples(shares), all_answers(shares)
+    answers = all_answers(shares)
     first = shares[0]
-    by_task: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_task.setdefault(sample.task, []).append(sample)
+    by_task: dict[str, list[TaskShare]] = {}
+    for share in all_tasks(shares):
+        by_task.setdefault(share.task, []).append(share)
     return Results(
         model=model,
         parameters=first.parameters,
-        tasks={task: task_result(found) for task, found in by_task.items()},
+        tasks={task: task_result(parts) for task, parts in by_task.items()},
         missing=first.missing,
         answers=_answer_summary(answers) if answers else None,
         preferences=_rewards([share.pairs for share in shares if share.pairs], seed) if first.pairs else None,
     )
 
 
-def all_samples(shares: Sequence[Share]) -> list[Sample]:
-    """Those of all shares, task by task as the first share has them (it has the first item of each), in the items' order."""
-    order = {task: number for number, task in enumerate(dict.fromkeys(sample.task for sample in shares[0].samples))}
-    samples = [sample for share in shares for sample in share.samples]
-    return sorted(samples, key=lambda sample: (order[sample.task], sample.index))
+def all_tasks(shares: Sequence[Share]) -> list[TaskShare]:
+    """The tasks in the recipe's order, each with the samples of all processes in the items' order."""
+    return [together(parts) for parts in zip(*(share.tasks for share in shares), strict=True)]
 
 
 def all_answers(shares: Sequence[Share]) -> list[AnswerRow]:
@@ -45,40 +43,79 @@ def all_answers(shares: Sequence[Share]) -> list[AnswerRow]:
     return interleaved([share.answers for share in shares])
 
 
-def task_result(samples: Sequence[Sample]) -> TaskResult:
-    """The figures of one task, aggregated as lm-eval does, with our intervals."""
-    from lm_eval.api import metrics
+def task_result(parts: Sequence[TaskShare]) -> TaskResult:
+    """The figures of one task, aggregated as lm-eval does, with our intervals; of a group over all its items."""
+    samples = [sample for part in parts for sample in part.samples]
+    rules = [rule for rule in parts[0].rules if all(rule in part.rules for part in parts)]
+    measured = {rule.name: [sample.values[rule.name] for sample in samples if rule.name in sample.values] for rule in rules}
+    rules.sort(key=lambda rule: rule.name != parts[0].shown)  # the one to show first, the others as they were
+    metrics = {rule.name: _metric(rule, measured[rule.name]) for rule in rules if measured[rule.name]}
+    shown = next(iter(metrics), None)
+    stated = parts[0].chance
+    return TaskResult(
+        n=len(samples),
+        metrics=metrics,
+        shown=shown,
+        chance=stated if stated is not None else _chance(samples) if (shown or "").startswith("acc") else None,
+        truncated=sum(sample.truncated for sample in samples),
+    )
 
-    name = samples[0].metric
-    values: Any = [sample.value for sample in samples]
-    if name == "bits_per_byte":
-        found = Metric(value=metrics.bits_per_byte(values), higher_is_better=False, interval=_bits_interval(values))
+
+def _metric(rule: MetricRule, values: list[Any]) -> Metric:
+    import lm_eval.api.metrics  # noqa: F401 - fills the registry
+    from lm_eval.api.registry import AGGREGATION_REGISTRY
+
+    aggregate: Callable[[Any], Any] = AGGREGATION_REGISTRY[rule.aggregation]
+    value = float(aggregate(values))
+    if rule.aggregation == "mean":
+        stderr, interval = _of_mean(values)
+    elif rule.aggregation == "bits_per_byte":
+        stderr, interval = _spread(_bits(values))
     else:
-        value = float(metrics.mean(values))
-        stderr = float(metrics.mean_stderr(values)) if len(values) > 1 else None
-        interval = None if stderr is None else (value - Z95 * stderr, value + Z95 * stderr)
-        if name in SHARES:
-            interval = wilson_interval(round(value * len(values)), len(values))
-        found = Metric(value=value, higher_is_better=name not in LOWER_IS_BETTER, stderr=stderr, interval=interval)
-    return TaskResult(n=len(samples), metrics={name: found}, chance=_chance(samples))
+        stderr, interval = _spread(_resampled(aggregate, values))
+    return Metric(value=value, higher_is_better=rule.higher_is_better, stderr=stderr, interval=interval)
+
+
+def _of_mean(values: list[Any]) -> tuple[float | None, tuple[float, float] | None]:
+    """Wilson's interval where every item is right or wrong, else the normal one."""
+    from lm_eval.api.metrics import mean_stderr
+
+    count, value = len(values), float(np.mean(values))
+    stderr = float(mean_stderr(values)) if count > 1 else None
+    if all(each in (0, 1) for each in values):
+        return stderr, wilson_interval(round(value * count), count)
+    return stderr, None if stderr is None else (value - Z95 * stderr, value + Z95 * stderr)
 
 
 def _chance(samples: Sequence[Sample]) -> float | None:
     """Expected accuracy of a guess: the mean of 1 / choices, where the items have choices."""
-    choices = [sample.choices for sample in samples if sample.choices]
+    choices = [len(sample.choices) for sample in samples if sample.choices]
     return float(np.mean([1 / count for count in choices])) if choices and len(choices) == len(samples) else None
 
 
-def _bits_interval(pairs: list[tuple[float, float]]) -> tuple[float, float]:
-    """Bootstrap over documents of total bits over total bytes; `pairs` are (log-likelihood in nats, bytes)."""
+def _spread(drawn: list[float]) -> tuple[float | None, tuple[float, float] | None]:
+    """Standard error and 95 % percentile interval of a figure over resamples of the items (Efron 1979)."""
+    if not drawn:
+        return None, None
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(np.std(drawn, ddof=1)), (float(low), float(high))
+
+
+def _bits(pairs: list[Any]) -> list[float]:
+    """Total bits over total bytes of resamples of the items; `pairs` are (log-likelihood in nats, bytes)."""
     array = np.asarray(pairs, dtype=np.float64)
     generator = np.random.default_rng(0)
     ratios = []
     for _ in range(BOOTSTRAP_SAMPLES // 10):
         drawn = array[generator.integers(0, len(array), len(array))].sum(0)
         ratios.append(-drawn[0] / drawn[1] / math.log(2))
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return (float(low), float(high))
+    return ratios
+
+
+def _resampled(aggregate: Callable[[Any], Any], values: list[Any]) -> list[float]:
+    generator = np.random.default_rng(0)
+    drawn = (generator.integers(0, len(values), len(values)) for _ in range(FEW_RESAMPLES))
+    return [float(aggregate([values[index] for index in each])) for each in drawn] if len(values) > 1 else []
 
 
 def _answer_summary(rows: Sequence[AnswerRow]) -> AnswerSummary:

@@ -27,7 +27,11 @@ class TaskResult(Section):
 
     n: int
     metrics: dict[str, Metric]
+    shown: str | None = None
+    """The first of `metrics`: the one that stands for the task where one figure is shown."""
     chance: float | None = None
+    truncated: int = 0
+    """Items that were longer than the context, and lost their beginning."""
 
 
 class AnswerSummary(Section):

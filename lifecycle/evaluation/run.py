@@ -1,10 +1,11 @@
 """The evaluation program: one process measures its portion of everything that one model is asked.
 
 Run it through `lifecycle.training.launch`. Inputs: `model`, `heldout`; for a model made from preferences also
-`reference` (the SFT model) and `pairs`. Config: `{"evaluation": EvaluationConfig}`. Each process writes its share
+`reference` (the SFT model) and `pairs`. Config: `ProgramConfig`. Each process writes its share
 (`lifecycle.evaluation.shares`) into the run directory; the stage puts them together.
 """
 
+import logging
 import os
 import sys
 import time
@@ -16,8 +17,23 @@ import orjson
 from lifecycle.evaluation.shares import AnswerRow, PairMargins, Share, is_measured
 from lifecycle.jobs import TrainingJob
 from lifecycle.portions import Portion
+from lifecycle.recipe.base import Section
 from lifecycle.recipe.evaluation import EvaluationConfig
 from lifecycle.training.journal import Journal
+
+logger = logging.getLogger(__name__)
+
+
+class ProgramConfig(Section):
+    """What the stage tells the program."""
+
+    evaluation: EvaluationConfig
+    chat: bool
+    """Whether items are put through the chat template where neither recipe nor task file says."""
+    digest: str
+    """Of the model."""
+    kept: str | None = None
+    """Directory of results that are kept between runs (`Store.results`)."""
 
 
 def main(job: TrainingJob) -> None:
@@ -35,18 +51,29 @@ def main(job: TrainingJob) -> None:
 
 def _measure(job: TrainingJob, portion: Portion, folder: Path, journal: Journal | None) -> dict[str, Any]:
     """Write the share, and say how long lm-eval took. `folder` is this process's own."""
-    # Read by the Hugging Face libraries when they are imported; the cache must not outlive or be shared between runs.
-    os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_DATASETS_CACHE=str(folder / "datasets"))
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read by the Hugging Face libraries when they are imported
     from lifecycle.evaluation.harness import measure_tasks
     from lifecycle.pretrained import load_for_inference
 
-    config = EvaluationConfig.model_validate(job.config["evaluation"])
+    program = ProgramConfig.model_validate(job.config)
+    config = program.evaluation
     heldout, started = Path(job.inputs["heldout"]), time.monotonic()
     model, tokenizer = load_for_inference(Path(job.inputs["model"]))
     of = f" (portion 1 of {portion.world})" if portion.world > 1 else ""
     if journal:
-        journal.message(f"{job.stage}: lm-eval runs {', '.join(config.tasks)}{of}")
-    samples, missing = measure_tasks(model, tokenizer, heldout, config, folder / "tasks", portion)
+        journal.message(f"{job.stage}: lm-eval runs {', '.join(each.task for each in config.tasks)}{of}")
+    tasks, missing = measure_tasks(
+        model,
+        tokenizer,
+        heldout,
+        config,
+        folder / "tasks",
+        portion,
+        chat=program.chat,
+        digest=program.digest,
+        kept=Path(program.kept) if program.kept else None,
+        say=journal.message if journal else logger.info,
+    )
     tasks_seconds = time.monotonic() - started
     if journal:
         journal.message(f"{job.stage}: lm-eval took {tasks_seconds:.1f} s; greedy answers follow")
@@ -57,7 +84,7 @@ def _measure(job: TrainingJob, portion: Portion, folder: Path, journal: Journal 
         pairs = _margins(model, reference, tokenizer, Path(job.inputs["pairs"]), config, portion)
     share = Share(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        samples=tuple(samples),
+        tasks=tuple(tasks),
         missing=missing,
         answers=tuple(answers),
         pairs=pairs,

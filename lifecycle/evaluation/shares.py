@@ -1,13 +1,14 @@
 """What each process of an evaluation measured of its share of the items, before the shares are put together.
 
 The processes need nothing of each other: process r of n takes every n-th item, from the r-th on. Each writes one file,
-`<run_dir>/shares/<r>-of-<n>.json`, when it is done; a killed evaluation repeats only the shares that are missing.
+`<run_dir>/shares/<r>-of-<n>.json`, when it is done; a killed evaluation repeats only the shares that are missing, and of
+those only the tasks that were not done with.
 """
 
 import math
 from pathlib import Path
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, JsonValue, ValidationError
 
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.evaluation.statistics import Control
@@ -19,24 +20,60 @@ FOLDER = "shares"
 
 
 class Sample(Section):
-    """One item of an lm-eval task. Its value is the metric's, or for bits per byte (log-likelihood in nats, bytes)."""
+    """One item of an lm-eval task."""
 
-    task: str
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
     index: int
+    """Its number in the task's data."""
     prompt: str
+    """The question."""
+    request: str = ""
+    """Everything that the model was given, with worked examples and chat template; for several, the first."""
     target: str
     answer: str
-    metric: str
-    value: float | tuple[float, float]
-    choices: int | None = None
+    choices: tuple[str, ...] | None = None
+    loglikelihoods: tuple[float, ...] = ()
+    """In nats: of each choice, or of the target."""
+    truncated: bool = False
+    """Whether the request was longer than the context, and lost its beginning."""
+    values: dict[str, JsonValue]
+    """What each metric says of this item: a figure, or what lm-eval's aggregation takes, as (nats, bytes)."""
 
-    @property
-    def score(self) -> float:
-        """The figure of this item alone."""
-        if isinstance(self.value, tuple):
-            nats, size = self.value
-            return -nats / size / math.log(2)
-        return self.value
+    def score(self, metric: str) -> float | None:
+        """The figure of this item alone; None where the metric has none for a single item."""
+        value = self.values.get(metric)
+        if metric == "bits_per_byte" and isinstance(value, list):
+            nats, size = (float(str(each)) for each in value)
+            return -nats / size / math.log(2) if size else None
+        return float(value) if isinstance(value, (int, float)) else None
+
+
+class MetricRule(Section):
+    """How the values of a metric become one figure."""
+
+    name: str
+    aggregation: str
+    """A name of lm-eval's registry."""
+    higher_is_better: bool
+
+
+class TaskShare(Section):
+    """What one process measured of one task; `key` is what its result is kept by."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+    task: str
+    """The recipe's name for it."""
+    part: str
+    """lm-eval's name: another one where the recipe's is that of a group."""
+    key: str
+    rules: tuple[MetricRule, ...]
+    shown: str | None = None
+    """The metric that the recipe wants shown."""
+    chance: float | None = None
+    reused: bool = False
+    samples: tuple[Sample, ...]
 
 
 class AnswerRow(Section):
@@ -69,7 +106,7 @@ class Share(Section):
     model_config = ConfigDict(ser_json_inf_nan="constants")
 
     parameters: int
-    samples: tuple[Sample, ...]
+    tasks: tuple[TaskShare, ...]
     missing: tuple[str, ...]
     """Tasks for which the held-out text has no items: the same in every share."""
     answers: tuple[AnswerRow, ...]

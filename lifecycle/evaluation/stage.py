@@ -1,21 +1,38 @@
 """The evaluation stage: starts the program for one model and says what came out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.evaluation.merge import all_answers, all_samples, merge
+from lifecycle.evaluation.kept import keep_tasks
+from lifecycle.evaluation.merge import all_answers, all_tasks, merge
 from lifecycle.evaluation.results import ANSWERS, SAMPLES, Metric, Results
-from lifecycle.evaluation.shares import read_shares
+from lifecycle.evaluation.shares import TaskShare, read_shares
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
 from lifecycle.recipe.evaluation import EvaluationConfig
 
-NOT_SHOWN = {"metric", "value", "choices"}
-"""Of a sample: what its score is made from."""
+SAMPLE_ROWS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("part", pa.string()),
+        ("index", pa.int64()),
+        ("prompt", pa.string()),
+        ("request", pa.string()),
+        ("target", pa.string()),
+        ("answer", pa.string()),
+        ("choices", pa.list_(pa.string())),
+        ("loglikelihoods", pa.list_(pa.float64())),
+        ("truncated", pa.bool_()),
+        ("metric", pa.string()),
+        ("score", pa.float64()),
+        ("metrics", pa.map_(pa.string(), pa.float64())),
+    ]
+)
+"""A row of `samples.parquet`: `score` is the figure of `metric`, the one that is shown; `metrics` has every one."""
 
 
 def evaluate_model(
@@ -29,13 +46,17 @@ def evaluate_model(
     fingerprint: str,
     reference: Path | None = None,
     pairs: Path | None = None,
+    *,
+    digest: str = "",
+    kept: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate the model called `name` (base, sft or dpo) into `out`: `results.json`, `samples.parquet`, `answers.parquet`.
 
     `config.processes` processes measure a portion each; what they found is put together here.
 
     With `reference` (the SFT model) and `pairs` (a `preference_pairs` artifact) the reward accuracy on the held-out
-    pairs is measured as well.
+    pairs is measured as well. With `kept` (`Store.results`) and the model's `digest` a task that was measured before, on
+    the same model, data and settings, is not measured again.
 
     Raises:
         ValueError: one of `reference` and `pairs` is given without the other.
@@ -51,7 +72,12 @@ def evaluate_model(
             stage=f"{name}_eval",
             fingerprint=fingerprint,
             program="lifecycle.evaluation.run",
-            config={"evaluation": config.model_dump(mode="json")},
+            config={
+                "evaluation": config.model_dump(mode="json"),
+                "chat": name != "base",
+                "digest": digest,
+                "kept": str(kept) if kept else None,
+            },
             inputs=inputs,
             output=str(out),
             run_dir=str(run_dir),
@@ -61,9 +87,13 @@ def evaluate_model(
     shares = read_shares(run_dir, config.processes)
     results = merge(name, shares, config.seed)
     results.write(out)
-    _write([sample.model_dump(exclude=NOT_SHOWN) | {"score": sample.score} for sample in all_samples(shares)], out / SAMPLES)
+    tasks = all_tasks(shares)
+    if kept:
+        keep_tasks(kept, shares)
+    rows = [row for task in tasks for row in _rows(task, results.tasks[task.task].shown)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SAMPLE_ROWS), out / SAMPLES, compression="zstd")
     if answers := all_answers(shares):
-        _write([answer.model_dump() for answer in answers], out / ANSWERS)
+        pq.write_table(pa.Table.from_pylist([answer.model_dump() for answer in answers]), out / ANSWERS, compression="zstd")
     metrics = results.metrics()
     _plot(run_dir, name, results)
     return {
@@ -72,13 +102,22 @@ def evaluate_model(
         "metrics": {key: round(metric.value, 4) for key, metric in metrics.items()},
         "chance": {task: round(result.chance, 4) for task, result in results.tasks.items() if result.chance is not None},
         "missing": list(results.missing),
+        "reused": [task.part for task in tasks if task.reused],
         **({"heldout_pairs_too_long": results.preferences.too_long} if results.preferences else {}),
         **timings,
     }
 
 
-def _write(rows: list[dict[str, Any]], path: Path) -> None:
-    pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd")
+def _rows(task: TaskShare, shown: str | None) -> Iterator[dict[str, Any]]:
+    for sample in task.samples:
+        scores = {rule.name: sample.score(rule.name) for rule in task.rules}
+        yield sample.model_dump(exclude={"values"}) | {
+            "task": task.task,
+            "part": task.part,
+            "metric": shown,
+            "score": scores.get(shown) if shown else None,
+            "metrics": [(name, score) for name, score in scores.items() if score is not None],
+        }
 
 
 def _plot(run_dir: Path, name: str, results: Results) -> None:

@@ -1,25 +1,53 @@
 """The recipe's evaluation and the gate that a champion must pass."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 
-Task = Literal["kind_of_object", "first_word_match", "heldout_bits_per_byte"]
 TEXT_ONLY_TASK = "heldout_bits_per_byte"
 """The task that any held-out text can be measured by."""
+DOCUMENTED_TASKS = ("kind_of_object", "first_word_match")
+"""Tasks whose items are made from held-out documentation strings."""
 BESIDE_TASKS = ("answers", "preferences")
 """What the report measures beside the tasks: greedy answers to held-out prompts, and held-out pairs."""
+
+
+class EvaluationTask(Section):
+    """One lm-eval task; a recipe may write its name alone."""
+
+    task: str = Field(min_length=1)
+    """A task that the project ships, or one (or a group, or a tag) that lm-eval knows; with `path`, the task of that file.
+    The report calls it so."""
+    path: Annotated[str | None, RUNTIME] = None
+    """A task file (YAML as lm-eval reads it). What it includes and its data lie in its folder or below; all of them count
+    by their content. `${NAME}` is taken from the environment."""
+    fewshot: int | None = Field(default=None, ge=0)
+    """Worked examples before each item; without it, as many as the task file says."""
+    chat_template: bool | None = None
+    """Whether items are put through the chat template; without it, as the task file says, else for every model but base."""
+    max_items: int | None = Field(default=None, gt=0)
+    """Items measured, drawn by the seed; without it, all."""
+    metric: str | None = None
+    """The metric that stands for the task where one figure is shown; without it, the task file's first. All are kept."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"task": value} if isinstance(value, str) else value
 
 
 class EvaluationConfig(Section):
     """Tasks run by lm-eval for each model, and the pairwise win rate of DPO over SFT."""
 
-    tasks: tuple[Task, ...] = ("kind_of_object", "first_word_match", "heldout_bits_per_byte")
-    """Names of the task files that the project ships."""
+    tasks: tuple[EvaluationTask, ...] = tuple(EvaluationTask(task=name) for name in (*DOCUMENTED_TASKS, TEXT_ONLY_TASK))
+    allow_code_execution: bool = False
+    """Let tasks run the programs that models write (HumanEval), in a sandbox that docs/evaluation-tasks.md describes."""
+    allow_task_python: bool = False
+    """Let a task file of `path` name Python functions beside it (`!function`); they run as the evaluation itself does."""
     max_items: int = Field(default=300, gt=0)
-    """Items per multiple-choice or generation task."""
+    """Items per task that is made from the held-out text."""
     win_rate_prompts: int = Field(default=200, ge=20)
     max_new_tokens: int = Field(default=48, gt=0)
     context: int = Field(default=256, gt=1)
@@ -28,6 +56,17 @@ class EvaluationConfig(Section):
     batch: Annotated[int, RUNTIME] = Field(default=32, gt=0)
     processes: Annotated[int, RUNTIME] = Field(default=1, gt=0)
     """Each holds the whole model, on a GPU of its own, and measures a portion of the items."""
+
+    @model_validator(mode="after")
+    def _each_task_once(self) -> "EvaluationConfig":
+        names = [each.task for each in self.tasks]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"tasks: {repeated} stand more than once; the report tells tasks apart by name")
+        taken = sorted(set(names) & set(BESIDE_TASKS))
+        if taken:
+            raise ValueError(f"tasks: {taken} are names of what is measured beside the tasks")
+        return self
 
 
 class Gate(Section):

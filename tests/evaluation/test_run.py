@@ -10,11 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lifecycle.errors import RecipeError
-from lifecycle.evaluation.harness import measure_tasks, render_tasks
 from lifecycle.evaluation.results import Results
 from lifecycle.evaluation.stage import evaluate_model
-from lifecycle.portions import Portion
+from lifecycle.evaluation.task_files import task_files
 from lifecycle.preferences.logps import answer_logps
 from lifecycle.preferences.render import as_messages
 from lifecycle.preferences.table import HELDOUT, read_pairs, write_pairs
@@ -130,14 +128,10 @@ def test_a_corpus_without_documented_objects_still_gets_its_bits_per_byte(tmp_pa
     bare = tmp_path / "bare"
     bare.mkdir()
     shutil.copy(heldout / "text.jsonl", bare)
-    assert render_tasks(bare, tmp_path / "tasks") == {"kind_of_object", "first_word_match"}
-
-
-def test_an_unknown_task_is_named(tmp_path: Path, model_directory: Path, heldout: Path):
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(model_directory), AutoTokenizer.from_pretrained(model_directory)
-    wrong = CONFIG.model_copy(update={"tasks": ("no_such_task",)})
-    with pytest.raises(RecipeError, match=r"\['no_such_task'\].*kind_of_object"):
-        measure_tasks(model, tokenizer, heldout, wrong, tmp_path, Portion())
+    assert {file.entry.task for file in task_files(CONFIG) if not file.has_items(bare)} == {
+        "kind_of_object",
+        "first_word_match",
+    }
 
 
 def test_reference_and_pairs_come_together(tmp_path: Path, model_directory: Path, heldout: Path):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lm_eval.api import metrics
 
 from lifecycle.errors import CorruptArtifactError
-from lifecycle.evaluation.merge import all_answers, all_samples, merge
-from lifecycle.evaluation.shares import AnswerRow, PairMargins, Sample, Share, read_shares
+from lifecycle.evaluation.merge import all_answers, all_tasks, merge
+from lifecycle.evaluation.shares import AnswerRow, MetricRule, PairMargins, Sample, Share, TaskShare, read_shares
 from lifecycle.evaluation.statistics import Control
 from lifecycle.portions import Portion, interleaved
 
@@ -23,6 +23,13 @@ def test_portions_together_are_the_whole(items: list[int], world: int) -> None:
     assert interleaved([Portion(rank, world).of(items) for rank in range(world)]) == items
 
 
+def task_share(name: str, metric: str, aggregation: str, values: list[Any], **fields: Any) -> TaskShare:
+    rule = MetricRule(name=metric, aggregation=aggregation, higher_is_better=metric == "acc")
+    common: Any = {"prompt": "p", "target": "t", "answer": "a", **fields}
+    samples = tuple(Sample(index=number, values={metric: value}, **common) for number, value in enumerate(values))
+    return TaskShare(task=name, part=name, key=name, rules=(rule,), samples=samples)
+
+
 @st.composite
 def measured(draw: st.DrawFn) -> Share:
     """What one process alone would have measured."""
@@ -30,15 +37,11 @@ def measured(draw: st.DrawFn) -> Share:
     texts = draw(st.lists(st.tuples(FIGURES, st.integers(1, 999).map(float)), min_size=1, max_size=9))
     scores = draw(st.lists(st.floats(0, 1), max_size=9))
     margins = draw(st.lists(FIGURES | FIGURES.map(lambda figure: -figure), max_size=9))
-    common: Any = {"prompt": "p", "target": "t", "answer": "a"}
     return Share(
         parameters=7,
-        samples=(
-            *(
-                Sample(task="kind", index=number, metric="acc", value=float(value), choices=3, **common)
-                for number, value in enumerate(right)
-            ),
-            *(Sample(task="text", index=n, metric="bits_per_byte", value=value, **common) for n, value in enumerate(texts)),
+        tasks=(
+            task_share("kind", "acc", "mean", [float(value) for value in right], choices=("a", "b", "c")),
+            task_share("text", "bits_per_byte", "bits_per_byte", [list(value) for value in texts]),
         ),
         missing=("first_word_match",),
         answers=tuple(
@@ -57,7 +60,7 @@ def portion_of(share: Share, portion: Portion) -> Share:
     assert pairs is not None
     return share.model_copy(
         update={
-            "samples": tuple(each for each in share.samples if each.index % portion.world == portion.rank),
+            "tasks": tuple(task.model_copy(update={"samples": tuple(portion.of(task.samples))}) for task in share.tasks),
             "answers": portion.of(share.answers),
             "pairs": pairs.model_copy(update={"margins": portion.of(pairs.margins)}),
         }
@@ -75,7 +78,7 @@ def test_the_number_of_portions_changes_no_figure(
         portion = Portion(rank, world)
         portion_of(share, portion).write(run_dir, portion)
     shares = read_shares(run_dir, world)
-    assert all_samples(shares) == list(share.samples)
+    assert all_tasks(shares) == list(share.tasks)
     assert all_answers(shares) == list(share.answers)
     assert merge("dpo", shares, 5).model_dump_json() == merge("dpo", [share], 5).model_dump_json()
 
@@ -85,16 +88,16 @@ def test_the_number_of_portions_changes_no_figure(
 def test_figures_are_lm_evals_own(share: Share) -> None:
     """Its aggregations are those that everybody's numbers are made with."""
     found = merge("dpo", [share], 5).metrics()
-    right = [sample.value for sample in share.samples if sample.task == "kind"]
-    texts = [sample.value for sample in share.samples if sample.task == "text"]
+    right = [sample.values["acc"] for sample in share.tasks[0].samples]
+    texts: list[Any] = [sample.values["bits_per_byte"] for sample in share.tasks[1].samples]
     assert found["kind/acc"].value == metrics.mean(right)
     assert found["text/bits_per_byte"].value == metrics.bits_per_byte(texts)
-    total = sum(nats for nats, _ in texts) / sum(size for _, size in texts)  # pyright: ignore[reportGeneralTypeIssues]
+    total = sum(nats for nats, _ in texts) / sum(size for _, size in texts)
     assert math.isclose(found["text/bits_per_byte"].value, -total / math.log(2))
 
 
 def test_a_missing_or_damaged_share_is_named(tmp_path: Path) -> None:
-    empty = Share(parameters=1, samples=(), missing=(), answers=(), pairs=None)
+    empty = Share(parameters=1, tasks=(), missing=(), answers=(), pairs=None)
     empty.write(tmp_path, Portion(0, 2))
     with pytest.raises(CorruptArtifactError, match=r"1-of-2\.json"):
         read_shares(tmp_path, 2)

@@ -1,0 +1,1 @@
+"""What the shipped task files need beyond YAML: readers of public benchmarks' files, scoring, and the sandbox."""
