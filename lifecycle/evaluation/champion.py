@@ -19,9 +19,8 @@ class Champion(Section):
     label: str
     """`NAME/VERSION`."""
     digest: str
-    model: str | None = None
-    """What its own report calls it."""
     metrics: dict[str, Metric] = Field(default_factory=dict)
+    """Its figures, where they are of the same held-out text and by the same settings."""
     contrasts: tuple[Contrast, ...] = ()
     """The new model against it; empty where they are not to be compared."""
     problem: str | None = None
@@ -51,14 +50,15 @@ def compare_with_champion(store: Store, report: Artifact, label: str, digest: st
     except LifecycleError as error:
         return champion.model_copy(update={"problem": f"the evaluation report of {label} cannot be read: {error}"})
     ours = _Evaluated(store, report)
-    champion = champion.model_copy(update={"model": theirs.model, "metrics": theirs.metrics})
     before, now = theirs.evaluation.manifest(), ours.evaluation.manifest()
     differences = changes(before.identity, now.identity, "evaluation")
     if before.code_version != now.code_version:
         differences.append(f"code version {before.code_version} → {now.code_version}")
     if differences:
         return champion.model_copy(update={"problem": f"{label} was evaluated by other settings: {'; '.join(differences)}"})
-    return champion.model_copy(update={"contrasts": tuple(_contrasts(ours, theirs))})
+    same_text = ours.heldout.digest == theirs.heldout.digest
+    found = {"contrasts": tuple(_contrasts(ours, theirs, same_text)), "metrics": theirs.metrics if same_text else {}}
+    return champion.model_copy(update=found)
 
 
 class _Evaluated:
@@ -75,9 +75,8 @@ class _Evaluated:
         return read_items(self.evaluation.path, self.heldout.path, self.metrics)
 
 
-def _contrasts(ours: _Evaluated, theirs: _Evaluated) -> list[Contrast]:
+def _contrasts(ours: _Evaluated, theirs: _Evaluated, same_text: bool) -> list[Contrast]:
     one, other = ours.items(), theirs.items()
-    same_text = ours.heldout.digest == theirs.heldout.digest
     found = []
     for name in (name for name in ours.metrics if name in theirs.metrics and name not in RELATIVE):
         pair = (one[name], other[name]) if name in one and name in other else None

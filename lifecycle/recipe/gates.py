@@ -65,7 +65,7 @@ class Gate(Section):
     def kind(self) -> str:
         """What is asked for, in words without numbers."""
         if self.compared_to is not None:
-            return f"{'better' if self.better_by is not None else 'not worse'} than {self.compared_to}"
+            return f"{'better' if self.better_by is not None else 'no worse'} than {self.compared_to}"
         if self.at_least is not None and self.at_most is not None:
             return "within"
         return "at least" if self.at_least is not None else "at most"
@@ -80,4 +80,4 @@ class Gate(Section):
             by = f" by at least {self.better_by:g} standard errors" if self.better_by else ""
             return f"better than {self.compared_to}{by}"
         by = f" by more than {self.no_worse_by:g} standard errors" if self.no_worse_by else ""
-        return f"not worse than {self.compared_to}{by}"
+        return f"no worse than {self.compared_to}{by}"

@@ -130,8 +130,9 @@ def _create(client: MlflowClient, experiment: str, published: Published, asset: 
     datasets = [_dataset(item, published.artifact) for item in manifest.inputs]
     models = [LoggedModelInput(model) for model in _input_models(client, manifest.inputs)]
     client.log_inputs(run_id, datasets=datasets, models=models)
-    if (published.artifact.path / RESULTS).exists() and models:
-        client.log_batch(run_id, metrics=list(_scores(published.artifact.path, models[0].model_id, end)))
+    if (published.artifact.path / RESULTS).exists():
+        for measured in _input_models(client, manifest.inputs[:1]):
+            client.log_batch(run_id, metrics=list(_scores(published.artifact.path, measured, end)))
     for path, folder in _files(published):
         client.log_artifact(run_id, str(path), folder)
     return client.get_run(run_id)
@@ -183,7 +184,7 @@ def _fact_metrics(manifest: Manifest, time: int) -> Iterator[Metric]:
 
 
 def _scores(evaluation: Path, model_id: str, time: int) -> Iterator[Metric]:
-    """What an evaluation found, as figures of the model that it measured: its first input."""
+    """What an evaluation found, as figures of the model that it measured."""
     for name, metric in Results.read(evaluation).metrics().items():
         yield Metric(_key(name), metric.value, time, 0, model_id=model_id)
 

@@ -75,7 +75,7 @@ def test_one_sentence_says_figures_distance_and_condition():
     )
     assert result.said == (
         "a/b of dpo is 0.2, worse by 3.0 standard errors than the 0.5 of base over 1,200 items that both answered; "
-        "must be not worse than base by more than 2 standard errors"
+        "must be no worse than base by more than 2 standard errors"
     )
 
 
@@ -142,4 +142,4 @@ def test_a_damaged_report_passes_no_gate(tmp_path: Path):
 def test_names_of_checks_keep_when_the_numbers_change():
     one, other = (Gate(metric="a/b.c:d", at_least=limit) for limit in (0.1, 0.2))
     assert one.name == other.name == "final_a_b_c_d_at_least"
-    assert Gate(metric="a/b", compared_to="champion", no_worse_by=1).name == "final_a_b_not_worse_than_champion"
+    assert Gate(metric="a/b", compared_to="champion", no_worse_by=1).name == "final_a_b_no_worse_than_champion"

@@ -97,7 +97,7 @@ def test_on_other_held_out_text_only_common_items_count(lives: Lives) -> None:
     inputs = [store.input_artifact(each.report, "heldout_text").digest for each in (first, curated)]
     assert inputs[0] != inputs[1]
     beside = compare_with_champion(store, curated.report, "small_dpo/1", "d", first.report.fingerprint)
-    assert beside.problem is None
+    assert (beside.problem, beside.metrics) == (None, {}), "its figures are of other text: no column of them"
     assert {each.metric: each.items for each in beside.contrasts} == {
         "kind_of_object/acc": 300,
         "answers/reference_score": 24,
