@@ -112,7 +112,6 @@ class _Walk:
                 why=f"on the report that will be made; needs: {needs or 'nothing, the recipe has no blocking gate'}"
             )
         against = [gate for gate in self.recipe.gates if gate.compared_to == CHAMPION]
-        later = f"; decided then against the champion: {len(against)}" if against else ""
         try:
             results = decide_gates(report.path, [gate for gate in self.recipe.gates if gate not in against])
         except LifecycleError as error:
@@ -120,8 +119,9 @@ class _Walk:
         failed = [result.said for result in results if result.failed]
         if failed:
             return decide(why=f"will be refused: {'; '.join(failed)}")
-        afterwards = f": model {model.digest[:8]} is the champion afterwards" if not later else later
-        return decide(why=f"all blocking gates hold{afterwards}")
+        if against:
+            return decide(why=f"all blocking gates hold; decided then against the champion: {len(against)}")
+        return decide(why=f"all blocking gates hold: model {model.digest[:8]} is the champion afterwards")
 
     def _line(self, stage: Stage, source: str | None, identity: object, previous: Manifest | None) -> PlanLine:
         line = partial(PlanLine, stage=stage.name, source=source)

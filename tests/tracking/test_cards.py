@@ -52,7 +52,8 @@ def test_a_version_has_lineage_digest_recipe_figures_and_card_and_an_exported_fo
     figures = {each.key: each.value for each in client.get_logged_model(model_id_of(run)).metrics or []}
     assert figures["kind_of_object/acc"] == 0.6
     (sft,) = client.search_model_versions("name = 'small_sft'")
-    assert not client.get_logged_model(sft.tags["lifecycle.model_id"]).metrics, "dpo_eval also reads it, and measured another"
+    of_sft = client.get_logged_model(sft.tags["lifecycle.model_id"])
+    assert not of_sft.metrics, "dpo_eval also reads it, and measured another"
     whole = card_path(store, life.model.fingerprint, "small").read_text()
     assert Path(client.download_artifacts(version.run_id, "model_card.md")).read_text() == whole
     for text in (whole, version.description):
