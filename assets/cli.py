@@ -39,19 +39,18 @@ def _run(recipe: Path, home: Path, select: list[str]) -> None:
         return
 
     from assets.recipe import RECIPE
-    from assets.summary import asset_table, ledger_table, read_report, report_directory, score_table, summarise
+    from assets.summary import asset_table, ledger_table, report_of, score_table, summarise
     from lifecycle.artifacts import Store
     from lifecycle.files import write_atomically
 
-    report = report_directory(outcomes)
-    figures = read_report(report)
+    figures, page = report_of(outcomes)
     summary = summarise(outcomes, figures, Store(home / "store"), seconds)
     path = home / f"{RECIPE.name}-summary.json"
     write_atomically(path, json.dumps(summary, indent=1, ensure_ascii=False))
     for table in (asset_table(outcomes), ledger_table(summary["ledger"]), score_table(figures)):
         console.print(table)
     console.print(f"{seconds:.0f} seconds. Numbers: {path}", highlight=False, markup=False)
-    console.print(f"Report: {report / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True, markup=False)
     command = _ui_command(recipe, home)
     console.print(f"Dagster UI: {command}, then http://127.0.0.1:3000", highlight=False, markup=False, soft_wrap=True)
     console.print(f"MLflow UI:  {command}, then http://127.0.0.1:5000", highlight=False, markup=False, soft_wrap=True)

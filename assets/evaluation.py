@@ -1,7 +1,7 @@
 """Evaluation of each model, the report, and the champion of the registry."""
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -10,19 +10,19 @@ from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Store, Workspace
 from lifecycle.errors import LifecycleError
-from lifecycle.stages import Stage
+from lifecycle.recipe.gates import Gate
+from lifecycle.stages import Stage, evaluated_model
 from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
-GATES_HOLD = "gates_hold"
+if TYPE_CHECKING:
+    from lifecycle.evaluation.champion import Champion
+    from lifecycle.evaluation.gates import GateResult
+    from lifecycle.tracking.registry import RegisteredVersion
+
 REPORT_STAGE = stages.report_of(RECIPE)
 LAST_MODEL = stages.rounds_of(RECIPE)[-1].model.name
 """The model of the last round: the one that may become champion."""
-
-
-def evaluated_model(evaluation: str) -> str:
-    """What the report calls the model of an evaluation: `dpo` of `dpo_eval`, `dpo_r2` of `dpo_eval_r2`."""
-    return evaluation.replace("_eval", "")
 
 
 @stage_asset(stages.BASE_EVAL, EVALUATION, {"pytorch"}, accelerator=True)
@@ -145,59 +145,88 @@ def _check_same(store: Store, report: Artifact, evaluation: Stage, made: Stage, 
         )
 
 
-@stage_asset(
-    REPORT_STAGE,
-    EVALUATION,
-    {"html"},
-    checks=[
-        dg.AssetCheckSpec(
-            GATES_HOLD,
-            asset=REPORT_STAGE.name,
-            description="The recipe's blocking gates, measured on this report. When it fails the champion stays where it "
-            "is; the metadata names each gate with its value.",
-        )
-    ],
-    by_name=True,
-)
+def _gate_check(gate: Gate) -> dg.AssetCheckSpec:
+    """One check; its result says the figures."""
+    effect = "the champion stays where it is" if gate.blocking else "it is a warning and refuses nothing"
+    return dg.AssetCheckSpec(
+        gate.name,
+        asset=REPORT_STAGE.name,
+        description=f"{gate.metric} of the {gate.model} model must be {gate.condition()}. When it fails {effect}: look at "
+        "this figure in the report, mend the data or the training, or change the gate in the recipe; then run again.",
+        metadata={"blocking": gate.blocking},
+    )
+
+
+@stage_asset(REPORT_STAGE, EVALUATION, {"html"}, checks=map(_gate_check, RECIPE.gates), by_name=True)
 def eval_report(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact) -> dg.MaterializeResult:
-    """Base, SFT and DPO (of each round) side by side, with intervals, gates and samples, as HTML and Markdown."""
+    """All models side by side: gates, regressions first, intervals, the champion, what it took, samples."""
+    decided: list[GateResult] = []
 
     def build(workspace: Workspace) -> dict:
         from lifecycle.evaluation.report import build_report
 
         *evaluations, heldout = REPORT_STAGE.inputs
         paths = {evaluated_model(name): inputs[name].path for name in evaluations}
-        recipe = runner.recipe
-        return build_report(paths, inputs[heldout].path, recipe.gates, recipe.name, workspace.out, workspace.run_dir)
-
-    def gates(published: Published) -> list[dg.AssetCheckResult]:
-        from lifecycle.evaluation.gates import read_gate_results
-
-        results = read_gate_results(published.artifact.path)
-        passed = all(result.passed for result in results if result.blocking)
-        table = [result.model_dump() for result in results]
-        return [dg.AssetCheckResult(passed=passed, check_name=GATES_HOLD, metadata={"gates": table})]
+        return build_report(paths, inputs[heldout].path, runner.recipe.name, workspace.out, workspace.run_dir)
 
     def show(published: Published) -> dict[str, dg.MetadataValue]:
-        from lifecycle.evaluation.gates import REPORT
-        from lifecycle.evaluation.report_pages import headline, read_markdown
+        from lifecycle.evaluation.figures import read_report
+        from lifecycle.evaluation.gates import evaluate_gates
+        from lifecycle.evaluation.report_pages import HTML, Shown, headline, read_markdown, write_pages
+        from lifecycle.provenance import stage_facts
 
-        directory = published.artifact.path
-        figures = json.loads((directory / REPORT).read_text(encoding="utf-8"))
+        report, store = published.artifact, runner.store.open()
+        figures = read_report(report.path)
+        champion = _champion_beside(runner, store, report)
+        decided.extend(evaluate_gates(figures, RECIPE.gates, champion))  # those that the checks were declared for
+        shown = Shown(figures, decided, champion, stage_facts(store, report))
+        write_pages(shown, published.run_dir)
+        runner.tracking.describe(runner.recipe, store, report)
         return {
-            "verdict": dg.MetadataValue.md("\n".join(f"- {line}" for line in headline(figures))),
-            "report": dg.MetadataValue.md(read_markdown(directory)),
-            "report page": dg.MetadataValue.path(str(directory / "report.html")),
+            "verdict": dg.MetadataValue.md("\n".join(f"- {line}" for line in headline(shown))),
+            "report": dg.MetadataValue.md(read_markdown(published.run_dir)),
+            "report page": dg.MetadataValue.path(str(published.run_dir / HTML)),
         }
 
-    return runner.materialize(context, REPORT_STAGE, inputs, build, checks=gates, show=show)
+    return runner.materialize(
+        context, REPORT_STAGE, inputs, build, checks=lambda _: list(map(_check_result, decided)), show=show
+    )
+
+
+def _check_result(result: "GateResult") -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.ERROR if result.blocking else dg.AssetCheckSeverity.WARN
+    figures = result.model_dump(include={"value", "other", "standard_errors", "items", "champion"}, exclude_none=True)
+    return dg.AssetCheckResult(
+        passed=result.passed,
+        check_name=result.name,
+        severity=severity,
+        description=result.said,
+        metadata={"said": result.said, **figures},
+    )
+
+
+def _champion_beside(runner: StageRunner, store: Store, report: Artifact) -> "Champion | None":
+    """What the final model of `report` is measured against now."""
+    from lifecycle.evaluation.champion import Champion
+
+    model = store.input_artifact(store.input_artifact(report, stages.rounds_of(RECIPE)[-1].evaluation.name), LAST_MODEL)
+    try:
+        return _compared(store, report, runner.tracking.opponent(runner.recipe.name, model))
+    except LifecycleError as error:
+        return Champion(label="champion", digest="", problem=str(error))
+
+
+def _compared(store: Store, report: Artifact, version: "RegisteredVersion | None") -> "Champion | None":
+    from lifecycle.evaluation.champion import compare_with_champion
+
+    return compare_with_champion(store, report, version.label, version.digest, version.report) if version else None
 
 
 @dg.asset(
     group_name=EVALUATION,
     kinds={"mlflow"},
     owners=[RECIPE.owner],
-    code_version="1",
+    code_version="2",
     io_manager_key="artifacts",
     dagster_type=ANY,
     ins={LAST_MODEL: dg.AssetIn(), REPORT_STAGE.name: dg.AssetIn()},
@@ -205,14 +234,20 @@ def eval_report(context: dg.AssetExecutionContext, runner: StageRunner, **inputs
 def champion(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact) -> dg.MaterializeResult:
     """The registry alias `champion`: moved to this model version only when every blocking gate of it holds.
 
-    The gates are those of the recipe as it is now, decided on a report that measured exactly this model.
+    The gates are those of the recipe as it is now, decided on a report that measured exactly this model, beside the
+    champion of that moment.
     """
-    from lifecycle.evaluation.gates import decide_gates
+    from lifecycle.evaluation.gates import GateResult, decide_gates
 
     model, report = inputs[LAST_MODEL], inputs[REPORT_STAGE.name]
     _check_measured(runner, report, model)
-    gates = decide_gates(report.path, runner.recipe.gates)
-    promotion = runner.tracking.promote(runner.recipe.name, model, gates)
+    store, decided = runner.store.open(), list[GateResult]()
+
+    def decide(version: "RegisteredVersion | None") -> list[GateResult]:
+        decided.extend(decide_gates(report.path, runner.recipe.gates, _compared(store, report, version)))
+        return decided
+
+    promotion = runner.tracking.promote(runner.recipe.name, model, report, decide)
     context.log.info("%s", promotion.reason)
     return dg.MaterializeResult(
         value=model,
@@ -220,7 +255,7 @@ def champion(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: A
             "promoted": promotion.moved,
             "reason": promotion.reason,
             "champion": promotion.champion or "none yet",
-            "gates": dg.MetadataValue.json([result.model_dump() for result in gates]),
+            "gates": dg.MetadataValue.json([result.model_dump() for result in decided]),
         },
         data_version=dg.DataVersion(promotion.champion_digest or "none"),
     )

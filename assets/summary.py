@@ -1,6 +1,5 @@
 """What a finished run shows: tables in the terminal, the same numbers in a JSON file."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,15 @@ from rich.table import Table
 from assets.run import AssetOutcome
 from lifecycle.artifacts import Store
 from lifecycle.curation.account import ways
+from lifecycle.evaluation.figures import read_report
 
 SHOWN_FACTS = ("characters", "tokens", "parameters", "loss")
 
 
-def report_directory(outcomes: list[AssetOutcome]) -> Path:
-    """Where the evaluation report of this run lies."""
-    return next(Path(outcome.metadata["dagster/uri"]) for outcome in outcomes if outcome.name == "eval_report")
-
-
-def read_report(directory: Path) -> dict[str, Any]:
-    """The figures of the evaluation report."""
-    return json.loads((directory / "report.json").read_text(encoding="utf-8"))
+def report_of(outcomes: list[AssetOutcome]) -> tuple[dict[str, Any], str]:
+    """The figures of this run's evaluation report, and where its page lies."""
+    metadata = next(outcome.metadata for outcome in outcomes if outcome.name == "eval_report")
+    return read_report(Path(metadata["dagster/uri"])), str(metadata["report page"])
 
 
 def summarise(outcomes: list[AssetOutcome], report: dict[str, Any], store: Store, wall_seconds: float) -> dict[str, Any]:

@@ -152,11 +152,14 @@ def gc(
 ) -> None:
     """Remove artifacts that no asset and no registered model was made from, and what killed runs left behind."""
     from lifecycle.garbage import find_garbage, remove
+    from lifecycle.stages import EVAL_REPORT
     from lifecycle.tracking.registry import all_versions
 
     store = Store(home / "store")
     versions = all_versions(tracking_uri(home, tracking))
-    found = find_garbage(store, [(each.stage, each.fingerprint) for each in versions], days * DAY, cache)
+    registered = [(each.stage, each.fingerprint) for each in versions]
+    registered += [(EVAL_REPORT.name, each.report) for each in versions if each.report]
+    found = find_garbage(store, registered, days * DAY, cache)
     table = Table("size", "what", "why")
     for each in found:
         table.add_row(decimal(each.size), str(each.path.relative_to(store.root)), each.why)

@@ -74,7 +74,7 @@ DPO_EVAL = Stage(
     identities.evaluation,
     with_a_model=True,
 )
-EVAL_REPORT = Stage("eval_report", "3", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
+EVAL_REPORT = Stage("eval_report", "4", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
 
 STAGES: tuple[Stage, ...] = (
     RAW_CORPORA,
@@ -162,6 +162,26 @@ def report_of(recipe: Recipe) -> Stage:
         *((KTO_EVAL,) if recipe.kto else ()),
     )
     return replace(EVAL_REPORT, inputs=(*(stage.name for stage in evaluations), HELDOUT_TEXT.name))
+
+
+def evaluated_model(evaluation: str) -> str:
+    """What the report calls the model of an evaluation: `dpo` of `dpo_eval`, `dpo_r2` of `dpo_eval_r2`."""
+    return evaluation.replace("_eval", "")
+
+
+def evaluation_of(model: str) -> str:
+    """The evaluation of what the report calls `model`."""
+    return _with_suffix(model, "eval")
+
+
+def model_of(model: str) -> str:
+    """The stage that makes what the report calls `model`: `dpo_model_r2` of `dpo_r2`."""
+    return _with_suffix(model, "model")
+
+
+def _with_suffix(model: str, suffix: str) -> str:
+    kind, _, number = model.partition("_")
+    return f"{kind}_{suffix}" + (f"_{number}" if number else "")
 
 
 def _in_round(stage: Stage, number: int, renamed: Mapping[str, str]) -> Stage:

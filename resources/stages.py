@@ -66,7 +66,8 @@ class StageRunner(dg.ConfigurableResource):
             inputs: the artifacts that the asset received, by asset name.
             snapshots: gives the digests of raw files that the stage reads itself, by name.
             checks: asset check results computed from what was published, also when it was reused.
-            show: what a person wants to see first, from what was published; it takes the place of nested facts.
+            show: what a person wants to see first, from what was published; it takes the place of nested facts. It is asked
+                before anything is recorded and before `checks`, and may write pages into the run's directory.
         """
         source = context.partition_key if context.has_partition_key else None
         recipe = self.recipe
@@ -86,13 +87,14 @@ class StageRunner(dg.ConfigurableResource):
             input_references(stage, inputs, before),
             build_of_what_was_hashed,
         )
+        first = show(published) if show else {}
         run_id = self.tracking.record(context, published, *self._read(), source)
         manifest = published.manifest
         verb = "reused" if published.reused else f"made in {manifest.seconds:.1f} s"
         context.log.info("%s %s (%s)", stage.name, verb, _headline(manifest.facts))
         return dg.MaterializeResult(
             value=published.artifact,
-            metadata=_metadata(published, show(published) if show else {}) | self.tracking.link(run_id),
+            metadata=_metadata(published, first) | self.tracking.link(run_id),
             data_version=dg.DataVersion(published.artifact.digest),
             check_results=list(checks(published)) if checks else None,
         )

@@ -1,19 +1,21 @@
 """MLflow as a Dagster resource. mlflow itself is imported only when something has to be written."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lifecycle.artifacts import Artifact, Published
-from lifecycle.recipe import Recipe
+from lifecycle.artifacts import Artifact, Published, Store
+from lifecycle.digests import digest_json
+from lifecycle.recipe import Recipe, identity
 
 if TYPE_CHECKING:
     from lifecycle.tracking.gate_tags import GateOutcome
     from lifecycle.tracking.promotion import Promotion
+    from lifecycle.tracking.registry import RegisteredVersion
 
 
 class TrackingResource(dg.ConfigurableResource):
@@ -49,8 +51,11 @@ class TrackingResource(dg.ConfigurableResource):
         from lifecycle.tracking.runs import record
 
         tags = {"lifecycle.dagster_run_id": context.run_id}
+        tags["lifecycle.recipe_digest"] = digest_json(identity(recipe))
         if recipe.description:
             tags["lifecycle.description"] = recipe.description
+        if recipe.intended_use:
+            tags["lifecycle.intended_use"] = recipe.intended_use
         if source is not None:
             tags["lifecycle.partition"] = source
         return record(
@@ -78,8 +83,33 @@ class TrackingResource(dg.ConfigurableResource):
         own = self.tracking_uri.rstrip("/") if self.tracking_uri.startswith("http") else "http://127.0.0.1:5000"
         return os.environ.get("LIFECYCLE_MLFLOW_UI", own)
 
-    def promote(self, recipe_name: str, model: Artifact, gates: "Sequence[GateOutcome]") -> "Promotion":
-        """Move the recipe's champion to this model when all blocking gates of it hold."""
+    def describe(self, recipe: Recipe, store: Store, report: Artifact) -> None:
+        """Write the cards of all models that `report` measured."""
+        from lifecycle.tracking.card_records import update_cards
+        from lifecycle.tracking.cards import About
+
+        about = About(recipe.name, recipe.description, recipe.intended_use)
+        update_cards(self.tracking_uri, store, about, report)
+
+    def opponent(self, recipe_name: str, model: Artifact) -> "RegisteredVersion | None":
+        """The version that this model is measured against; None while there is none.
+
+        Raises:
+            LifecycleError: the registry does not answer.
+        """
+        from lifecycle.tracking.models import registered_name
+        from lifecycle.tracking.registry import opponent
+
+        return opponent(self.tracking_uri, registered_name(recipe_name, model.stage), model.digest)
+
+    def promote(
+        self,
+        recipe_name: str,
+        model: Artifact,
+        report: Artifact,
+        decide: "Callable[[RegisteredVersion | None], Sequence[GateOutcome]]",
+    ) -> "Promotion":
+        """Move the recipe's champion to this model when all blocking gates hold, decided on `report` beside the champion."""
         from lifecycle.tracking.models import registered_name
         from lifecycle.tracking.promotion import promote
 
@@ -88,6 +118,7 @@ class TrackingResource(dg.ConfigurableResource):
             registered_name(recipe_name, model.stage),
             model.fingerprint,
             model.digest,
-            gates,
+            decide,
+            report=report.fingerprint,
             store_root=Path(self.store_root),
         )

@@ -130,8 +130,8 @@ def test_the_champion_line_says_what_the_gates_will_decide(recipe: Recipe, store
     assert "report.json" in champion(), "a report that cannot be read is told before the run"
     report = _plan(recipe, store)["eval_report"]
     directory = store.directory("eval_report", report.fingerprint or "")
-    for value, expected in ((0.3, "will be refused: sft kind_of_object/acc is 0.300, not at least 0.4"), (0.5, "hold")):
-        figures = {"models": {"sft": {"metrics": {"kind_of_object/acc": {"value": value}}}}}
+    for value, expected in ((0.3, "will be refused: kind_of_object/acc of sft is 0.3, must be at least 0.4"), (0.5, "hold")):
+        figures = {"models": {"sft": {"metrics": {"kind_of_object/acc": {"value": value, "higher_is_better": True}}}}}
         (directory / "data.txt").rename(directory / "report.json") if value == 0.3 else None
         (directory / "report.json").write_text(json.dumps(figures))
         _seal(directory)

@@ -1,51 +1,117 @@
-"""The report as pages for people: Markdown for the Dagster UI, and one HTML file that needs nothing beside it."""
+"""The report as pages for people: Markdown for the Dagster UI, and one HTML file that needs nothing beside it.
 
-import base64
-from collections.abc import Sequence
+They show what `report.json` says, and beside it what is true of one moment or one machine, and so is no content of an
+artifact: the gates of the recipe as it is, the champion of the day, what the training took.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lifecycle.evaluation.champion import Champion
+from lifecycle.evaluation.contrasts import Contrast
+from lifecycle.evaluation.figures import begins_with, worst_first
 from lifecycle.evaluation.gates import GateResult
+from lifecycle.evaluation.report_charts import LABELS, RIGHT, WIDTH, pictures
+from lifecycle.evaluation.results import Metric
+from lifecycle.files import write_atomically
 from lifecycle.pages import environment, markdown_cell
+from lifecycle.provenance import StageFacts
+from lifecycle.recipe.gates import CHAMPION
 
+HTML, MARKDOWN = "report.html", "report.md"
 CONTROLS = {"shuffled_pairs": "with the pairs shuffled", "length_only": "by length alone"}
 TEMPLATES = Path(__file__).parent
+CLEAR = 2.0
+"""Standard errors from which a difference is called one."""
+GROUPS = {"health": "Generation health", "safety": "Safety"}
+"""Figures with tables of their own, by how their names begin; all others come first."""
 
 
-def write_markdown(report: dict[str, Any], out: Path) -> None:
-    """Write `report.md`."""
-    text = environment(TEMPLATES, autoescape=False).get_template("report.md.jinja").render(**_values(report))
-    (out / "report.md").write_text(text, encoding="utf-8")
+@dataclass(frozen=True)
+class Shown:
+    """Everything that a page says. `champion` is what the registry calls so beside this model, None where there is none."""
+
+    report: Mapping[str, Any]
+    gates: Sequence[GateResult]
+    champion: Champion | None
+    stages: Sequence[StageFacts]
 
 
-def read_markdown(out: Path) -> str:
+def write_pages(shown: Shown, directory: Path) -> None:
+    """Write `report.md` and `report.html`; a reader sees the old page or the new one."""
+    for name, autoescape in ((MARKDOWN, False), (HTML, True)):
+        template = environment(TEMPLATES, autoescape, number=_number, cell=markdown_cell, verdict=verdict, short=_short)
+        write_atomically(directory / name, template.get_template(f"{name}.jinja").render(**_values(shown)))
+
+
+def read_markdown(directory: Path) -> str:
     """`report.md` without its samples: what everybody looks at first."""
-    return (out / "report.md").read_text(encoding="utf-8").partition("\n## Samples")[0]
+    return (directory / MARKDOWN).read_text(encoding="utf-8").partition("\n## Samples")[0]
 
 
-def write_html(report: dict[str, Any], plots: Sequence[Path], out: Path) -> None:
-    """Write `report.html`; the plots are part of the file."""
-    pictures = [(path.stem, base64.b64encode(path.read_bytes()).decode("ascii")) for path in plots]
-    text = (
-        environment(TEMPLATES, autoescape=True).get_template("report.html.jinja").render(plots=pictures, **_values(report))
-    )
-    (out / "report.html").write_text(text, encoding="utf-8")
+def differences(shown: Shown) -> list[Contrast]:
+    """Each model against the one that it began with, and the final one against base and champion; worst first."""
+    report = shown.report
+    pairs = {(name, begins_with(name, report["models"])) for name in report["models"]} | {(report["final"], "base")}
+    found = [Contrast.model_validate(each) for each in report["contrasts"]]
+    own = [each for each in found if (each.model, each.compared_to) in pairs]
+    return worst_first([*own, *(shown.champion.contrasts if shown.champion else ())])
 
 
-def headline(report: dict[str, Any]) -> list[str]:
+def verdict(found: Contrast) -> str:
+    """A difference in a word or two."""
+    distance = found.standard_errors
+    if found.gain == 0:
+        return "equal"
+    if distance is None:
+        return f"{'better' if found.gain > 0 else 'worse'}, error not known"
+    return "within the error" if abs(distance) < CLEAR else "better" if distance > 0 else "worse"
+
+
+def headline(shown: Shown) -> list[str]:
     """The things to know, in words."""
-    summary = report["summary"]
+    return [*_judged(shown), *_learnt(shown.report["summary"])]
+
+
+def _judged(shown: Shown) -> Iterator[str]:
+    failed = [gate for gate in shown.gates if not gate.passed]
+    blocking = [gate for gate in failed if gate.blocking]
+    if blocking:
+        yield f"Not to be promoted: {len(blocking)} of {len(shown.gates)} gates refuse. {blocking[0].said}."
+    else:
+        warned = f"; {len(failed)} warn" if failed else ""
+        yield f"All blocking gates hold ({len(shown.gates)} gates{warned})."
+    worse = [each for each in differences(shown) if verdict(each) == "worse"]
+    if worse:
+        first = worst_first(worse)[0]
+        yield (
+            f"{len(worse)} figures are clearly worse ({CLEAR:g} standard errors or more); most of all {first.metric} of "
+            f"{first.model} against {first.compared_to}: {first.value:.4g} after {first.other:.4g}."
+        )
+    champion = shown.champion
+    if champion is None:
+        yield "There is no champion to compare with yet."
+    elif champion.problem:
+        yield f"Not compared with the champion: {champion.problem}."
+    else:
+        said = [verdict(each) for each in champion.contrasts]
+        counts = ", ".join(f"{said.count(word)} {word}" for word in ("better", "worse", "within the error") if word in said)
+        yield f"Against the champion {champion.label}: {counts or 'nothing that both measured'}."
+
+
+def _learnt(summary: Mapping[str, Any]) -> Iterator[str]:
     base, choice, dpo = summary["base"], summary["multiple_choice"], summary["dpo"]
-    lines = []
     if base["bits_per_byte"] is not None:
         better = "fewer than" if base["bits_per_byte"] < base["xz_bits_per_byte"] else "not fewer than"
-        lines.append(
+        yield (
             f"The base model needs {base['bits_per_byte']:.3f} bits per byte of held-out text, {better} xz -9e "
             f"({base['xz_bits_per_byte']:.3f}); gzip -9 needs {base['gzip_bits_per_byte']:.3f}."
         )
     if choice["sft"] is not None and choice["standard_error"]:
         distance = (choice["sft"] - choice["chance"]) / choice["standard_error"]
-        lines.append(
+        yield (
             f"Multiple choice: the SFT model is right in {choice['sft']:.1%}, chance is {choice['chance']:.1%}; "
             f"the difference is {distance:+.1f} standard errors."
         )
@@ -54,26 +120,81 @@ def headline(report: dict[str, Any]) -> list[str]:
         verdict = (
             "DPO improved on SFT" if low > 0.5 else "DPO is worse than SFT" if high < 0.5 else "DPO did not improve on SFT"
         )
-        lines.append(f"{verdict}: win rate {dpo['win_rate']:.1%} by reference score (95 %: {low:.1%} to {high:.1%}).")
+        yield f"{verdict}: win rate {dpo['win_rate']:.1%} by reference score (95 %: {low:.1%} to {high:.1%})."
     if dpo["reward_accuracy"] is not None:
         low, high = dpo["reward_accuracy_interval"]
-        lines.append(
+        yield (
             f"Reward accuracy on held-out pairs: {dpo['reward_accuracy']:.1%} (95 %: {low:.1%} to {high:.1%})"
             + "".join(f"; {name} {dpo[key]:.1%}" for key, name in CONTROLS.items() if dpo[key] is not None)
             + "."
         )
-    return lines
 
 
-def _values(report: dict[str, Any]) -> dict[str, Any]:
+def _values(shown: Shown) -> dict[str, Any]:
+    report, champion = shown.report, shown.champion
+    compared = champion is not None and champion.problem is None
+    theirs: dict[str, Metric] = dict(champion.metrics) if champion and compared else {}
+    found = differences(shown)
     return {
         "report": report,
-        "headline": headline(report),
-        "gates": [GateResult.model_validate(gate) for gate in report["gates"]],
-        "number": _number,
-        "cell": markdown_cell,
+        "headline": headline(shown),
+        "gates": shown.gates,
+        "champion": champion,
+        "columns": [*report["models"], *([CHAMPION] if theirs else [])],
+        "tables": _tables(report, theirs),
+        "differences": found,
+        "stages": shown.stages,
+        "contamination": report.get("contamination") or [],
+        "contaminated": _contaminated(report),
+        "comparisons": [_flat(row) for row in report.get("comparisons") or []],
+        "pictures": pictures(report, theirs, found),
+        "width": WIDTH,
+        "left": LABELS,
+        "right": WIDTH - RIGHT,
     }
+
+
+def _tables(report: Mapping[str, Any], champion: Mapping[str, Metric]) -> dict[str, list[dict[str, Any]]]:
+    """Rows by the title of their table; each has the cells of all columns, the champion's last."""
+    tables: dict[str, list[dict[str, Any]]] = {"Figures": []}
+    for row in report["rows"]:
+        title = next((title for begin, title in GROUPS.items() if row["metric"].startswith(begin)), "Figures")
+        cells = [row["values"].get(name) for name in report["models"]]
+        cells += [champion[row["metric"]].model_dump() if row["metric"] in champion else None] if champion else []
+        tables.setdefault(title, []).append({**row, "cells": cells})
+    return {title: rows for title, rows in tables.items() if rows}
+
+
+def _contaminated(report: Mapping[str, Any]) -> dict[str, str]:
+    """What is said beside a figure whose set stands in the training data, by metric."""
+    said = {}
+    for found in report.get("contamination") or []:
+        for name, own in found["scores"].items():
+            clean = own["clean"]
+            figure = "none is left without them" if clean is None else f"{name} without them {_number(clean['value'])}"
+            text = f"{found['contaminated']:,} of {found['items']:,} items ({found['share']:.1%}) were trained on"
+            before = said.get(own["metric"], text)
+            said[own["metric"]] = before if found["contaminated"] == 0 else f"{before}; {figure}"
+    return said
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row of any shape as cells."""
+    cells = {}
+    for name, value in row.items():
+        if isinstance(value, float):
+            cells[name] = _number(value)
+        elif isinstance(value, list | tuple):
+            cells[name] = " – ".join(_number(each) if isinstance(each, float) else str(each) for each in value)
+        else:
+            cells[name] = "–" if value is None else str(value)
+    return cells
 
 
 def _number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def _short(value: float | None, form: str = ",") -> str:
+    """A figure that may be missing."""
+    return "–" if value is None else format(value, form)

@@ -111,15 +111,16 @@ class _Walk:
             return decide(
                 why=f"on the report that will be made; needs: {needs or 'nothing, the recipe has no blocking gate'}"
             )
+        against = [gate for gate in self.recipe.gates if gate.compared_to == CHAMPION]
         try:
-            results = decide_gates(report.path, self.recipe.gates)
+            results = decide_gates(report.path, [gate for gate in self.recipe.gates if gate not in against])
         except LifecycleError as error:
             return decide(why=f"will fail: {error}")
-        failed = [
-            f"{gate.model} {gate.metric} is {gate.value:.3f}, not {gate.condition()}" for gate in results if gate.failed
-        ]
+        failed = [result.said for result in results if result.failed]
         if failed:
             return decide(why=f"will be refused: {'; '.join(failed)}")
+        if against:
+            return decide(why=f"all blocking gates hold; decided then against the champion: {len(against)}")
         return decide(why=f"all blocking gates hold: model {model.digest[:8]} is the champion afterwards")
 
     def _line(self, stage: Stage, source: str | None, identity: object, previous: Manifest | None) -> PlanLine:

@@ -1,5 +1,6 @@
 """The recipe: one YAML file that describes a model's whole life."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +11,9 @@ from lifecycle.errors import RecipeError
 from lifecycle.recipe.alignment import InstructionsConfig
 from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
-from lifecycle.recipe.evaluation import BESIDE_TASKS, DOCUMENTED_TASKS, TEXT_ONLY_TASK, EvaluationConfig, Gate
+from lifecycle.recipe.evaluation import BESIDE_TASKS, DOCUMENTED_TASKS, TEXT_ONLY_TASK, EvaluationConfig
 from lifecycle.recipe.fine_tuning import SftConfig
+from lifecycle.recipe.gates import CHAMPION, FINAL, Gate
 from lifecycle.recipe.preference_training import DpoConfig, KtoConfig, RewardModelConfig
 from lifecycle.recipe.preferences import PreferencesConfig
 from lifecycle.recipe.problems import problems
@@ -29,6 +31,8 @@ class Recipe(Section):
     """The model's name: prefix of its asset keys and of its registered models."""
     description: Annotated[str, RUNTIME] = ""
     """What the model is for, in a sentence: shown on its pages in MLflow."""
+    intended_use: Annotated[str, RUNTIME] = ""
+    """Who may use the models for what, and what they are not for: a section of their cards."""
     owner: Annotated[str, RUNTIME] = "team:models"
     """Shown in the Dagster UI: an e-mail address or `team:NAME`."""
     sources: tuple[Source, ...] = Field(min_length=1)
@@ -133,6 +137,24 @@ class Recipe(Section):
                     f"gates: {gate.metric!r} is measured on documented objects and this recipe has no python_docs source; "
                     f"use {TEXT_ONLY_TASK}/bits_per_byte with at_most"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _gates_name_models_of_this_recipe(self) -> "Recipe":
+        made = {"base", "sft", "dpo", *(f"dpo_r{number}" for number in range(2, self.rounds + 1))}
+        made |= {"kto"} if self.kto else set()
+        for gate in self.gates:
+            for name in (gate.model, gate.compared_to):
+                if name not in (*made, FINAL, CHAMPION, None):
+                    raise ValueError(f"gates: {gate.metric!r}: this recipe makes no model {name}; it makes {sorted(made)}")
+        final = "dpo" if self.rounds == 1 else f"dpo_r{self.rounds}"
+        itself = next((gate for gate in self.gates if gate.model == FINAL and gate.compared_to == final), None)
+        if itself:
+            raise ValueError(f"gates: {itself.metric!r}: the final model of this recipe is {final}; compare it with another")
+        names = Counter(gate.name for gate in self.gates)
+        twice = next((gate for gate in self.gates if names[gate.name] > 1), None)
+        if twice:
+            raise ValueError(f"gates: two ask the same of {twice.model} {twice.metric!r}: {twice.kind}; keep one of them")
         return self
 
     @model_validator(mode="after")

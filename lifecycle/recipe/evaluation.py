@@ -1,4 +1,4 @@
-"""The recipe's evaluation and the gate that a champion must pass."""
+"""The recipe's evaluation: what every model is measured by."""
 
 from typing import Annotated, Any, Literal
 
@@ -67,28 +67,3 @@ class EvaluationConfig(Section):
         if taken:
             raise ValueError(f"tasks: {taken} are names of what is measured beside the tasks")
         return self
-
-
-class Gate(Section):
-    """A condition on the report of one model version; a blocking gate must hold before promotion."""
-
-    metric: str
-    """`<task>/<metric>` as the report names it."""
-    model: Literal["base", "sft", "dpo"] = "dpo"
-    at_least: float | None = None
-    at_most: float | None = None
-    blocking: bool = True
-
-    @model_validator(mode="after")
-    def _asks_for_something(self) -> "Gate":
-        if self.at_least is None and self.at_most is None:
-            raise ValueError(f"gate on {self.metric!r}: give at_least, at_most or both")
-        return self
-
-    def condition(self) -> str:
-        """The gate in words."""
-        return " and ".join(
-            f"{words} {limit:g}"
-            for words, limit in (("at least", self.at_least), ("at most", self.at_most))
-            if limit is not None
-        )

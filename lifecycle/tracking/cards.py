@@ -1,12 +1,17 @@
-"""What MLflow's pages say of a model, as Markdown: what it is, what it was made from, how it was judged."""
+"""Model cards, as Markdown: what a model is, what it was made from, how it was measured and judged."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from lifecycle.artifacts import Manifest
+from lifecycle.manifest import Manifest
+from lifecycle.pages import markdown_cell
+from lifecycle.provenance import SourceUsed, StageFacts
 
 JUDGED = "\n\n## Judged\n"
-SHOWN_FACTS = ("parameters", "tokens", "rows", "steps", "loss", "loss_last", "heldout_reward_accuracy")
+DESCRIPTION_CHARACTERS = 5000
+"""What MLflow's table holds of a version's description."""
+CUT = "\n\n… The whole card is `model_card.md` of the version's run."
 WHAT = {
     "base": "A base model: next-token prediction on the recipe's corpus.",
     "sft": "An SFT model: the base model fine-tuned on the recipe's conversations.",
@@ -16,34 +21,111 @@ WHAT = {
 }
 
 
-def model_card(manifest: Manifest, recipe_name: str, description: str) -> str:
-    """The description of a model version before it is judged."""
-    facts, kind = manifest.facts, manifest.stage.partition("_")[0]
-    figures = [f"- {key.replace('_', ' ')}: {_figure(facts[key])}" for key in SHOWN_FACTS if key in facts]
-    inputs = [f"- {item.name}: `{item.digest[:12]}`" for item in manifest.inputs]
+@dataclass(frozen=True)
+class About:
+    """What the recipe says of its models."""
+
+    recipe: str
+    description: str = ""
+    intended_use: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the evaluation says of one model."""
+
+    table: str
+    limitations: Sequence[str]
+    report: str
+    """Digest of the report that says so."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a model was made from."""
+
+    stages: Sequence[StageFacts] = field(default_factory=tuple)
+    sources: Sequence[SourceUsed] = field(default_factory=tuple)
+
+
+def model_card(manifest: Manifest, about: About, made: Made, measured: Measured | None = None) -> str:
+    """The card of one model; before its evaluation it says that there is none yet."""
+    kind = manifest.stage.partition("_")[0]
     parts = [
-        f"{WHAT[kind]} Recipe `{recipe_name}`{': ' + description if description else '.'}",
-        f"Made {manifest.created_at} in {manifest.seconds:.0f} s; digest `{manifest.digest[:12]}`.",
-        "\n".join(["## Made from", *inputs]),
-        "\n".join(["## Figures of the training", *figures]) if figures else "",
-        f"The whole way back to the raw bytes: `lifecycle lineage {recipe_name}_{kind}`.",
+        f"{WHAT[kind]} Recipe `{about.recipe}`{': ' + about.description if about.description else '.'}",
+        f"Made {manifest.created_at} in {manifest.seconds:.0f} s; digest `{manifest.digest}`.",
+        f"## Intended use\n\n{about.intended_use or 'The recipe does not say (`intended_use`).'}",
+        _evaluation(measured),
+        _sources(made.sources),
+        _training(made.stages),
+        _lineage(made.stages, f"{about.recipe}_{kind}"),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(parts)
 
 
 def judged(card: str, gates: Sequence[Mapping[str, Any]], verdict: str) -> str:
     """The card with the measured gates and the verdict on them; an earlier judgement is replaced."""
-    rows = ["| model | figure | value | must be | holds |", "|---|---|---|---|---|"]
+    rows = ["| gate | outcome | holds |", "|---|---|---|"]
     for gate in gates:
-        limits = [f"{word} {gate[key]:g}" for key, word in LIMITS.items() if gate.get(key) is not None]
-        weight = "" if gate.get("blocking", True) else " (not blocking)"
-        cells = (gate.get("model", ""), gate.get("metric", ""), _figure(gate.get("value")), " and ".join(limits))
-        rows.append(f"| {' | '.join(map(str, cells))} | {'yes' if gate['passed'] else 'no'}{weight} |")
-    return card.split(JUDGED)[0] + JUDGED + "\n" + "\n".join(rows) + f"\n\n**Verdict:** {verdict}"
+        name = markdown_cell(str(gate.get("name") or gate.get("metric", "")))
+        weight = "" if gate.get("blocking", True) else " (a warning)"
+        rows.append(f"| {name} | {gate.get('said', '')} | {'yes' if gate['passed'] else 'no'}{weight} |")
+    return without_judgement(card) + JUDGED + "\n" + "\n".join(rows) + f"\n\n**Verdict:** {verdict}"
 
 
-LIMITS = {"at_least": "at least", "at_most": "at most"}
+def without_judgement(card: str) -> str:
+    """The card as it was before it was judged."""
+    return card.split(JUDGED)[0]
 
 
-def _figure(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+def judgement(card: str) -> str:
+    """What `judged` added; empty before that."""
+    return card[len(without_judgement(card)) :]
+
+
+def fitting(card: str) -> str:
+    """The card as MLflow keeps it with a version: cut before its judgement where both are too long for its table."""
+    room = DESCRIPTION_CHARACTERS - len(judgement(card))
+    body = without_judgement(card)
+    if len(body) > room:
+        body = body[: max(0, room - len(CUT))].rpartition("\n")[0] + CUT
+    return (body + judgement(card))[:DESCRIPTION_CHARACTERS]
+
+
+def _evaluation(measured: Measured | None) -> str:
+    if measured is None:
+        return "## Evaluation\n\nNot evaluated yet."
+    weak = "\n".join(f"- {each}" for each in measured.limitations) or "- The figures above show none."
+    return (
+        f"## Evaluation\n\n{measured.table}\n\nReport `{measured.report[:12]}`.\n\n"
+        f"## Limitations\n\nWhat the figures show:\n\n{weak}"
+    )
+
+
+def _sources(sources: Sequence[SourceUsed]) -> str:
+    rows = ["| source | read by | licence, as the recipe says | digest |", "|---|---|---|---|"]
+    for each in sources:
+        licence = markdown_cell(each.licence or "not stated")
+        rows.append(f"| {markdown_cell(each.name)} | {each.read_by} | {licence} | `{each.digest[:12]}` |")
+    return "## Data\n\n" + "\n".join(rows)
+
+
+def _training(stages: Sequence[StageFacts]) -> str:
+    rows = ["| training | tokens | epochs | steps | parameters | wall time, s | device hours |", f"|{'---|' * 7}"]
+    for each in (each for each in stages if each.steps is not None):
+        hours = "–" if each.device_hours is None else f"{each.device_hours:.4f} {each.device or ''} x {each.processes}"
+        figures = (each.tokens, each.epochs, each.steps, each.parameters, each.wall_seconds)
+        rows.append(f"| {each.stage} | {' | '.join(map(_figure, figures))} | {hours} |")
+    return "## Training\n\n" + "\n".join(rows)
+
+
+def _lineage(stages: Sequence[StageFacts], name: str) -> str:
+    rows = ["| stage | rows | digest |", "|---|---|---|"]
+    for each in stages:
+        digests = ", ".join(f"`{digest}`" for digest in each.digests)
+        rows.append(f"| {each.stage} | {_figure(each.rows)} | {digests} |")
+    return "## Lineage\n\n" + "\n".join(rows) + f"\n\nThe whole way back to the raw bytes: `lifecycle lineage {name}`."
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"

@@ -5,11 +5,14 @@ import shutil
 import uuid
 from pathlib import Path
 
+from lifecycle.artifacts import Store
 from lifecycle.digests import digest_file
 from lifecycle.errors import CorruptArtifactError, LifecycleError
 from lifecycle.files import fsync
 from lifecycle.manifest import Manifest, read_manifest
 from lifecycle.stages import SNAPSHOT
+from lifecycle.tracking.card_records import card_path
+from lifecycle.tracking.cards import judgement
 from lifecycle.tracking.connection import connect
 from lifecycle.tracking.lineage import LineageNode, each_once, lineage
 from lifecycle.tracking.registry import RegisteredVersion, find_version
@@ -65,9 +68,11 @@ def _copy(source: Path, manifest: Manifest, target: Path) -> None:
 
 
 def _card(tracking_uri: str, version: RegisteredVersion) -> str:
-    """The card as the registry has it, judgement included, under the head that model hubs read."""
+    """The whole card with the registry's judgement, under the head that model hubs read."""
     client = connect(tracking_uri, create=False)
-    text = client.get_model_version(version.name, version.version).description or ""
+    described = client.get_model_version(version.name, version.version).description or ""
+    path = card_path(Store(Path(version.uri).parents[1]), version.fingerprint, version.recipe)
+    text = path.read_text(encoding="utf-8") + judgement(described) if path.exists() else described
     warning = "".join(f"\n> **Not for use:** {objection}.\n" for objection in version.objections)
     head = "---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n"
     return f"{head}\n# {version.label}\n{warning}\n{text}\n"

@@ -16,7 +16,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_IS_EXTERNAL
 
 from lifecycle.artifacts import Artifact, Manifest
-from lifecycle.tracking.cards import model_card
+from lifecycle.tracking.cards import fitting
 from lifecycle.tracking.runs import SQLITE
 
 _MODEL_STAGE = re.compile(r"(base|sft|dpo|kto|reward)_model(_r\d+)?")
@@ -47,7 +47,9 @@ def model_id_of(run: Run) -> str | None:
     return outputs[0].model_id if outputs else None
 
 
-def register_model(client: MlflowClient, run: Run, artifact: Artifact, manifest: Manifest, recipe_name: str) -> ModelVersion:
+def register_model(
+    client: MlflowClient, run: Run, artifact: Artifact, manifest: Manifest, recipe_name: str, card: str
+) -> ModelVersion:
     """Make sure that the run's model is a logged model and one version, and let `candidate` point to it.
 
     There is one version per (fingerprint, digest): making the same model again gives the same version.
@@ -66,7 +68,7 @@ def register_model(client: MlflowClient, run: Run, artifact: Artifact, manifest:
             model_id=None if takes_paths else model_id,
             run_id=run.info.run_id,
             tags=tags | {"lifecycle.model_id": model_id},
-            description=model_card(manifest, recipe_name, tags.get("lifecycle.description", "")),
+            description=fitting(card),
         )
     client.set_registered_model_alias(name, CANDIDATE, str(version.version))
     return version

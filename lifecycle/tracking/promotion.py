@@ -1,6 +1,6 @@
 """The alias `champion`: moved only to a version whose gates on record hold and whose files are whole."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -9,11 +9,11 @@ from lifecycle.artifacts import Store
 from lifecycle.errors import CorruptArtifactError, LifecycleError
 from lifecycle.locks import StoreLock
 from lifecycle.recipe.base import Section
-from lifecycle.tracking.cards import judged
+from lifecycle.tracking.cards import fitting, judged
 from lifecycle.tracking.connection import connect
-from lifecycle.tracking.gate_tags import GateOutcome, read_gates, write_gates
+from lifecycle.tracking.gate_tags import GateOutcome, outdated, read_gates, write_gates
 from lifecycle.tracking.models import find_made_version
-from lifecycle.tracking.registry import CHAMPION, PREVIOUS, RegisteredVersion, aliases_of, find_version
+from lifecycle.tracking.registry import CHAMPION, PREVIOUS, RegisteredVersion, aliases_of, find_version, opponent
 from lifecycle.tracking.runs import catch_up
 
 
@@ -32,8 +32,9 @@ def promote(
     model_name: str,
     fingerprint: str,
     digest: str,
-    gates: Sequence[GateOutcome],
+    decide: Callable[[RegisteredVersion | None], Sequence[GateOutcome]],
     *,
+    report: str,
     store_root: Path,
 ) -> Promotion:
     """Let the alias `champion` point to the version that is exactly this artifact, if all its blocking gates passed.
@@ -41,6 +42,10 @@ def promote(
     The outcomes are written to the version as tags `lifecycle.gate.<n>` and read back: what is decided on is what
     anybody can look up afterwards. The champion until now gets the alias `previous`. A refusal leaves everything as it
     is and says why.
+
+    Args:
+        decide: gives the gates' outcomes beside the version that is the champion then; called under the store's lock.
+        report: fingerprint of the `eval_report` that they are decided on.
 
     A registry that does not answer is a refusal too: tracking never ends a run whose artifacts are all there.
     """
@@ -57,12 +62,14 @@ def promote(
             )
             return _outcome(client, model_name, False, reason)
         number = str(version.version)
-        write_gates(client, version, gates)
+        write_gates(client, version, decide(opponent(tracking_uri, model_name, digest)), report)
         return _move(client, find_version(tracking_uri, f"{model_name}/{number}"))
 
 
 def promote_version(tracking_uri: str, reference: str, store: Store) -> Promotion:
     """Make the version that `reference` names the champion, on the gate outcomes that are on record for it.
+
+    A gate against the champion counts only if it was decided with the one that would be replaced.
 
     Raises:
         LifecycleError: the registry does not answer, or has no such version.
@@ -70,11 +77,17 @@ def promote_version(tracking_uri: str, reference: str, store: Store) -> Promotio
     name = find_version(tracking_uri, reference).name
     client = connect(tracking_uri, create=False)
     with _only_one(store.root, name):
-        return _move(client, find_version(tracking_uri, reference), store)
+        version = find_version(tracking_uri, reference)
+        champion = opponent(tracking_uri, name, version.digest)
+        tags = client.get_model_version(name, version.version).tags
+        against = [] if CHAMPION in version.aliases else outdated(tags, champion.label if champion else None)
+        return _move(client, version, store, against)
 
 
 def rollback(tracking_uri: str, model_name: str, store: Store) -> Promotion:
     """Make the version under `previous` the champion again; the champion until now becomes `previous`.
+
+    Gates against the champion count as they were decided when that version became champion.
 
     Raises:
         LifecycleError: the registry does not answer, or the model has no previous champion.
@@ -104,9 +117,11 @@ def _only_one(store_root: Path, model_name: str) -> StoreLock:
     return StoreLock(store_root / ".locks" / f"registry-{model_name}.lock")
 
 
-def _move(client: MlflowClient, version: RegisteredVersion, store: Store | None = None) -> Promotion:
+def _move(
+    client: MlflowClient, version: RegisteredVersion, store: Store | None = None, further: Sequence[str] = ()
+) -> Promotion:
     """Point `champion` to `version` unless something speaks against it; the caller holds the lock."""
-    against = [*version.objections, *(_damages(version, store) if store else ())]
+    against = [*version.objections, *further, *(_damages(version, store) if store else ())]
     if against:
         return _outcome(client, version.name, False, f"refused {version.label}: {'; '.join(against)}", version.version)
     before = aliases_of(client, version.name).get(CHAMPION)
@@ -139,7 +154,7 @@ def _outcome(client: MlflowClient, name: str, moved: bool, reason: str, judged_v
     if judged_version is not None:
         card = client.get_model_version(name, judged_version).description or ""
         text = judged(card, read_gates(client, name, judged_version), reason)
-        client.update_model_version(name, judged_version, text)
+        client.update_model_version(name, judged_version, fitting(text))
     aliases = aliases_of(client, name)
     number, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
     digest = client.get_model_version(name, number).tags.get("lifecycle.digest") if number else None

@@ -10,7 +10,7 @@ from lifecycle.artifacts import Artifact
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe.base import Section
 from lifecycle.tracking.connection import connect
-from lifecycle.tracking.gate_tags import objections
+from lifecycle.tracking.gate_tags import REPORT_TAG, objections
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
@@ -29,6 +29,8 @@ class RegisteredVersion(Section):
     aliases: tuple[str, ...]
     objections: tuple[str, ...]
     """Why its gates on record do not let it be used; empty when they hold."""
+    report: str | None = None
+    """Fingerprint of the `eval_report` that it was judged by; None before it was."""
 
     @property
     def label(self) -> str:
@@ -64,6 +66,21 @@ def find_version(tracking_uri: str, reference: str) -> RegisteredVersion:
     if number not in versions:
         raise LifecycleError(f"{name} has no version {number!r}; its versions are: {', '.join(sorted(versions, key=int))}")
     return _described(versions[number], aliases)
+
+
+def opponent(tracking_uri: str, name: str, digest: str) -> RegisteredVersion | None:
+    """What a model of this digest is measured against: the champion, or the previous one where the model is the champion.
+
+    Raises:
+        LifecycleError: the registry does not answer.
+    """
+    aliases = aliases_of(connect(tracking_uri), name)
+    for alias in (CHAMPION, PREVIOUS):
+        if alias in aliases:
+            version = find_version(tracking_uri, f"{name}@{alias}")
+            if version.digest != digest:
+                return version
+    return None
 
 
 def all_versions(tracking_uri: str) -> list[RegisteredVersion]:
@@ -104,6 +121,7 @@ def _described(version: ModelVersion, aliases: Mapping[str, str]) -> RegisteredV
         recipe=tags["lifecycle.recipe"],
         aliases=tuple(sorted(alias for alias, of in aliases.items() if of == number)),
         objections=tuple(objections(tags)),
+        report=tags.get(REPORT_TAG),
     )
 
 

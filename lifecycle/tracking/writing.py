@@ -10,7 +10,11 @@ from typing import Any, TypeVar
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, Run, RunTag
 
-from lifecycle.artifacts import MANIFEST, Artifact, InputReference, Manifest, Published
+from lifecycle.artifacts import MANIFEST, Artifact, InputReference, Manifest, Published, Store
+from lifecycle.evaluation.report_pages import HTML, MARKDOWN
+from lifecycle.evaluation.results import RESULTS, Results
+from lifecycle.tracking.card_records import CARD, current_card
+from lifecycle.tracking.cards import About
 from lifecycle.tracking.connection import experiment_of
 from lifecycle.tracking.models import find_run, is_model, model_id_of, register_model
 from lifecycle.training.journal import read_metrics
@@ -51,7 +55,10 @@ def write_run(
     if recipe_text and run.info.status != "FINISHED":
         client.log_text(run_id, recipe_text, RECIPE)
     if is_model(manifest.stage):
-        register_model(client, run, published.artifact, manifest, recipe_name)
+        about = About(recipe_name, tags.get("lifecycle.description", ""), tags.get("lifecycle.intended_use", ""))
+        card = current_card(Store(published.artifact.path.parents[1]), published.artifact, about)
+        client.log_text(run_id, card, CARD)
+        register_model(client, run, published.artifact, manifest, recipe_name, card)
     if run.info.status != "FINISHED":
         client.set_terminated(run_id, end_time=_milliseconds(manifest.created_at))
     return run_id
@@ -135,6 +142,9 @@ def _create(client: MlflowClient, experiment: str, published: Published, asset: 
     datasets = [_dataset(item, published.artifact) for item in manifest.inputs]
     models = [LoggedModelInput(model) for model in _input_models(client, manifest.inputs)]
     client.log_inputs(run_id, datasets=datasets, models=models)
+    if (published.artifact.path / RESULTS).exists():
+        for measured in _input_models(client, manifest.inputs[:1]):
+            client.log_batch(run_id, metrics=list(_scores(published.artifact.path, measured, end)))
     for path, folder in _files(published):
         client.log_artifact(run_id, str(path), folder)
     return client.get_run(run_id)
@@ -185,6 +195,12 @@ def _fact_metrics(manifest: Manifest, time: int) -> Iterator[Metric]:
             yield Metric(_key(key), value, time, 0)
 
 
+def _scores(evaluation: Path, model_id: str, time: int) -> Iterator[Metric]:
+    """What an evaluation found, as figures of the model that it measured."""
+    for name, metric in Results.read(evaluation).metrics().items():
+        yield Metric(_key(name), metric.value, time, 0, model_id=model_id)
+
+
 def _journal_metrics(entries: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
     for entry in entries:
         time = int(entry.get("time", 0) * 1000)
@@ -197,7 +213,8 @@ def _files(published: Published) -> Iterator[tuple[Path, str | None]]:
     """What people open: the manifest, reports and pictures; never the data."""
     out = published.artifact.path
     candidates: list[tuple[Path, str | None]] = [(out / MANIFEST, None)]
-    candidates += [(path, None) for path in (out / "report.html", out / "report.md", out / "ledger.json") if path.exists()]
+    pages = (published.run_dir / HTML, published.run_dir / MARKDOWN, out / "ledger.json")
+    candidates += [(path, None) for path in pages if path.exists()]
     candidates += [(path, "plots") for path in sorted((published.run_dir / "plots").glob("*.png"))]
     return ((path, folder) for path, folder in candidates if path.stat().st_size <= LARGEST_FILE)
 

@@ -160,6 +160,7 @@ def _finish(run_dir: Path, run: Run, progress: Progress, parameters: int, more: 
         "seconds_training": round(progress.seconds, 2),
         "tokens_per_second": round(progress.tokens / progress.seconds, 1),
         "processes": world(),
+        "device": run.device.type,
         "packed_sequences": run.data.sequences,
         "packing_efficiency": round(run.data.efficiency, 4),
         "tokens_left_out": run.data.tokens_left_out,

@@ -88,6 +88,7 @@ class Trained:
             "heldout_loss": self.measured.loss if outcome.pairs else None,
             **({} if self.best_step is None else {"best_step": self.best_step}),
             "seconds_training": round(self.seconds, 3),
+            "device": next(self.model.parameters()).device.type,
         }
 
 
@@ -211,7 +212,8 @@ def export(trained: Any, source: Path, directory: Path, adapter: Adapted | None,
 def finish(session: Session, facts: dict[str, Any]) -> None:
     """Write `result.json`, what the launcher gives back. Raises Preempted when another launcher has taken the run over."""
     check_owner()
-    (session.run_dir / "result.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+    whole = facts | {"processes": session.world_size}
+    (session.run_dir / "result.json").write_bytes(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
 
 
 def plots(run_dir: Path, name: str, history: list[dict[str, float]], curves: dict[str, str]) -> None:

@@ -172,7 +172,7 @@ def place_of(page: Page, key: str) -> float:
 
 def test_gate_is_a_check_with_its_value(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dagster}/assets/tiny/eval_report?view=checks")
-    expect(page.get_by_text("gates_hold").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("dpo_kind_of_object_acc_at_least").first).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Passed").first).to_be_visible(timeout=30_000)
 
 

@@ -52,7 +52,7 @@ def test_plan_says_reuse_after_a_run_and_why_after_a_change(finished: Home, tmp_
     lines = json.loads(finished.run("plan", "--json").stdout)
     assert {line["action"] for line in lines[:-1]} == {"reuse"}
     assert (lines[-1]["stage"], lines[-1]["action"]) == ("champion", "decide")
-    assert "all blocking gates hold" in lines[-1]["why"]
+    assert "all blocking gates hold; decided then against the champion: 1" in lines[-1]["why"]
     changed = tmp_path / "changed.yaml"
     text = Path(finished.environment["LIFECYCLE_RECIPE"]).read_text(encoding="utf-8")
     changed.write_text(text.replace("steps: 8", "steps: 9"), encoding="utf-8")

@@ -1,10 +1,15 @@
-"""A small held-out text directory in the format of the `heldout_text` artifact."""
+"""A small held-out text directory in the format of the `heldout_text` artifact, and evaluations with given figures."""
 
 import json
 import random
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from lifecycle.evaluation.items import EvaluationItem, write_items
+from lifecycle.evaluation.results import AnswerSummary, Metric, Results, TaskResult
+from lifecycle.evaluation.statistics import HeldoutRewards, wilson_interval
 
 KINDS = ("class", "function", "module")
 WORDS = "return the path of a file when argument is not number raises ValueError class module".split()  # noqa: SIM905
@@ -51,4 +56,43 @@ def heldout_directory(directory: Path, items: int = 12, documents: int = 6) -> P
             for i in range(items)
         ],
     )
+    return directory
+
+
+def evaluation(directory: Path, name: str, accuracy: float, bits: float, scores: list[float], rewards: bool = False) -> Path:
+    """What the evaluation program leaves behind, with given figures."""
+    directory.mkdir(parents=True, exist_ok=True)
+    right = round(300 * accuracy)
+    Results(
+        model=name,
+        parameters=1000,
+        tasks={
+            "kind_of_object": TaskResult(
+                n=300,
+                chance=1 / 3,
+                metrics={
+                    "acc": Metric(value=accuracy, higher_is_better=True, stderr=0.027, interval=wilson_interval(right, 300))
+                },
+            ),
+            "heldout_bits_per_byte": TaskResult(n=50, metrics={"bits_per_byte": Metric(value=bits, higher_is_better=False)}),
+        },
+        answers=AnswerSummary(n=len(scores), score=sum(scores) / len(scores), interval=(0, 1), finished=1.0, mean_tokens=4),
+        preferences=HeldoutRewards(pairs=20, accuracy=0.75, interval=(0.53, 0.89), margin=1.0) if rewards else None,
+    ).write(directory)
+    rows = [
+        {
+            "id": f"w{i}",
+            "prompt": f"<b>Summarise</b> | {i}",
+            "reference": "It returns.",
+            "answer": f"{name} says {i}",
+            "score": score,
+        }
+        for i, score in enumerate(scores)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), directory / "answers.parquet")
+    samples = [
+        {"task": "kind_of_object", "index": i, "prompt": f"{i}?", "target": "class", "answer": "", "score": float(i < right)}
+        for i in range(300)
+    ]
+    pq.write_table(pa.Table.from_pylist(samples), directory / "samples.parquet")
     return directory

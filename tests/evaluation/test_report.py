@@ -1,64 +1,42 @@
-"""The report: gates, the win rate, plain words, and pages that need nothing beside them."""
+"""The report: figures, the win rate, plain words, and pages that need nothing beside them."""
 
 import re
 from pathlib import Path
 
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydantic import ValidationError
 
-from lifecycle.errors import CorruptArtifactError, DataError, RecipeError
-from lifecycle.evaluation.gates import evaluate_gates, read_gate_results
-from lifecycle.evaluation.report import WIN_RATE, build_report
-from lifecycle.evaluation.results import AnswerSummary, Metric, Results, TaskResult
-from lifecycle.evaluation.statistics import HeldoutRewards, wilson_interval
-from lifecycle.recipe.evaluation import Gate
-from tests.evaluation.fixtures import heldout_directory
+from lifecycle.errors import DataError
+from lifecycle.evaluation.champion import Champion
+from lifecycle.evaluation.contrasts import Contrast
+from lifecycle.evaluation.figures import WIN_RATE, metrics_of, worst_first
+from lifecycle.evaluation.gates import evaluate_gates
+from lifecycle.evaluation.report import build_report
+from lifecycle.evaluation.report_pages import Shown, differences, headline, write_pages
+from lifecycle.provenance import StageFacts
+from lifecycle.recipe.gates import Gate
+from tests.evaluation.fixtures import evaluation, heldout_directory
 
 GATES = (
     Gate(metric="kind_of_object/acc", model="sft", at_least=0.42),
     Gate(metric="heldout_bits_per_byte/bits_per_byte", model="base", at_most=1.5, blocking=False),
 )
+BASE = StageFacts(
+    stage="base_model",
+    digests=("d" * 32,),
+    made_at="2026-11-21T00:00:00+00:00",
+    wall_seconds=7200.5,
+    tokens=123456,
+    epochs=1.5,
+    steps=24,
+    processes=2,
+    device="cuda",
+    device_hours=3.25,
+)
 
 
-def evaluation(directory: Path, name: str, accuracy: float, bits: float, scores: list[float], rewards: bool = False) -> Path:
-    """What the evaluation program leaves behind, with given figures."""
-    directory.mkdir(parents=True)
-    right = round(300 * accuracy)
-    Results(
-        model=name,
-        parameters=1000,
-        tasks={
-            "kind_of_object": TaskResult(
-                n=300,
-                chance=1 / 3,
-                metrics={
-                    "acc": Metric(value=accuracy, higher_is_better=True, stderr=0.027, interval=wilson_interval(right, 300))
-                },
-            ),
-            "heldout_bits_per_byte": TaskResult(n=50, metrics={"bits_per_byte": Metric(value=bits, higher_is_better=False)}),
-        },
-        answers=AnswerSummary(n=len(scores), score=sum(scores) / len(scores), interval=(0, 1), finished=1.0, mean_tokens=4),
-        preferences=HeldoutRewards(pairs=20, accuracy=0.75, interval=(0.53, 0.89), margin=1.0) if rewards else None,
-    ).write(directory)
-    rows = [
-        {
-            "id": f"w{i}",
-            "prompt": f"<b>Summarise</b> | {i}",
-            "reference": "It returns.",
-            "answer": f"{name} says {i}",
-            "score": score,
-        }
-        for i, score in enumerate(scores)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), directory / "answers.parquet")
-    return directory
-
-
-@pytest.fixture
-def evals(tmp_path: Path) -> dict[str, Path]:
+def given_evals(tmp_path: Path) -> dict[str, Path]:
     return {
         "base": evaluation(tmp_path / "base", "base", 0.30, 1.9, [0.1] * 24),
         "sft": evaluation(tmp_path / "sft", "sft", 0.74, 2.0, [0.3] * 24),
@@ -66,15 +44,34 @@ def evals(tmp_path: Path) -> dict[str, Path]:
     }
 
 
-def report(evals: dict[str, Path], root: Path, gates: tuple[Gate, ...] = GATES) -> tuple[dict, dict, Path]:
+@pytest.fixture
+def evals(tmp_path: Path) -> dict[str, Path]:
+    return given_evals(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict, Path]:
+    """The report over three models, for tests that only read it."""
+    root = tmp_path_factory.mktemp("three")
+    return report(given_evals(root), root)
+
+
+def report(evals: dict[str, Path], root: Path, champion: Champion | None = None) -> tuple[dict, dict, Path]:
+    """The figures, the stage's facts, and the directory with the pages."""
     out = root / "report"
     out.mkdir()
-    facts = build_report(evals, heldout_directory(root / "heldout"), gates, "demo", out, root / "run")
-    return orjson.loads((out / "report.json").read_bytes()), facts, out
+    facts = build_report(evals, heldout_directory(root / "heldout"), "demo", out, root / "run")
+    made = orjson.loads((out / "report.json").read_bytes())
+    write_pages(shown(made, champion), out)
+    return made, facts, out
 
 
-def test_summary_holds_what_the_demo_prints(evals, tmp_path: Path):
-    made, facts, out = report(evals, tmp_path)
+def shown(made: dict, champion: Champion | None = None) -> Shown:
+    return Shown(made, evaluate_gates(made, GATES, champion), champion, [BASE])
+
+
+def test_summary_holds_what_the_demo_prints(three):
+    made, facts, out = three
     summary = made["summary"]
     assert summary == orjson.loads(orjson.dumps(facts["summary"]))
     assert summary["base"]["bits_per_byte"] == 1.9
@@ -90,8 +87,8 @@ def test_summary_holds_what_the_demo_prints(evals, tmp_path: Path):
     assert "win rate 62.5% by reference score" in (out / "report.md").read_text()
 
 
-def test_each_stage_is_judged_against_the_one_before(evals, tmp_path: Path):
-    made, _, out = report(evals, tmp_path)
+def test_each_stage_is_judged_against_the_one_before(three):
+    made, _, out = three
     verdicts = {row["metric"]: row["verdicts"] for row in made["rows"]}
     assert verdicts["kind_of_object/acc"] == {"sft": "improved", "dpo": "not improved (within the interval)"}
     assert verdicts["heldout_bits_per_byte/bits_per_byte"] == {"sft": "not improved (worse)", "dpo": "not improved (equal)"}
@@ -101,42 +98,31 @@ def test_each_stage_is_judged_against_the_one_before(evals, tmp_path: Path):
     )
 
 
-def test_gates_pass_and_fail_with_their_values(evals, tmp_path: Path):
-    _, facts, out = report(evals, tmp_path)
-    assert (facts["gates_passed"], facts["gates_failed"]) == (1, 1)
-    (sft,) = read_gate_results(out, "sft")
-    assert (sft.passed, sft.value, sft.blocking) == (True, 0.74, True)
-    (base,) = read_gate_results(out, "base")
-    assert (base.passed, base.value, base.blocking) == (False, 1.9, False)
-    assert read_gate_results(out, "dpo") == []
+def test_the_worst_regression_comes_first_and_one_of_unknown_error_before_all(three):
+    made, _, out = three
+    found = differences(shown(made))
+    bits = "heldout_bits_per_byte/bits_per_byte"
+    assert [(each.metric, each.model, each.compared_to) for each in found[:2]] == [
+        (bits, "dpo", "base"),
+        (bits, "sft", "base"),
+    ]
+    assert all(each.standard_errors is None for each in found[:2]), "worse by 0.1, and nobody knows how much that is"
+    known = [each.standard_errors for each in found if each.standard_errors is not None]
+    assert known == sorted(known)
+    acc = next(each for each in found if each.metric == "kind_of_object/acc" and each.compared_to == "sft")
+    assert acc.items == 300
+    assert acc.gain == pytest.approx(-0.01)
+    page = (out / "report.html").read_text()
+    assert page.index(">worse, error not known<") < page.index(">better<")
 
 
-def test_gate_on_an_unknown_metric_lists_the_metrics(evals, tmp_path: Path):
-    with pytest.raises(RecipeError, match=r"dpo has no metric 'kind/acc'.*base: .*kind_of_object/acc"):
-        report(evals, tmp_path, (Gate(metric="kind/acc", at_least=0.5),))
+def test_worst_first_puts_what_is_known_to_be_better_last():
+    def made(gain: float, stderr: float | None) -> Contrast:
+        return Contrast(metric="a/b", model="sft", compared_to="base", value=gain, other=0, gain=gain, stderr=stderr)
 
-
-def test_gates_are_decided_on_the_bound_itself():
-    figures = {"models": {"dpo": {"metrics": {"a/b": {"value": 0.5}}}}}
-    for gate, passed in (
-        (Gate(metric="a/b", at_least=0.5), True),
-        (Gate(metric="a/b", at_most=0.5), True),
-        (Gate(metric="a/b", at_least=0.500001), False),
-        (Gate(metric="a/b", at_least=0.1, at_most=0.4), False),
-    ):
-        assert evaluate_gates(figures, [gate])[0].passed is passed
-
-
-def test_a_gate_without_a_condition_is_refused():
-    """It would always hold, and look like a check."""
-    with pytest.raises(ValidationError, match="at_least, at_most or both"):
-        Gate(metric="a/b")
-
-
-def test_a_damaged_report_passes_no_gate(tmp_path: Path):
-    (tmp_path / "report.json").write_text("{}")
-    with pytest.raises(CorruptArtifactError, match=r"report\.json"):
-        read_gate_results(tmp_path, "dpo")
+    unknown_loss, loss, within, gain, unknown_gain = made(-1, None), made(-1, 0.1), made(-1, 2), made(1, 0.1), made(1, None)
+    order = worst_first([gain, unknown_gain, within, unknown_loss, loss])
+    assert order == [unknown_loss, loss, within, gain, unknown_gain]
 
 
 def test_models_that_answered_different_prompts_are_not_compared(evals, tmp_path: Path):
@@ -146,17 +132,27 @@ def test_models_that_answered_different_prompts_are_not_compared(evals, tmp_path
         report(evals, tmp_path)
 
 
-def test_html_is_self_contained_and_shows_every_model(evals, tmp_path: Path):
-    _, _, out = report(evals, tmp_path)
+def test_html_is_self_contained_and_shows_every_model(three):
+    _, _, out = three
     page = (out / "report.html").read_text()
-    assert not re.search(r"https?://|src=\"(?!data:)|<link|<script|@import", page)
-    assert page.count('src="data:image/png;base64,') == 2
+    assert not re.search(r"https?://|src=|<link|<script|@import|url\(", page)
+    assert page.count("<svg") == 3
     assert "prefers-color-scheme: dark" in page
     for name in ("base", "sft", "dpo"):
         assert f"<th>{name}</th>" in page
         assert f"{name} says 3" in page
     assert "&lt;b&gt;Summarise&lt;/b&gt;" in page
     assert "<b>Summarise</b>" not in page
+
+
+def test_what_the_training_took_stands_in_the_pages_and_not_in_the_content(three):
+    """Wall time in the artifact would give the same evaluations another digest on another machine."""
+    _, _, out = three
+    for name in ("report.html", "report.md"):
+        text = (out / name).read_text()
+        for figure in ("123,456", "1.50", "7,200.5", "3.2500", "GPU", "dddddddddddd"):
+            assert figure in text, (name, figure)
+    assert "7200" not in (out / "report.json").read_text()
 
 
 def test_the_same_evaluations_give_the_same_bytes(evals, tmp_path: Path):
@@ -169,19 +165,18 @@ def test_the_same_evaluations_give_the_same_bytes(evals, tmp_path: Path):
     assert pages[0] == pages[1]
 
 
-def test_markdown_tables_survive_the_text_in_them(evals, tmp_path: Path):
-    _, _, out = report(evals, tmp_path)
+def test_markdown_tables_survive_the_text_in_them(three):
+    _, _, out = three
     table = [line for line in (out / "report.md").read_text(encoding="utf-8").splitlines() if "Summarise" in line]
     assert len(table) == 10
     assert all(re.sub(r"\\\|", "", line).count("|") == 6 for line in table)
 
 
-def test_rounds_are_compared_with_the_one_before_and_gates_hold_for_the_last(evals, tmp_path: Path):
+def test_rounds_are_compared_with_the_one_before_and_the_final_model_is_the_last(evals, tmp_path: Path):
     """KTO, a branch of its own, is compared with SFT."""
     evals["dpo_r2"] = evaluation(tmp_path / "dpo_r2", "dpo_r2", 0.85, 1.9, [0.5] * 24, rewards=True)
     evals["kto"] = evaluation(tmp_path / "kto", "kto", 0.74, 2.5, [0.1] * 24, rewards=True)
-    gate = Gate(metric="kind_of_object/acc", model="dpo", at_least=0.8)
-    made, facts, out = report(evals, tmp_path, (gate,))
+    made, facts, out = report(evals, tmp_path)
     verdicts = {row["metric"]: row["verdicts"] for row in made["rows"]}
     assert list(verdicts["kind_of_object/acc"]) == ["sft", "dpo", "dpo_r2", "kto"]
     assert verdicts["kind_of_object/acc"]["dpo_r2"] == "improved"
@@ -192,8 +187,76 @@ def test_rounds_are_compared_with_the_one_before_and_gates_hold_for_the_last(eva
         name: model["metrics"][WIN_RATE]["value"] for name, model in made["models"].items() if WIN_RATE in model["metrics"]
     }
     assert rates == {"dpo": 15 / 24, "dpo_r2": 1.0, "kto": 0.0}
-    (decided,) = read_gate_results(out, "dpo")
-    assert (decided.value, decided.passed) == (0.85, True)
+    gates = (
+        Gate(metric="kind_of_object/acc", at_least=0.8),
+        Gate(metric="kind_of_object/acc", model="dpo", at_least=0.8),
+        Gate(metric="kind_of_object/acc", model="dpo", compared_to="kto", better_by=0),
+    )
+    decided = evaluate_gates(made, gates)
+    assert [(gate.model, gate.value, gate.passed) for gate in decided] == [
+        ("dpo_r2", 0.85, True),
+        ("dpo", 0.73, False),
+        ("dpo", 0.73, False),
+    ]
+    compared = {(each.model, each.compared_to) for each in differences(shown(made))}
+    assert compared == {("sft", "base"), ("dpo", "sft"), ("dpo_r2", "dpo"), ("dpo_r2", "base"), ("kto", "sft")}
     page = (out / "report.html").read_text()
     assert "<th>dpo_r2</th><th>kto</th>" in page
-    assert 'alt="rounds"' in page
+    assert "Round by round" in page
+
+
+def test_the_champion_stands_beside_the_models_or_the_page_says_why_not(three, tmp_path: Path):
+    made, out = dict(three[0]), tmp_path
+    assert "There is no champion to compare with yet." in (three[2] / "report.html").read_text()
+    theirs = Contrast(
+        metric="kind_of_object/acc",
+        model="dpo",
+        compared_to="champion",
+        value=0.73,
+        other=0.81,
+        gain=-0.08,
+        stderr=0.02,
+        items=300,
+    )
+    champion = Champion(label="demo_dpo/3", digest="c" * 32, metrics=metrics_of(made, "dpo"), contrasts=(theirs,))
+    write_pages(shown(made, champion), out)
+    for name in ("report.html", "report.md"):
+        text = (out / name).read_text()
+        assert "Against the champion demo_dpo/3: 1 worse" in text
+        assert "0.810" in text
+    assert "<th>champion</th>" in (out / "report.html").read_text()
+    other = champion.model_copy(update={"contrasts": (), "problem": "demo_dpo/3 was evaluated by other settings: x 1 → 2"})
+    write_pages(shown(made, other), out)
+    page = (out / "report.html").read_text()
+    assert "by other settings: x 1 → 2" in page
+    assert "<th>champion</th>" not in page, "figures by other settings do not stand beside these"
+
+
+def test_contamination_and_comparisons_are_shown_where_the_report_has_them(three, tmp_path: Path):
+    made, out = dict(three[0]), tmp_path
+    made["contamination"] = [
+        {
+            "set": "kind_of_object",
+            "items": 300,
+            "contaminated": 12,
+            "too_short": 1,
+            "by": {"corpus": 12},
+            "share": 0.04,
+            "scores": {"sft": {"metric": "kind_of_object/acc", "value": 0.74, "clean": {"value": 0.7125}}},
+        }
+    ]
+    made["comparisons"] = [{"against": "demo_dpo/1", "rate": 0.4321, "interval": [0.4, 0.5]}]
+    write_pages(shown(made), out)
+    for name in ("report.html", "report.md"):
+        text = (out / name).read_text()
+        assert "12 of 300 items (4.0%) were trained on; sft without them 0.71" in text
+        assert "0.432" in text
+        assert "0.400 – 0.500" in text
+
+
+def test_the_headline_begins_with_the_verdict_of_the_gates(three):
+    made, _, _ = three
+    assert headline(shown(made))[0] == "All blocking gates hold (2 gates; 1 warn)."
+    refusing = Gate(metric="kind_of_object/acc", at_least=0.9)
+    first = headline(Shown(made, evaluate_gates(made, [refusing]), None, []))[0]
+    assert first == "Not to be promoted: 1 of 1 gates refuse. kind_of_object/acc of dpo is 0.73, must be at least 0.9."

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -30,6 +31,13 @@ class Outcome(Section):
     passed: bool
     blocking: bool = True
 
+    @property
+    def said(self) -> str:
+        return f"{self.metric} is {self.value:g}"
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        return super().model_dump(**options) | {"said": self.said}
+
 
 GOOD = [
     Outcome(metric="kind_of_object/acc", value=0.8, passed=True),
@@ -54,7 +62,9 @@ def _version(uri: str, store: Store, weights: str) -> Published:
 
 def promote_made(uri: str, store: Store, model: Published, gates: list[Outcome]) -> Promotion:
     artifact = model.artifact
-    return promote(uri, "small_dpo", artifact.fingerprint, artifact.digest, gates, store_root=store.root)
+    return promote(
+        uri, "small_dpo", artifact.fingerprint, artifact.digest, lambda _: gates, report="r" * 32, store_root=store.root
+    )
 
 
 def test_the_champion_moves_only_when_the_blocking_gates_of_that_very_version_hold(tracking_uri: str, store: Store) -> None:
@@ -79,7 +89,8 @@ def test_the_champion_moves_only_when_the_blocking_gates_of_that_very_version_ho
 def test_no_gate_outcome_is_no_permission_and_an_unknown_digest_is_refused(tracking_uri: str, store: Store) -> None:
     model = _version(tracking_uri, store, "one")
     assert "0 gate outcome(s)" in promote_made(tracking_uri, store, model, []).reason
-    other = promote(tracking_uri, "small_dpo", model.artifact.fingerprint, "0" * 32, GOOD, store_root=store.root)
+    fingerprint, report = model.artifact.fingerprint, "r" * 32
+    other = promote(tracking_uri, "small_dpo", fingerprint, "0" * 32, lambda _: GOOD, report=report, store_root=store.root)
     assert (other.moved, other.champion) == (False, None)
     assert "0" * 32 in other.reason
 

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 
 from lifecycle.artifacts import Artifact, Store
-from lifecycle.recipe import Recipe
+from lifecycle.digests import digest_json
+from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.base import Section
 from lifecycle.tracking.connection import connect
 from resources.tracking import TrackingResource
@@ -20,6 +21,7 @@ class Outcome(Section):
 
     passed: bool = True
     blocking: bool = True
+    said: str = "all is well"
 
 
 def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, store: Store, recipe: Recipe) -> None:
@@ -29,7 +31,8 @@ def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, s
     def dpo_model(context: dg.AssetExecutionContext, tracking: TrackingResource) -> dg.MaterializeResult:
         published = store.materialize("dpo_model", "1", {}, (), writes("weights"))
         run_id = tracking.record(context, published, described)
-        promotion = tracking.promote("small", published.artifact, [Outcome()])
+        report = published.artifact.model_copy(update={"stage": "eval_report"})
+        promotion = tracking.promote("small", published.artifact, report, lambda _: [Outcome()])
         assert isinstance(published.artifact, Artifact)
         return dg.MaterializeResult(metadata=tracking.link(run_id) | {"champion": promotion.champion})
 
@@ -48,7 +51,8 @@ def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, s
         "A DPO model: the SFT model (or that of the round before) aligned with the recipe's preference pairs. "
         "Recipe `small`: For the test."
     )
-    assert "- rows: 7" in card
+    assert f"| dpo_model | 7 | `{run.data.tags['lifecycle.digest']}` |" in card
+    assert run.data.tags["lifecycle.recipe_digest"] == digest_json(identity(described))
     assert "**Verdict:** small_dpo/1 is the champion now" in card
 
 

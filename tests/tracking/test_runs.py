@@ -59,7 +59,7 @@ def test_a_run_holds_identity_inputs_figures_journal_and_pictures(tracking_uri: 
         (workspace.run_dir / "plots").mkdir()
         (workspace.run_dir / "plots" / "loss.png").write_bytes(b"\x89PNG")
         (workspace.out / "tokens.bin").write_bytes(b"tokens")
-        (workspace.out / "report.html").write_text("<p>report")
+        (workspace.run_dir / "report.html").write_text("<p>report")
         return {"rows": 7, "ledger": {"dropped, all": 3}, "text": "not a metric", "ok": True}
 
     identity = {"training": {"steps": 5, "names": ["a", "b"]}, "texts": "x" * 9000, "list": [{"a": 1}]}
