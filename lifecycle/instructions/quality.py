@@ -75,7 +75,7 @@ def build_instruction_scores(
     conversations = read_conversations(instructions)
     grades: tuple[list[Grade], dict[str, Any]] | None = None
     if config.judge:  # first: without an address nothing else needs to be computed
-        grades = judge(conversations, config.judge, _endpoint(config.judge, results))
+        grades = judge(conversations, config.judge, config.judge.read_rubric(), _endpoint(config.judge, results))
     inputs = {"instructions": str(instructions), "tokenizer": str(tokenizer), "model": str(model.directory)}
     facts: dict[str, Any] = {"scoring": launch(_job(inputs, model, config, results, run_dir))}
     table = _table(conversations, pq.read_table(run_dir / "losses" / LOSSES))

@@ -1,9 +1,11 @@
 """The recipe's preference pairs: who answers, who judges, and which answers become a pair."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from lifecycle.endpoint.rubric import Rubric, read_rubric
 from lifecycle.recipe.alignment import PreferenceSource
 from lifecycle.recipe.base import RUNTIME, Section
 from lifecycle.recipe.corpora import FilesRead
@@ -11,6 +13,7 @@ from lifecycle.recipe.endpoint import EndpointConfig
 
 STAGES = ("sft_model", "dpo_model", "reward_model")
 """Models of the graph itself."""
+RUBRIC = Path(__file__).parents[1] / "preferences" / "rubric.yaml"
 
 
 class JudgeBase(Section):
@@ -53,7 +56,11 @@ class EndpointJudge(JudgeBase):
     kind: Literal["endpoint"]
     endpoint: EndpointConfig
     rubric: str | None = None
-    """A YAML file of questions by language (`en`, `zh`) with `$question`, `$first` and `$second`; null takes ours."""
+    """A YAML file of texts by language (`en`, `zh`) with `$question`, `$first` and `$second`; null takes ours."""
+
+    def read_rubric(self) -> Rubric:
+        """What the model is asked; raises RecipeError where the file is not there or damaged."""
+        return read_rubric(self.rubric, RUBRIC, "preferences.judges.rubric", ("question", "first", "second"))
 
 
 JudgeConfig = Annotated[ReferenceJudge | RuleJudge | RewardJudge | EndpointJudge, Field(discriminator="kind")]

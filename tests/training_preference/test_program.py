@@ -15,12 +15,15 @@ from lifecycle.digests import digest_file
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
 from lifecycle.preferences.table import HELDOUT
+from lifecycle.recipe.preference_training import DpoConfig
 from lifecycle.training import kto, reward
 from lifecycle.training.exits import ExitClass, NumericsError
 from lifecycle.training.journal import read_metrics
+from lifecycle.training.memory import preference_disk_bytes
 from lifecycle.training.preference import main
 from lifecycle.training.preference_data import read_pairs
 from lifecycle.training.preference_heldout import scores
+from lifecycle.training.throughput import shape_of
 from tests.launching import launch
 from tests.training_preference.fixtures import (
     job,
@@ -87,7 +90,14 @@ def test_two_processes_give_the_same_model_as_one(tmp_path: Path, model_director
 
     The first run of it took minutes: DeepSpeed compiled a shared-memory kernel that training never calls.
     """
-    gives_the_same_with_two_processes(finished, job(tmp_path, model_directory, pairs, processes=2), COMPARED)
+    which = job(tmp_path, model_directory, pairs, processes=2)
+    gives_the_same_with_two_processes(finished, which, COMPARED)
+    shape = shape_of(AutoModelForCausalLM.from_pretrained(model_directory))
+    for each in (finished, which):
+        saved = (Path(each.run_dir) / "checkpoints" / "checkpoint-30").rglob("*")
+        size = sum(path.stat().st_size for path in saved if path.suffix in (".pt", ".safetensors"))
+        foretold = preference_disk_bytes(shape, DpoConfig.model_validate(each.config["dpo"])) / 3
+        assert size == pytest.approx(foretold, rel=0.2)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
