@@ -49,7 +49,7 @@ INSTRUCTION_SCORES = Stage(
     with_a_model=True,
 )
 INSTRUCTION_EMBEDDINGS = Stage(
-    "instruction_embeddings", "1", ("instructions",), identities.instruction_embeddings, with_a_model=True
+    "instruction_embeddings", "2", ("instructions",), identities.instruction_embeddings, with_a_model=True
 )
 SELECTED_INSTRUCTIONS = Stage(
     "selected_instructions", "1", ("instructions", "instruction_embeddings"), identities.selected_instructions

@@ -12,6 +12,7 @@ from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
 from lifecycle.instructions.clean import heldout_names
 from lifecycle.instructions.conversations import read_conversations
+from lifecycle.jobs import ModelFolder
 from lifecycle.ledger import Ledger, LedgerWriter
 from lifecycle.preferences.accounts import account
 from lifecycle.preferences.agreement import agreements
@@ -28,7 +29,7 @@ from lifecycle.preferences.pair_facts import pair_facts
 from lifecycle.preferences.pair_plots import draw_pairs
 from lifecycle.preferences.pairing import decisions, pair_up
 from lifecycle.preferences.prompts import choose_prompts
-from lifecycle.preferences.sampling import ModelFolder, Programs, ask, rewarding
+from lifecycle.preferences.sampling import Programs, ask, rewarding
 from lifecycle.preferences.table import HELDOUT, RAW, TRAIN, Pair, read_pairs, write_pairs
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.preferences import EndpointJudge, JudgeConfig, ReferenceJudge, RuleJudge

@@ -92,8 +92,8 @@ class PairingConfig(Section):
     language_shares: dict[str, float] | None = None
     """Proportions of languages by ISO 639-1 code, as `{zh: 1, en: 1}`; other languages go. Null keeps what is there."""
     max_task_share: float = Field(default=1.0, gt=0, le=1)
-    """Most that one task may be of all pairs. Half of the pairs stay whatever it says: a task of which there are few does not
-    take the others with it."""
+    """Most that one task may be of all pairs. Half of the pairs stay, whatever it says: a task of which there are few does
+    not take the others with it."""
     sampled_weight: float | None = Field(default=None, gt=0)
     """Share of the pairs made here, in proportion to the `weight` of the sources; given with all of these or with none."""
     chosen_rules: tuple[str, ...] = ("identity", "placeholder")

@@ -13,7 +13,7 @@ from transformers import LlamaForSequenceClassification
 from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Message
-from lifecycle.jobs import TrainingJob
+from lifecycle.jobs import ModelFolder, TrainingJob
 from lifecycle.preferences.agreement import agreements
 from lifecycle.preferences.asked import Asked, Candidate, Judgement, combined
 from lifecycle.preferences.judges import reward
@@ -22,7 +22,7 @@ from lifecycle.preferences.judges.reward import judge_by_reward, win_probabiliti
 from lifecycle.preferences.judges.rules import judge_by_rules
 from lifecycle.preferences.kept import KEY
 from lifecycle.preferences.rewards import load_reward_model, rewards_of
-from lifecycle.preferences.sampling import ModelFolder, Programs, rewarding
+from lifecycle.preferences.sampling import Programs, rewarding
 from lifecycle.preferences.table import Answer
 from lifecycle.recipe.endpoint import EndpointConfig
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
