@@ -1,8 +1,9 @@
 """Which settings of DPO learn the preferences of generated pairs best, by pairs that are neither trained on nor reported.
 
 The training pairs of a `preference_pairs` artifact are split again by prompt: a part is the validation draw by which
-settings are compared. The held-out pairs, whose accuracy the report states, are never opened. Each `--over` is a field of the
-recipe's section `dpo`, or `min_margin`: the least margin of the generated pairs trained on (validation pairs are the same for all).
+settings are compared. The held-out pairs, whose accuracy the report states, are never opened. Each `--over` is a field of
+the recipe's section `dpo`, or `min_margin`: the least margin of the generated pairs trained on (validation pairs are the
+same for all).
 
     python benchmarks/preference_settings.py --model STORE/sft_model/… --pairs STORE/preference_pairs/… \
         --set max_length=128 --over learning_rate=1.0e-4,3.0e-4 --over min_margin=0.1,0.3
