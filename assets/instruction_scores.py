@@ -42,13 +42,14 @@ def _score(
         return {name: snapshot(each).digest for name, each in read.items()}
 
     def build(workspace: Workspace) -> dict:
-        from lifecycle.instructions.quality import ScoringModel, build_instruction_scores
+        from lifecycle.instructions.quality import build_instruction_scores
+        from lifecycle.jobs import ModelFolder
         from lifecycle.pretrained import start_directory
 
         if config.model:
-            model = ScoringModel(start_directory(config.model, "instructions.scores.model"), snapshots()[MODEL])
+            model = ModelFolder(start_directory(config.model, "instructions.scores.model"), snapshots()[MODEL])
         else:
-            model = ScoringModel(inputs["base_model"].path, inputs["base_model"].digest)
+            model = ModelFolder(inputs["base_model"].path, inputs["base_model"].digest)
         return build_instruction_scores(
             inputs["instructions"].path,
             inputs["tokenizer"].path,

@@ -48,8 +48,9 @@ def preference_pairs_asset(which: Round) -> dg.AssetsDefinition:
         digests: dict[str, str] = {}
 
         def build(workspace: Workspace) -> dict:
+            from lifecycle.jobs import ModelFolder
             from lifecycle.preferences.pairs import build_preference_pairs
-            from lifecycle.preferences.sampling import ModelFolder, Programs, folders
+            from lifecycle.preferences.sampling import Programs, folders
 
             own = {name: inputs[name] for name in (which.start.name, stages.REWARD_MODEL.name) if name in inputs}
             models = {name: ModelFolder(artifact.path, artifact.digest) for name, artifact in own.items()}

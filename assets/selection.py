@@ -8,8 +8,9 @@ from assets.recipe import RECIPE
 from assets.selection_metadata import selection_metadata
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
-from lifecycle.recipe.selection import EncoderEmbeddings
+from lifecycle.recipe.selection import ENCODER, EncoderEmbeddings
 from lifecycle.stages import Stage
+from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
 
@@ -22,7 +23,7 @@ def embeddings_assets(stage: Stage | None) -> list[dg.AssetsDefinition]:
 
     @stage_asset(stage, INSTRUCTIONS, kinds, accelerator=not lexical, by_name=True)
     def instruction_embeddings(
-        context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact
+        context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
     ) -> dg.MaterializeResult:
         """Every kept conversation as a point, and the data map; nothing is decided here, so it is made once."""
         config = runner.recipe.instructions.embeddings
@@ -34,15 +35,18 @@ def embeddings_assets(stage: Stage | None) -> list[dg.AssetsDefinition]:
             return {name: snapshot(each).digest for name, each in config.read().items()}
 
         def build(workspace: Workspace) -> dict:
-            from lifecycle.instructions.embeddings import build_instruction_embeddings
+            from lifecycle.instructions.embeddings import Encoder, build_instruction_embeddings
+            from lifecycle.jobs import ModelFolder
             from lifecycle.pretrained import start_directory
 
             base = inputs.get(stages.BASE_MODEL.name)
-            model = base.path if base else None
+            model = ModelFolder(base.path, base.digest) if base else None
             if isinstance(config, EncoderEmbeddings):
-                model = start_directory(config.model, "instructions.embeddings.model")
+                folder = start_directory(config.model, "instructions.embeddings.model")
+                model = ModelFolder(folder, snapshots()[ENCODER])
+            encoder = Encoder(model, runner.store.open().results, lambda job: launcher.run(context, job)) if model else None
             return build_instruction_embeddings(
-                inputs[stages.INSTRUCTIONS.name].path, config, model, workspace.out, workspace.run_dir
+                inputs[stages.INSTRUCTIONS.name].path, config, encoder, workspace.out, workspace.run_dir
             )
 
         return runner.materialize(context, stage, inputs, build, snapshots=snapshots)

@@ -38,19 +38,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         rows = {
-            "as they are": _run(root / "real", given.model, given.pairs, config),
-            "sides swapped at random": _run(root / "swapped", given.model, swapped(given.pairs, root, given.seed), config),
+            "as they are": run(root / "real", given.model, given.pairs, config),
+            "sides swapped at random": run(root / "swapped", given.model, swapped(given.pairs, root, given.seed), config),
         }
     print(
         "| training pairs | pairs | held-out reward accuracy (95 %) | margin | loss, first to last |\n|---|---|---|---|---|"
     )
     for name, facts in rows.items():
-        accuracy = _with_interval(facts["heldout_reward_accuracy"], facts["heldout_reward_accuracy_interval"])
+        accuracy = with_interval(facts["heldout_reward_accuracy"], facts["heldout_reward_accuracy_interval"])
         loss = f"{facts['loss_first']:.3f} to {facts['loss_last']:.3f}"
         print(f"| {name} | {facts['rows']:,} | {accuracy} | {facts['heldout_reward_margin']:.3f} | {loss} |")
     splits = read_splits(given.pairs, load_tokenizer(given.model), config.max_length, "dpo")
     lengths = length_only(splits.train.lengths(), splits.heldout.lengths())
-    print(f"| none: the length alone | | {_with_interval(lengths.accuracy, lengths.interval)} | | |")
+    print(f"| none: the length alone | | {with_interval(lengths.accuracy, lengths.interval)} | | |")
 
 
 def swapped(pairs: Path, root: Path, seed: int) -> Path:
@@ -66,7 +66,7 @@ def swapped(pairs: Path, root: Path, seed: int) -> Path:
     return out
 
 
-def _run(root: Path, model: Path, pairs: Path, config: DpoConfig) -> dict[str, Any]:
+def run(root: Path, model: Path, pairs: Path, config: DpoConfig) -> dict[str, Any]:
     job = TrainingJob(
         stage="dpo_model",
         fingerprint=root.name,
@@ -84,7 +84,7 @@ def _run(root: Path, model: Path, pairs: Path, config: DpoConfig) -> dict[str, A
     return json.loads((root / "run" / "result.json").read_text(encoding="utf-8"))
 
 
-def _with_interval(value: float, interval: Any) -> str:
+def with_interval(value: float, interval: Any) -> str:
     return f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
 
 

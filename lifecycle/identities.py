@@ -5,7 +5,6 @@ from typing import Any
 
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.evaluation.task_files import file_digests
-from lifecycle.preferences.rubric import read_rubric
 from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.cleaning import CleaningConfig
@@ -133,13 +132,12 @@ def instructions(recipe: Recipe, _: str | None) -> Any:
 
 
 def instruction_scores(recipe: Recipe, _: str | None) -> Any:
-    """A given model and labelled samples count as snapshots, rubrics by their content."""
+    """A given model and labelled samples count as snapshots, a rubric by its texts."""
     config = recipe.instructions.scores
     assert config is not None
     found = identity(config)
     if config.judge:
-        rubrics = {language: digest_file(path) for language, path in config.judge.rubric_files().items()}
-        found["judge"] |= {"rubrics": rubrics}
+        found["judge"]["rubric"] = digest_json(config.judge.read_rubric().texts)
     if config.linear:
         for side in ("good", "bad"):
             found["linear"][side] = [_read_as(each) for each in getattr(config.linear, side)]
@@ -178,5 +176,5 @@ def preference_pairs(recipe: Recipe, _: str | None) -> Any:
 def _judge(judge: JudgeConfig) -> Any:
     own = identity(judge)
     if isinstance(judge, EndpointJudge):
-        own["rubric"] = digest_json(read_rubric(judge.rubric))
+        own["rubric"] = digest_json(judge.read_rubric().texts)
     return {key: value for key, value in own.items() if key != "path"}

@@ -1,5 +1,6 @@
 """The description of one training or generation program run, the same for every launcher."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,14 @@ from lifecycle.files import write_atomically
 from lifecycle.recipe.base import Section
 
 FILE = "job.json"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A Hugging Face folder, and the digest of its content."""
+
+    path: Path
+    digest: str
 
 
 class TrainingJob(Section):

@@ -49,7 +49,7 @@ INSTRUCTION_SCORES = Stage(
     with_a_model=True,
 )
 INSTRUCTION_EMBEDDINGS = Stage(
-    "instruction_embeddings", "1", ("instructions",), identities.instruction_embeddings, with_a_model=True
+    "instruction_embeddings", "2", ("instructions",), identities.instruction_embeddings, with_a_model=True
 )
 SELECTED_INSTRUCTIONS = Stage(
     "selected_instructions", "1", ("instructions", "instruction_embeddings"), identities.selected_instructions
@@ -59,7 +59,7 @@ SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), identities.sec
 RAW_PREFERENCES = Stage("raw_preferences", "3", ("corpus",), identities.raw_preferences)
 PREFERENCE_PAIRS = Stage(
     "preference_pairs",
-    "5",
+    "6",
     ("raw_preferences", "instructions", "sft_model", "heldout_text"),
     identities.preference_pairs,
     with_a_model=True,

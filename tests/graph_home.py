@@ -57,7 +57,8 @@ class Home:
 
 
 def make_home(path: Path) -> Home:
-    """An empty home with a Chinese source of its own; the order of sentences makes every document different."""
+    """An empty home with a Chinese source of its own, in which the order of sentences makes every document different, and
+    labelled answers."""
     path.mkdir(parents=True, exist_ok=True)
     chinese = path / "chinese.jsonl"
     with chinese.open("w", encoding="utf-8") as file:
@@ -66,8 +67,12 @@ def make_home(path: Path) -> Home:
             text = f"第{number}篇：" + "".join(SENTENCES[index] + f"（编号{number * 31 + index}）" for index in order)
             file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
         file.write("{broken json\n")
+    labels = path / "labels.jsonl"
+    answers = ({"prompt": f"What is object {n}?", "completion": f"Number {n}.", "label": n % 2 == 0} for n in range(16))
+    labels.write_text("".join(json.dumps(answer) + "\n" for answer in answers), encoding="utf-8")
     environment = os.environ | {
         "TINY_CHINESE": str(chinese),
+        "TINY_LABELS": str(labels),
         "LIFECYCLE_HOME": str(path),
         "LIFECYCLE_RECIPE": str(RECIPE),
         "HF_HUB_OFFLINE": "1",

@@ -1,24 +1,25 @@
 """Stage `instruction_embeddings`: every kept conversation as a point, once; what is decided by it may change later."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-import torch
 from numpy.typing import NDArray
 
-from lifecycle.errors import CorruptArtifactError, DataError
-from lifecycle.instructions.answer_losses import batches
+from lifecycle.errors import CorruptArtifactError
 from lifecycle.instructions.conversations import Conversation, read_conversations
 from lifecycle.instructions.data_map import draw_before, map_points
 from lifecycle.instructions.lexical import lexical_embeddings
-from lifecycle.pretrained import load_for_inference
+from lifecycle.jobs import ModelFolder, TrainingJob
 from lifecycle.recipe.base import Section
-from lifecycle.recipe.selection import Embeddings, LexicalEmbeddings
+from lifecycle.recipe.selection import CheckpointEmbeddings, Embeddings, EncoderEmbeddings, LexicalEmbeddings
 
 FILE, MAP, ABOUT = "embeddings.npy", "map.npy", "about.json"
+VECTORS = "vectors.npy"
+"""What the embedding program writes."""
 LABELS = {
     "lexical": "lexical (words and pairs of words, TF-IDF)",
     "checkpoint": "mean of the base model's last hidden states",
@@ -37,8 +38,22 @@ class About(Section):
     dimensions: int
 
 
+@dataclass(frozen=True)
+class Encoder:
+    """The model that embeds, and how it is run.
+
+    Attributes:
+        cache: where embedded units are kept between runs.
+        launch: runs the embedding program and gives back its facts.
+    """
+
+    model: ModelFolder
+    cache: Path
+    launch: Callable[[TrainingJob], dict[str, Any]]
+
+
 def build_instruction_embeddings(
-    instructions: Path, config: Embeddings, model: Path | None, out: Path, run_dir: Path
+    instructions: Path, config: Embeddings, encoder: Encoder | None, out: Path, run_dir: Path
 ) -> dict[str, Any]:
     """Write `embeddings.npy` (float16 [conversations, dimensions], rows of length 1), `map.npy` (float32
     [conversations, 2], NaN for those that are not on the map) and `about.json`, all in the order of `instructions`.
@@ -47,19 +62,22 @@ def build_instruction_embeddings(
     conversation with tools would be most of it.
 
     Args:
-        model: folder of the base model or the encoder, with its tokenizer; None where embeddings are lexical.
+        encoder: of the base model or a given one; None where embeddings are lexical.
 
     Raises:
-        DataError: there are too few conversations, or the encoder pools in a way that is not known.
+        DataError: there are too few conversations.
+        JobFailedError: the embedding program ended badly.
     """
     conversations = read_conversations(instructions)
     order = canonical_order(conversations)
-    texts = [_said(conversations[index]) for index in order]
+    facts: dict[str, Any] = {}
     if isinstance(config, LexicalEmbeddings):
+        texts = [what_is_said(conversations[index]) for index in order]
         found = lexical_embeddings(texts, config.dimensions, config.seed)
     else:
-        assert model is not None, "the recipe names one"
-        found = _encode(texts, model, config.max_tokens)
+        assert encoder is not None, "the recipe names one"
+        facts["embedding"] = encoder.launch(_job(instructions, config, encoder, run_dir))
+        found = np.load(run_dir / "vectors" / VECTORS, allow_pickle=False)
     vectors = unit_rows(found).astype(np.float16)
     ids = [conversations[index].id for index in order]
     points = _scattered(map_points(unit_rows(vectors), ids, config.map, config.seed), order)
@@ -74,6 +92,7 @@ def build_instruction_embeddings(
         "dimensions": about.dimensions,
         "on_the_map": int(np.isfinite(points[:, 0]).sum()),
         **_likeness(unit_rows(vectors), config.seed),
+        **facts,
     }
 
 
@@ -100,58 +119,27 @@ def unit_rows(vectors: NDArray[Any]) -> Vectors:
     return (wide / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
 
 
-def pooled(model: Any, rows: Sequence[Sequence[int]], pad_token_id: int, first: bool = False) -> Vectors:
-    """The mean of each row's last hidden states over its own tokens, or the state of its first, float32 [rows, hidden].
-
-    Rows of similar length share a forward pass; padding stands behind, and the attention mask leaves it out.
-    """
-    found: Vectors | None = None
-    with torch.inference_mode():
-        for chosen in batches([len(row) for row in rows]):
-            width = len(rows[chosen[0]])
-            ids = torch.full((len(chosen), width), pad_token_id)
-            mask = torch.zeros((len(chosen), width), dtype=torch.long)
-            for place, index in enumerate(chosen):
-                ids[place, : len(rows[index])] = torch.tensor(rows[index])
-                mask[place, : len(rows[index])] = 1
-            ids, mask = ids.to(model.device), mask.to(model.device)
-            states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-            weights = mask[:, :, None].float()
-            means = states[:, 0] if first else (states * weights).sum(1) / weights.sum(1)
-            found = np.empty((len(rows), means.shape[1]), np.float32) if found is None else found
-            found[chosen] = means.cpu().numpy()
-    assert found is not None, "there are conversations"
-    return found
-
-
-def _encode(texts: Sequence[str], directory: Path, max_tokens: int) -> Vectors:
-    first = _pools_first_token(directory)
-    model, tokenizer = load_for_inference(directory, headless=True)
-    limit = min(max_tokens, tokenizer.model_max_length, model.config.get_text_config().max_position_embeddings)
-    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    rows = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
-    vectors = pooled(model, [row or [pad] for row in rows], pad, first)
-    # States of language models lie in a narrow cone (Ethayarajh 2019): with their mean in it any two texts look alike.
-    return vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-
-
-def _pools_first_token(directory: Path) -> bool:
-    """What a sentence-transformer's folder says of pooling: its first token, or the mean of all, as without a word of it."""
-    path = directory / "1_Pooling" / "config.json"
-    if not path.is_file():
-        return False
-    try:
-        config = orjson.loads(path.read_bytes())
-        modes = {key for key, value in config.items() if key.startswith("pooling_mode_") and value is True}
-    except (orjson.JSONDecodeError, AttributeError) as error:
-        raise DataError(f"{path}: not a pooling configuration: {error}") from error
-    if modes not in ({"pooling_mode_mean_tokens"}, {"pooling_mode_cls_token"}):
-        raise DataError(f"{path}: pools by {sorted(modes)}; only the mean of all tokens and the first token are known here")
-    return modes == {"pooling_mode_cls_token"}
-
-
-def _said(conversation: Conversation) -> str:
+def what_is_said(conversation: Conversation) -> str:
+    """The text that is embedded: all messages but those of the system."""
     return "\n\n".join(message.content for message in conversation.messages if message.role != "system")
+
+
+def _job(
+    instructions: Path, config: CheckpointEmbeddings | EncoderEmbeddings, encoder: Encoder, run_dir: Path
+) -> TrainingJob:
+    return TrainingJob(
+        stage="instruction_embeddings",
+        fingerprint=run_dir.name,
+        program="lifecycle.instructions.embedding_program",
+        config={
+            "max_tokens": config.max_tokens,
+            "cache": str(encoder.cache / "instruction_embeddings"),
+            "model_digest": encoder.model.digest,
+        },
+        inputs={"instructions": str(instructions), "model": str(encoder.model.path)},
+        output=str(run_dir / "vectors"),
+        run_dir=str(run_dir),
+    )
 
 
 def _scattered(rows: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:

@@ -4,16 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lifecycle.endpoint.client import Endpoint, Reply
-from lifecycle.errors import DataError, RecipeError
+from lifecycle.endpoint.rubric import FALLBACK, Rubric
+from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation
-from lifecycle.recipe.instruction_scores import RUBRICS, JudgeScores
+from lifecycle.recipe.instruction_scores import JudgeScores
 
-OTHERWISE = "en"
-PLACE = "{conversation}"
 GRADE = re.compile(r"(?:score|评分|得分|分数)[*_\s]*[:：][*_\s]*(-?\d+(?:\.\d+)?)", re.IGNORECASE)
 TOO_LONG, UNREADABLE, OFF_SCALE = "too_long", "unreadable_grade", "off_scale"
 
@@ -27,7 +25,7 @@ class Grade:
 
 
 def judge(
-    conversations: Sequence[Conversation], config: JudgeScores, endpoint: Endpoint
+    conversations: Sequence[Conversation], config: JudgeScores, rubric: Rubric, endpoint: Endpoint
 ) -> tuple[list[Grade], dict[str, Any]]:
     """The grade of each conversation in their order, and figures: grades, why some are missing, what was asked and paid.
 
@@ -36,11 +34,9 @@ def judge(
     Raises:
         DataError: more of those that were asked about have no grade than the recipe tolerates.
         EndpointError: the endpoint is away, or refuses everything.
-        RecipeError: a rubric cannot be read, or does not hold its place for the conversation once.
     """
-    rubrics = {language: _rubric(path) for language, path in config.rubric_files().items()}
     asked = [each for each in conversations if len(each.text()) <= config.max_characters]
-    requests = [_request(rubrics.get(each.language or OTHERWISE, rubrics[OTHERWISE]), each) for each in asked]
+    requests = [rubric.message(each.language or FALLBACK, conversation=each.text()) for each in asked]
     replies = iter(endpoint.ask(requests, "conversations to grade"))
     short = {id(each) for each in asked}
     grades = [_grade(next(replies), config) if id(each) in short else Grade(None, TOO_LONG) for each in conversations]
@@ -64,23 +60,6 @@ def _grade(reply: Reply, config: JudgeScores) -> Grade:
     if reply.answer is None:
         return Grade(None, reply.failure)
     return read_grade(reply.answer.text, config)
-
-
-def _rubric(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{RUBRICS}: cannot read {path}: {error}") from error
-    if text.count(PLACE) != 1:
-        raise RecipeError(
-            f"{RUBRICS}: {path} holds {PLACE} {text.count(PLACE)} times; put it once where the conversation goes"
-        )
-    return text
-
-
-def _request(rubric: str, conversation: Conversation) -> list[dict[str, str]]:
-    before, after = rubric.split(PLACE)
-    return [{"role": "user", "content": f"{before}{conversation.text()}{after}".strip()}]
 
 
 def _check(failed: Counter[str], asked: int, config: JudgeScores) -> None:

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from lifecycle.instructions.conversations import Conversation, read_conversation
 from lifecycle.instructions.judging import Grade, judge
 from lifecycle.instructions.linear import linear_scores
 from lifecycle.instructions.quality_plots import draw_scores, extremes
-from lifecycle.jobs import TrainingJob
+from lifecycle.jobs import ModelFolder, TrainingJob
 from lifecycle.recipe.instruction_scores import InstructionScores, JudgeScores
 
 FILE = "scores.parquet"
@@ -42,18 +41,10 @@ OPTIONAL = {"judge": pa.float64(), "judge_missing": pa.string(), "linear": pa.fl
 """Columns behind these where the recipe asks for them; `judge_missing` is the reason why there is no grade."""
 
 
-@dataclass(frozen=True)
-class ScoringModel:
-    """The model whose losses are measured, with the digest of its content."""
-
-    directory: Path
-    digest: str
-
-
 def build_instruction_scores(
     instructions: Path,
     tokenizer: Path,
-    model: ScoringModel,
+    model: ModelFolder,
     config: InstructionScores,
     results: Path,
     out: Path,
@@ -75,8 +66,8 @@ def build_instruction_scores(
     conversations = read_conversations(instructions)
     grades: tuple[list[Grade], dict[str, Any]] | None = None
     if config.judge:  # first: without an address nothing else needs to be computed
-        grades = judge(conversations, config.judge, _endpoint(config.judge, results))
-    inputs = {"instructions": str(instructions), "tokenizer": str(tokenizer), "model": str(model.directory)}
+        grades = judge(conversations, config.judge, config.judge.read_rubric(), _endpoint(config.judge, results))
+    inputs = {"instructions": str(instructions), "tokenizer": str(tokenizer), "model": str(model.path)}
     facts: dict[str, Any] = {"scoring": launch(_job(inputs, model, config, results, run_dir))}
     table = _table(conversations, pq.read_table(run_dir / "losses" / LOSSES))
     if grades:
@@ -91,9 +82,7 @@ def build_instruction_scores(
     return _facts(table) | facts | extremes(table, conversations)
 
 
-def _job(
-    inputs: dict[str, str], model: ScoringModel, config: InstructionScores, results: Path, run_dir: Path
-) -> TrainingJob:
+def _job(inputs: dict[str, str], model: ModelFolder, config: InstructionScores, results: Path, run_dir: Path) -> TrainingJob:
     return TrainingJob(
         stage="instruction_scores",
         fingerprint=run_dir.name,

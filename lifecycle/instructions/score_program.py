@@ -24,10 +24,10 @@ import pyarrow.parquet as pq
 from lifecycle.instructions.answer_losses import TOKENS, Row, answer_losses, scored_tokens
 from lifecycle.instructions.conversations import read_conversations
 from lifecycle.instructions.quality import LOSSES
+from lifecycle.instructions.units import through_units
 from lifecycle.jobs import TrainingJob
 from lifecycle.pretrained import load_for_inference
 from lifecycle.recipe.base import Section
-from lifecycle.results import result
 from lifecycle.tokens.chat import Encoded, check_template, encode_conversations, load_tokenizer
 from lifecycle.training.journal import Journal
 
@@ -42,10 +42,7 @@ SCHEMA = pa.schema(
     ]
 )
 TOO_LONG, NO_ANSWER = "too_long", "no_answer_tokens"
-UNIT = 256
-"""Conversations that are kept together."""
 KEPT = "sums.npy"
-BAR = 20
 
 
 class ScoringConfig(Section):
@@ -102,21 +99,21 @@ def _score(
     """Sums in nats, float64 [2, conversations], given everything before and alone, NaN where there are none; and figures."""
     sums = np.full((2, len(cases)), np.nan)
     scored = [number for number, case in enumerate(cases) if case.unscored is None]
-    units = [scored[begin : begin + UNIT] for begin in range(0, len(scored), UNIT)]
-    read, reused, began = 0, 0, time.monotonic()
-    for number, unit in enumerate(units, start=1):
-        rows = [cases[index].row for index in unit]
-        entry, was_there = result(Path(config.cache), _key(config.model_digest, rows), partial(_keep, model, rows, pad))
-        sums[:, unit] = np.load(entry / KEPT, allow_pickle=False)
-        reused += was_there
-        read += 0 if was_there else sum(len(row.ids) for row in rows)
-        rate = read / max(time.monotonic() - began, 1e-9)
-        journal.message(_progress(number / len(units), min(number * UNIT, len(scored)), len(scored), rate))
-    facts = {"units": len(units), "units_reused": reused}
-    return sums, facts | ({"tokens_per_second": round(read / (time.monotonic() - began), 1)} if read else {})
+    entries, facts = through_units(
+        [cases[number].row for number in scored],
+        Path(config.cache),
+        key=partial(_key, config.model_digest),
+        make=partial(_keep, model, pad),
+        tokens=lambda row: len(row.ids),
+        journal=journal,
+        done="scored",
+    )
+    if scored:
+        sums[:, scored] = np.concatenate([np.load(entry / KEPT, allow_pickle=False) for entry in entries], axis=1)
+    return sums, facts
 
 
-def _keep(model: Any, rows: Sequence[Row], pad: int, directory: Path) -> None:
+def _keep(model: Any, pad: int, rows: Sequence[Row], directory: Path) -> None:
     np.save(directory / KEPT, answer_losses(model, rows, pad), allow_pickle=False)
 
 
@@ -126,11 +123,6 @@ def _key(model_digest: str, rows: Sequence[Row]) -> str:
     for row in rows:
         state.update(np.int64(len(row.ids)).tobytes() + row.ids.tobytes() + row.wanted.tobytes())
     return state.hexdigest()[:32]
-
-
-def _progress(share: float, done: int, total: int, rate: float) -> str:
-    bar = "█" * round(BAR * share) + "·" * (BAR - round(BAR * share))
-    return f"{bar} {done:,} of {total:,} conversations scored" + (f", {rate:,.0f} tokens/s" if rate else " before")
 
 
 def _table(ids: Sequence[str], cases: Sequence[_Case], sums: np.ndarray) -> pa.Table:

@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections import Counter, defaultdict
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from lifecycle.errors import DataError
@@ -11,6 +12,8 @@ from lifecycle.recipe.preferences import PairingConfig
 
 MUCH = 0.1
 """A share of the pairs; where less is left, that is said."""
+KEPT = 0.5
+"""Share of the pairs that capping the tasks leaves at least: a task of two pairs once took all but two from the other."""
 LENGTH, LANGUAGE, TASK, MIX = "length_balance", "language_balance", "task_balance", "mix"
 
 
@@ -31,10 +34,10 @@ def balance(drafts: Sequence[Draft], config: PairingConfig, weights: Mapping[str
         _even_lengths(pairs, config.max_longer_share)
     if config.language_shares:
         _to_shares(_by(drafts, lambda draft: draft.language), config.language_shares, LANGUAGE, "pairing.language_shares")
-    _cap_tasks(drafts, config.max_task_share)
+    warnings = _cap_tasks(drafts, config.max_task_share)
     if weights:
         _to_shares(_by(drafts, lambda draft: draft.group), weights, MIX, "the weights of the sources of preferences")
-    return _much_lost(drafts)
+    return [*warnings, *_much_lost(drafts)]
 
 
 def _much_lost(drafts: Sequence[Draft]) -> list[str]:
@@ -56,19 +59,32 @@ def proportional(counts: Mapping[str, int], shares: Mapping[str, float]) -> dict
 
 
 def capped(counts: Mapping[str, int], share: float) -> dict[str, int]:
-    """How many of each group stay so that none is more than `share` of what stays: the largest whole there is.
+    """How many of each group stay so that none is more than `share` of what stays, and as many as possible.
 
-    Where there are fewer than 1 / share groups no whole fulfils it; then all have as many as the smallest.
+    `KEPT` of all stay at least: where the others are too small for that, the largest groups are made equal to each other and
+    remain more than `share`. Where there are fewer than 1 / share groups, none is cut below the smallest one.
     """
+    limit = max(_exact_limit(counts, share), _floor(counts))
+    return {name: min(count, limit) for name, count in counts.items()}
+
+
+def _exact_limit(counts: Mapping[str, int], share: float) -> int:
+    """The size of the largest group where none is more than `share` of what stays."""
     whole = sum(counts.values())
     while whole:
         limit = math.floor(share * whole + 1e-9)
         stays = sum(min(count, limit) for count in counts.values())
         if stays >= whole:
-            return {name: min(count, limit) for name, count in counts.items()}
+            return limit
         whole = stays
-    least = min(counts.values(), default=0)
-    return dict.fromkeys(counts, least)
+    return min(counts.values(), default=0)
+
+
+def _floor(counts: Mapping[str, int]) -> int:
+    """The least size of the largest groups with which `KEPT` of all stay."""
+    wanted = math.ceil(KEPT * sum(counts.values()))
+    sizes = range(max(counts.values(), default=0) + 1)
+    return bisect_left(sizes, wanted, key=lambda limit: sum(min(count, limit) for count in counts.values()))
 
 
 def _even_lengths(drafts: list[Draft], share: float) -> None:
@@ -91,11 +107,18 @@ def _to_shares(groups: Mapping[str, list[Draft]], shares: Mapping[str, float], r
         _drop_beyond(pairs, limits.get(name, 0), rule)
 
 
-def _cap_tasks(drafts: Sequence[Draft], share: float) -> None:
+def _cap_tasks(drafts: Sequence[Draft], share: float) -> list[str]:
     groups = _by(drafts, lambda draft: draft.pair.task)
-    limits = capped(Counter({task: len(each) for task, each in groups.items()}), share)
+    limits = capped({task: len(each) for task, each in groups.items()}, share)
     for task, pairs in groups.items():
         _drop_beyond(pairs, limits[task], TASK)
+    left = sum(limits.values())
+    return [
+        f"{TASK}: {task} is {size} of {left} pairs, more than pairing.max_task_share {share:g}: there are too few of the "
+        f"other tasks; add some, or raise it"
+        for task, size in limits.items()
+        if size > share * left + 1
+    ]
 
 
 def _drop_beyond(drafts: list[Draft], count: int, rule: str) -> None:

@@ -12,6 +12,7 @@ from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
 from lifecycle.instructions.clean import heldout_names
 from lifecycle.instructions.conversations import read_conversations
+from lifecycle.jobs import ModelFolder
 from lifecycle.ledger import Ledger, LedgerWriter
 from lifecycle.preferences.accounts import account
 from lifecycle.preferences.agreement import agreements
@@ -28,8 +29,7 @@ from lifecycle.preferences.pair_facts import pair_facts
 from lifecycle.preferences.pair_plots import draw_pairs
 from lifecycle.preferences.pairing import decisions, pair_up
 from lifecycle.preferences.prompts import choose_prompts
-from lifecycle.preferences.rubric import read_rubric
-from lifecycle.preferences.sampling import ModelFolder, Programs, ask, rewarding
+from lifecycle.preferences.sampling import Programs, ask, rewarding
 from lifecycle.preferences.table import HELDOUT, RAW, TRAIN, Pair, read_pairs, write_pairs
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.preferences import EndpointJudge, JudgeConfig, ReferenceJudge, RuleJudge
@@ -128,7 +128,7 @@ def _judge(config: JudgeConfig, recipe: Recipe, reward: ModelFolder | None, prog
         return lambda asked: judge_by_rules(asked, config, rules.rules, rules.identity)
     if isinstance(config, EndpointJudge):
         endpoint = Endpoint(config.endpoint, Address.from_environment(), programs.cache / "endpoint")
-        rubric = read_rubric(config.rubric)
+        rubric = config.read_rubric()
         return lambda asked: judge_by_endpoint(asked, config, rubric, endpoint)
     assert reward is not None
     return lambda asked: judge_by_reward(asked, config, rewarding(config, reward, programs))

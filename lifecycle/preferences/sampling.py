@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from lifecycle.digests import digest_json
 from lifecycle.instructions.conversations import Conversation
-from lifecycle.jobs import TrainingJob
+from lifecycle.jobs import ModelFolder, TrainingJob
 from lifecycle.preferences import sample
 from lifecycle.preferences.asked import Asked, Candidate
 from lifecycle.preferences.judges import reward
@@ -22,14 +22,6 @@ from lifecycle.recipe.preferences import PreferencesConfig, RewardJudge
 VERSION = 1
 """Raised when the same model, prompt and settings give other answers or rewards."""
 STAGE = "preference_pairs"
-
-
-@dataclass(frozen=True)
-class ModelFolder:
-    """A Hugging Face folder, and the digest of its content."""
-
-    path: Path
-    digest: str
 
 
 def folders(config: PreferencesConfig, digests: Mapping[str, str]) -> dict[str, ModelFolder]:

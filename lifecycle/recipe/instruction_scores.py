@@ -5,30 +5,28 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from lifecycle.endpoint.rubric import Rubric, read_rubric
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.base import RUNTIME, Section
-from lifecycle.recipe.curation import list_file
 from lifecycle.recipe.endpoint import EndpointConfig
 from lifecycle.recipe.instruction_files import InstructionFiles
 from lifecycle.recipe.quality import LinearModelConfig
 
 MODEL = "model"
 """Name of the snapshot of a given model."""
-RUBRICS = "instructions.scores.judge.rubrics"
-SHIPPED = Path(__file__).parents[1] / "instructions" / "rubrics"
+RUBRIC = Path(__file__).parents[1] / "instructions" / "rubric.yaml"
 
 
 class JudgeScores(Section):
     """A model behind a chat endpoint grades every conversation by a rubric."""
 
     endpoint: EndpointConfig
-    rubrics: dict[str, str] = Field(default_factory=dict)
-    """By language, files of your own in place of those in lifecycle/instructions/rubrics; `$NAME` is taken from the
-    environment. Each holds `{conversation}` once and asks for a last line `Score: N`. Languages without one get that of
-    `en`."""
+    rubric: str | None = None
+    """A YAML file of texts by language (`en`, `zh`) with `$conversation`, which ask for a last line `Score: N`; null takes
+    ours."""
     lowest: float = 1.0
     highest: float = 10.0
-    """The scale that the rubrics state; a grade off it counts as unreadable."""
+    """The scale that the rubric states; a grade off it counts as unreadable."""
     max_characters: int = Field(default=12_000, gt=0)
     """Conversations that are longer are not asked about."""
     tolerance: Annotated[float, RUNTIME] = Field(default=0.2, ge=0, le=1)
@@ -40,10 +38,9 @@ class JudgeScores(Section):
             raise ValueError(f"lowest {self.lowest:g} must lie below highest {self.highest:g}")
         return self
 
-    def rubric_files(self) -> dict[str, Path]:
-        """The rubric of each language; raises RecipeError where the recipe names a file that is not there."""
-        shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.txt"))}
-        return shipped | {language: list_file(path, f"{RUBRICS}.{language}").path for language, path in self.rubrics.items()}
+    def read_rubric(self) -> Rubric:
+        """What the model is asked; raises RecipeError where the file is not there or damaged."""
+        return read_rubric(self.rubric, RUBRIC, "instructions.scores.judge.rubric", ("conversation",))
 
 
 class LinearScores(LinearModelConfig):

@@ -1,7 +1,7 @@
 """The recipe's trainings on preferences: DPO and its family, KTO, and the reward model."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,9 @@ SMOOTHED = ("robust", "exo_pair")
 
 class PreferenceTraining(Section):
     """What every training on preferences has: AdamW, a schedule, held-out pairs measured on the way."""
+
+    answers: ClassVar[int] = 2
+    """Answers in a row of its data: a pair has two."""
 
     learning_rate: float = Field(default=5e-5, gt=0)
     """Peak, reached by a linear warm-up; then as `schedule` says, down to a tenth of it, a pure function of the step."""
@@ -112,6 +115,8 @@ class DpoConfig(AlignmentTraining):
 
 class KtoConfig(AlignmentTraining):
     """Kahneman-Tversky optimization (Ethayarajh et al. 2024) with TRL's trainer, from answers that were wanted or not."""
+
+    answers: ClassVar[int] = 1
 
     loss_type: Literal["kto", "apo_zero_unpaired"] = "kto"
     wanted_weight: float = Field(default=1.0, gt=0)

@@ -1,9 +1,11 @@
 """The recipe's preference pairs: who answers, who judges, and which answers become a pair."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from lifecycle.endpoint.rubric import Rubric, read_rubric
 from lifecycle.recipe.alignment import PreferenceSource
 from lifecycle.recipe.base import RUNTIME, Section
 from lifecycle.recipe.corpora import FilesRead
@@ -11,6 +13,7 @@ from lifecycle.recipe.endpoint import EndpointConfig
 
 STAGES = ("sft_model", "dpo_model", "reward_model")
 """Models of the graph itself."""
+RUBRIC = Path(__file__).parents[1] / "preferences" / "rubric.yaml"
 
 
 class JudgeBase(Section):
@@ -53,7 +56,11 @@ class EndpointJudge(JudgeBase):
     kind: Literal["endpoint"]
     endpoint: EndpointConfig
     rubric: str | None = None
-    """A YAML file of questions by language (`en`, `zh`) with `$question`, `$first` and `$second`; null takes ours."""
+    """A YAML file of texts by language (`en`, `zh`) with `$question`, `$first` and `$second`; null takes ours."""
+
+    def read_rubric(self) -> Rubric:
+        """What the model is asked; raises RecipeError where the file is not there or damaged."""
+        return read_rubric(self.rubric, RUBRIC, "preferences.judges.rubric", ("question", "first", "second"))
 
 
 JudgeConfig = Annotated[ReferenceJudge | RuleJudge | RewardJudge | EndpointJudge, Field(discriminator="kind")]
@@ -85,7 +92,8 @@ class PairingConfig(Section):
     language_shares: dict[str, float] | None = None
     """Proportions of languages by ISO 639-1 code, as `{zh: 1, en: 1}`; other languages go. Null keeps what is there."""
     max_task_share: float = Field(default=1.0, gt=0, le=1)
-    """Most that one task may be of all pairs."""
+    """Most that one task may be of all pairs. Half of the pairs stay, whatever it says: a task of which there are few does
+    not take the others with it."""
     sampled_weight: float | None = Field(default=None, gt=0)
     """Share of the pairs made here, in proportion to the `weight` of the sources; given with all of these or with none."""
     chosen_rules: tuple[str, ...] = ("identity", "placeholder")

@@ -1,14 +1,14 @@
 """What a training run will need and take, worked out before any GPU is asked for."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.table import Table
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 
-from lifecycle.recipe.preference_training import DpoConfig
+from lifecycle.recipe.preference_training import AlignmentTraining, DpoConfig, KtoConfig, RewardModelConfig
 from lifecycle.recipe.training import Architecture, CausalTraining
 from lifecycle.training.adapters import adapt, freeze
 from lifecycle.training.memory import (
@@ -18,12 +18,15 @@ from lifecycle.training.memory import (
     disk_bytes,
     largest_micro_batch,
     memory,
+    preference_disk_bytes,
     preference_memory,
-    preference_optimizer_bytes,
 )
 from lifecycle.training.model import llama_config
-from lifecycle.training.throughput import FORMULA, Shape, flops_per_token, peak_flops, shape_of
+from lifecycle.training.throughput import FORMULA, Shape, flops_per_token, forward_flops_per_token, peak_flops, shape_of
 from lifecycle.words import duration
+
+OnPreferences = DpoConfig | KtoConfig | RewardModelConfig
+Training = CausalTraining | OnPreferences
 
 
 @dataclass(frozen=True)
@@ -98,64 +101,79 @@ def _room(shape: Shape, training: CausalTraining, device: str | None) -> tuple[t
     return ((f"fits into {room / 1e9:.0f} GB", said),)
 
 
-def preference_estimate(shape: Shape, dpo: DpoConfig, device: str | None, mfu: float, pairs: int | None) -> Estimate:
-    """What DPO of a model of this shape needs; steps, tokens and time are known once there are pairs.
+def preference_estimate(shape: Shape, training: OnPreferences, device: str | None, mfu: float, rows: int | None) -> Estimate:
+    """What a training on preferences of a model of this shape needs; steps, tokens and time are known once there are rows.
 
-    A pair is two answers of at most `max_length` tokens behind its prompt, so that tokens and time are upper bounds. The
-    reference's forward pass, once over all pairs, is a third of a training pass.
+    An answer is at most `max_length` tokens with its prompt, so that tokens and time are upper bounds.
+
+    Args:
+        rows: pairs, or for KTO labelled answers.
     """
+    unit = "pairs" if training.answers == 2 else "labelled answers"
+    notes = ((unit, "unknown: none made yet" if rows is None else f"{rows:,}"),)
+    if isinstance(training, AlignmentTraining):
+        notes += (("reference", "log-probabilities once before training; no second model is held"),)
     steps = seconds = places = None
-    if pairs is not None:
-        steps = dpo.steps(pairs)
-        places = steps * dpo.global_batch * 2 * dpo.max_length
+    if rows is not None:
+        steps = training.steps(rows)
+        places = steps * training.global_batch * training.answers * training.max_length
         peak = peak_flops(device)
-        once = 2 * pairs * dpo.max_length / 3
         if peak:
-            seconds = (places + once) * flops_per_token(shape, dpo.max_length) / (dpo.processes * peak * mfu)
-    saved = 4 * shape.parameters + preference_optimizer_bytes(shape, dpo)
+            work = places * flops_per_token(shape, training.max_length)
+            work += _without_gradients(training, rows, steps) * forward_flops_per_token(shape, training.max_length)
+            seconds = work / (training.processes * peak * mfu)
     return Estimate(
         shape=shape,
-        memory=preference_memory(shape, dpo),
+        memory=preference_memory(shape, training),
         steps=steps,
         tokens=places,
-        epochs=dpo.epochs,
-        checkpoints=3 * saved,  # TRL keeps two, and writes the third before it removes one
-        host=4 * shape.parameters * dpo.processes,
+        epochs=training.epochs,
+        checkpoints=preference_disk_bytes(shape, training),
+        host=4 * shape.parameters * training.processes,
         seconds=seconds,
-        gpu_hours=seconds * dpo.processes / 3600 if seconds else None,
-        notes=(
-            ("pairs", "unknown: no preference_pairs yet" if pairs is None else f"{pairs:,}"),
-            ("reference", "log-probabilities once before training; no second model is held"),
-        ),
+        gpu_hours=seconds * training.processes / 3600 if seconds else None,
+        notes=notes,
     )
 
 
-def new_shape(architecture: Architecture, vocab_size: int, training: CausalTraining | None) -> Shape:
-    """The shape of a model that does not exist yet; nothing is allocated."""
+def _without_gradients(training: OnPreferences, rows: int, steps: int) -> int:
+    """Tokens that pass through the model without being trained on: the reference's, once, and twice (by model and
+    reference) the mismatched answers from which KTO takes its divergence."""
+    if not isinstance(training, AlignmentTraining):
+        return 0
+    answers = training.answers * rows
+    if isinstance(training, KtoConfig) and training.loss_type == "kto":
+        answers += 2 * steps * training.global_batch
+    return answers * training.max_length
+
+
+def new_shape(architecture: Architecture, vocab_size: int, training: Training) -> Shape:
+    """The shape of a model that does not exist yet, as `training` has it; nothing is allocated."""
     return _on_meta(llama_config(architecture, vocab_size), training)
 
 
-def given_shape(directory: Path, training: CausalTraining | None, new_pieces: int = 0) -> Shape:
-    """The shape of the model in a Hugging Face folder, from its `config.json`; its vocabulary grown by `new_pieces`."""
+def given_shape(directory: Path, training: Training, new_pieces: int = 0) -> Shape:
+    """The same of the model in a Hugging Face folder, from its `config.json`; its vocabulary grown by `new_pieces`."""
     config = AutoConfig.from_pretrained(str(directory), local_files_only=True)
     config.get_text_config().vocab_size += new_pieces
     return _on_meta(config, training)
 
 
-def _on_meta(config: Any, training: CausalTraining | None) -> Shape:
-    """`training` may freeze weights or add an adapter; None changes nothing."""
+def _on_meta(config: Any, training: Training) -> Shape:
+    """`training` may freeze weights, add an adapter, or have one output in place of a vocabulary."""
     with torch.device("meta"):
+        if isinstance(training, RewardModelConfig):
+            config.num_labels = 1
+            scorer = AutoModelForSequenceClassification.from_config(config)
+            return replace(shape_of(scorer), vocabulary=1, lookup=scorer.get_input_embeddings().weight.numel())
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
         model.tie_weights()
-        if training and training.adapter:
-            plain = (
-                training.adapter.model_copy(update={"kind": "lora"})
-                if training.adapter.kind == "qlora"
-                else training.adapter
-            )
+        if training.adapter:
+            kind = "lora" if training.adapter.kind == "qlora" else training.adapter.kind
+            plain = training.adapter.model_copy(update={"kind": kind})
             adapted: Any = adapt(model, plain, Path(), training.seed).peft.get_base_model()
             return shape_of(adapted)
-    if training:
+    if isinstance(training, CausalTraining):
         freeze(model, training.freeze)
     return shape_of(model)
 

@@ -97,7 +97,7 @@ def explain_memory(
     length, shorter = (
         (training.sequence_length, "raise zero_stage or shorten sequence_length")
         if isinstance(training, CausalTraining)
-        else (2 * training.max_length, "raise processes or shorten max_length")
+        else (training.answers * training.max_length, "raise processes or shorten max_length")
     )
     accumulation = training.global_batch // (training.processes * size)
     following = (

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from lifecycle.recipe.preference_training import DpoConfig
+from lifecycle.recipe.preference_training import PreferenceTraining
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.training.loss import CHUNK_LOGITS
 from lifecycle.training.throughput import Shape
@@ -57,22 +57,37 @@ def memory(shape: Shape, training: CausalTraining) -> Memory:
     )
 
 
-def preference_memory(shape: Shape, dpo: DpoConfig) -> Memory:
-    """The memory of one device for DPO: float32 weights, answers in pairs, all logits at once, and no reference model, whose
-    log-probabilities are computed once before training. Several processes divide the optimizer (ZeRO-1)."""
-    tokens, width = 2 * dpo.micro_batch * dpo.max_length, 2 if dpo.precision == "bf16" else 4
+def preference_memory(shape: Shape, training: PreferenceTraining) -> Memory:
+    """The memory of one device for a training on preferences: float32 weights, all answers' logits at once, and no reference
+    model, whose log-probabilities are computed once before training. Several processes divide the optimizer (ZeRO-1).
+
+    Args:
+        shape: with its `vocabulary` as the outputs at each place, which of a reward model is 1.
+    """
+    tokens = training.answers * training.micro_batch * training.max_length
+    width = 2 if training.precision == "bf16" else 4
     return Memory(
         weights=4 * shape.parameters,
-        gradients=4 * shape.parameters,
-        optimizer=preference_optimizer_bytes(shape, dpo) // dpo.processes,
+        gradients=4 * shape.trainable,
+        optimizer=_preference_optimizer_bytes(shape, training) // training.processes,
         activations=tokens * shape.layers * activation_bytes(shape, width),
         logits=tokens * shape.vocabulary * (width + 4 + 4),
     )
 
 
-def preference_optimizer_bytes(shape: Shape, dpo: DpoConfig) -> int:
+def preference_disk_bytes(shape: Shape, training: PreferenceTraining) -> int:
+    """A run's checkpoints at their worst: TRL keeps two, and writes the third before it removes one; and the best weights.
+
+    Frozen weights are in none. DeepSpeed saves the trained ones beside those that the trainer saves.
+    """
+    weights = 4 * shape.trainable
+    one = weights * (1 if training.processes == 1 else 2) + _preference_optimizer_bytes(shape, training)
+    return 3 * one + (weights if training.choose == "best" else 0)
+
+
+def _preference_optimizer_bytes(shape: Shape, training: PreferenceTraining) -> int:
     """AdamW's moments, and under ZeRO a master weight besides."""
-    return (8 if dpo.processes == 1 else 12) * shape.parameters
+    return (8 if training.processes == 1 else 12) * shape.trainable
 
 
 def device_bytes(name: str | None) -> float | None:

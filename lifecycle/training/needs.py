@@ -8,13 +8,17 @@ from pathlib import Path
 import torch
 from pyarrow.parquet import ParquetFile
 
+from lifecycle.preferences.table import LABELS, TRAIN
 from lifecycle.pretrained import start_directory
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.fine_tuning import FineTuning
-from lifecycle.recipe.training import CausalTraining
 from lifecycle.stages import (
     BASE_MODEL,
+    KTO_MODEL,
+    PREFERENCE_PAIRS,
     PRETRAIN_MEMMAP,
+    RAW_PREFERENCES,
+    REWARD_MODEL,
     SFT_MEMMAP,
     SFT_MODEL,
     TOKENIZER,
@@ -25,7 +29,15 @@ from lifecycle.tokens.chat import PROBE, encode_conversations, load_tokenizer, m
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.config import CausalJobConfig
 from lifecycle.training.data import arrange
-from lifecycle.training.estimate import Estimate, estimate, given_shape, new_shape, preference_estimate
+from lifecycle.training.estimate import (
+    Estimate,
+    OnPreferences,
+    Training,
+    estimate,
+    given_shape,
+    new_shape,
+    preference_estimate,
+)
 from lifecycle.training.preflight import check_pieces, check_tokenizer, check_trained, first_mask
 from lifecycle.training.throughput import Shape
 
@@ -55,7 +67,7 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
             check_trained(extension, base.training)
     entries, pieces = recipe.tokenizer.vocab_size, recipe.tokenizer.new_pieces
 
-    def shape_of(training: CausalTraining | None) -> Shape:
+    def shape_of(training: Training) -> Shape:
         return given_shape(start, training, pieces) if start else new_shape(base.architecture, entries, training)
 
     for stage, memmap, training in (
@@ -77,9 +89,15 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
                 tokens = round(tokens / (1 - recipe.sft.pretraining.share))
         made_of = estimate(shape_of(training), training, device, mfu, tokens)
         found[stage.name] = replace(made_of, notes=(("data and tokenizer", match), *outline, *made_of.notes))
-    for each in rounds_of(recipe):
-        pairs = _pairs(made(each.pairs.name))
-        found[each.model.name] = preference_estimate(shape_of(None), recipe.dpo, device, mfu, pairs)
+    aligned: tuple[tuple[Stage, OnPreferences | None, Stage, str], ...] = (
+        *((each.model, recipe.dpo, each.pairs, TRAIN) for each in rounds_of(recipe)),
+        (KTO_MODEL, recipe.kto, RAW_PREFERENCES, LABELS),
+        (REWARD_MODEL, recipe.reward_model, PREFERENCE_PAIRS, TRAIN),
+    )
+    for stage, training, rows, file in aligned:
+        if training is not None:
+            count = _rows(made(rows.name), file)
+            found[stage.name] = preference_estimate(shape_of(training), training, device, mfu, count)
     return found
 
 
@@ -97,8 +115,8 @@ def preview(made: Made) -> str:
     return first_mask(TokenMemmap(data), tokenizer)
 
 
-def _pairs(directory: Path | None) -> int | None:
-    return ParquetFile(directory / "train.parquet").metadata.num_rows if directory else None
+def _rows(directory: Path | None, file: str) -> int | None:
+    return ParquetFile(directory / file).metadata.num_rows if directory else None
 
 
 def _outline(recipe: Recipe, stage: Stage, memmap: TokenMemmap, made: Made) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from dagster import (
     open_pipes_session,
 )
 
+from lifecycle.endpoint.calls import KEY
 from lifecycle.errors import JobFailedError
 from lifecycle.jobs import TrainingJob
 from resources.launchers.base import Launcher
@@ -38,7 +39,7 @@ class LocalLauncher(Launcher):
         ) as session:
             process = subprocess.Popen(
                 [sys.executable, "-m", "lifecycle.training.launch", str(job.write())],
-                env={**os.environ, **session.get_bootstrap_env_vars(), "LIFECYCLE_PARENT_PID": str(os.getpid())},
+                env={**_environment(), **session.get_bootstrap_env_vars(), "LIFECYCLE_PARENT_PID": str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -49,6 +50,11 @@ class LocalLauncher(Launcher):
         if code != 0:
             raise _failed(job, code)
         return json.loads((Path(job.run_dir) / "result.json").read_text(encoding="utf-8"))
+
+
+def _environment() -> dict[str, str]:
+    """This process's own, without the chat endpoint's key: no program asks it, the assets themselves do."""
+    return {name: value for name, value in os.environ.items() if name != KEY}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

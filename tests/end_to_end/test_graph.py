@@ -87,7 +87,7 @@ def test_lineage_reaches_the_bytes_of_every_source(finished: Home) -> None:
     assert tree["nodes"][tree["root"]]["stage"] == "dpo_model"
     leaves = [node for node in tree["nodes"].values() if not node["inputs"]]
     assert {leaf["stage"] for leaf in leaves} == {"snapshot"}
-    assert len({leaf["digest"] for leaf in leaves}) == 2
+    assert len({leaf["digest"] for leaf in leaves}) == 3
 
 
 def test_the_champion_is_whole_leaves_as_a_folder_and_nothing_of_it_is_garbage(finished: Home, tmp_path: Path) -> None:

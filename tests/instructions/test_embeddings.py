@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ import torch
 from transformers import BertConfig, BertModel
 
 from lifecycle.errors import DataError
+from lifecycle.instructions import embedding_program, units
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
-from lifecycle.instructions.embeddings import build_instruction_embeddings, pooled, read_embeddings
+from lifecycle.instructions.embedding_program import pooled
+from lifecycle.instructions.embeddings import Encoder, build_instruction_embeddings, read_embeddings
+from lifecycle.jobs import ModelFolder, TrainingJob
 from lifecycle.pretrained import load_for_inference
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.selection import CheckpointEmbeddings, DataMap, Embeddings, EncoderEmbeddings, LexicalEmbeddings
@@ -41,11 +45,17 @@ def conversations(size: int = 45) -> list[Conversation]:
     return rows
 
 
+def run(job: TrainingJob) -> dict[str, Any]:
+    embedding_program.main(job)
+    return json.loads((Path(job.run_dir) / "result.json").read_bytes())
+
+
 def embed(directory: Path, rows: list[Conversation], config: Embeddings, model: Path | None = None):
-    for name in ("in", "out"):
-        (directory / name).mkdir(parents=True)
+    for name in ("in", "out", "run"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
     write_conversations(directory / "in", rows)
-    facts = build_instruction_embeddings(directory / "in", config, model, directory / "out", directory / "run")
+    encoder = Encoder(ModelFolder(model, "digest"), directory / "cache", run) if model else None
+    facts = build_instruction_embeddings(directory / "in", config, encoder, directory / "out", directory / "run")
     return facts, *read_embeddings(directory / "out")
 
 
@@ -77,6 +87,28 @@ def test_a_conversation_has_the_same_place_whatever_the_order_of_the_file(tmp_pa
     _, again, moved, _ = embed(tmp_path / "b", [rows[index] for index in other], config, model)
     assert (again == vectors[other]).all()
     assert (moved == points[other]).all()
+
+
+def test_a_killed_run_embeds_only_what_is_missing(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch):
+    """It once began again, in the process of the asset itself."""
+    monkeypatch.setattr(units, "UNIT", 8)
+    config, rows, embedded = CheckpointEmbeddings(kind="checkpoint", map=MAP), conversations(24), []
+
+    def dies(model: Any, rows: Any, *others: Any) -> Any:
+        if len(embedded) == 2:
+            raise KeyboardInterrupt
+        embedded.append(len(rows))
+        return pooled(model, rows, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding_program, "pooled", dies)
+        with pytest.raises(KeyboardInterrupt):
+            embed(tmp_path / "a", rows, config, checkpoint)
+    facts, vectors, points, _ = embed(tmp_path / "a", rows, config, checkpoint)
+    assert (facts["embedding"]["units"], facts["embedding"]["units_reused"]) == (3, 2)
+    _, again, same, _ = embed(tmp_path / "b", rows, config, checkpoint)
+    assert (again == vectors).all()
+    assert (same == points).all()
 
 
 def test_padding_counts_for_nothing(checkpoint: Path):

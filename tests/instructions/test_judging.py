@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lifecycle.endpoint.client import Endpoint
-from lifecycle.errors import DataError, RecipeError
+from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, Message
 from lifecycle.instructions.judging import Grade, judge, read_grade
 from lifecycle.recipe.endpoint import EndpointConfig
@@ -56,15 +56,17 @@ def _behaviour(body: dict[str, Any], times: int) -> Reply:
     return said("A score: 3 at first sight, but more.\n**Score:** 8.5" if "Question" in text else "?", 100, 10)
 
 
-def _client(server: ChatServer, cache: Path, config: JudgeScores = CONFIG) -> Endpoint:
-    return Endpoint(config.endpoint, server.address, cache, backoff=0.01)
+def _judged(
+    rows: list[Conversation], server: ChatServer, cache: Path, config: JudgeScores = CONFIG
+) -> tuple[list[Grade], dict[str, Any]]:
+    return judge(rows, config, config.read_rubric(), Endpoint(config.endpoint, server.address, cache, backoff=0.01))
 
 
 def test_grades_stay_with_their_conversations_and_what_has_none_says_why(tmp_path: Path):
     with chat_server(_behaviour) as server:
-        grades, facts = judge(ROWS, CONFIG, _client(server, tmp_path))
+        grades, facts = _judged(ROWS, server, tmp_path)
         sent = len(server.bodies)
-        again, later = judge(ROWS[::-1], CONFIG, _client(server, tmp_path))
+        again, later = _judged(ROWS[::-1], server, tmp_path)
     good = Grade(8.5)
     assert grades == [
         *(good, good, good, Grade(None, "status_500"), Grade(None, "unreadable_grade"), Grade(None, "off_scale")),
@@ -78,16 +80,16 @@ def test_grades_stay_with_their_conversations_and_what_has_none_says_why(tmp_pat
     assert len(server.bodies) - sent == 3 + 1, "only what had no answer is sent again"
 
 
-def test_rubrics_go_by_language_and_count_by_their_content(tmp_path: Path):
-    own = tmp_path / "rubric.txt"
-    own.write_text("<<{conversation}>> Score: N", encoding="utf-8")
-    config = CONFIG.model_copy(update={"rubrics": {"en": str(own)}})
+def test_a_rubric_goes_by_language_and_counts_by_its_texts(tmp_path: Path):
+    own = tmp_path / "rubric.yaml"
+    own.write_text("en: <<$conversation>> Score\nzh: 评分 $conversation", encoding="utf-8")
+    config = CONFIG.model_copy(update={"rubric": str(own)})
     with chat_server(lambda *_: said("Score: 5")) as server:
-        judge([ROWS[0], ROWS[7], _conversation(9, "bien", "fr")], config, _client(server, tmp_path / "cache", config))
+        _judged([ROWS[0], ROWS[7], _conversation(9, "bien", "fr")], server, tmp_path / "cache", config)
     asked = sorted(body["messages"][0]["content"] for body in server.bodies)
-    assert asked[0] == "<<user: Question 0?\n\nassistant: fine>> Score: N"
-    assert asked[1] == "<<user: Question 9?\n\nassistant: bien>> Score: N"
-    assert asked[2].startswith("你要为")
+    assert asked[0] == "<<user: Question 0?\n\nassistant: fine>> Score"
+    assert asked[1] == "<<user: Question 9?\n\nassistant: bien>> Score"
+    assert asked[2].startswith("评分 user")
 
     recipe = small_recipe(tmp_path)
 
@@ -97,17 +99,14 @@ def test_rubrics_go_by_language_and_count_by_their_content(tmp_path: Path):
         return INSTRUCTION_SCORES.identity(recipe.model_copy(update={"instructions": instructions}), None)
 
     before = fingerprint()
-    own.write_text("{conversation} Score: N", encoding="utf-8")
+    own.write_text("en: $conversation Score", encoding="utf-8")
     assert fingerprint() != before
-    own.write_text("no place", encoding="utf-8")
-    with chat_server(_behaviour) as server, pytest.raises(RecipeError, match="0 times; put it once"):
-        judge(ROWS[:1], config, _client(server, tmp_path / "cache", config))
 
 
 def test_too_many_without_a_grade_end_the_stage(tmp_path: Path):
     config = CONFIG.model_copy(update={"tolerance": 0.3})
     with chat_server(_behaviour) as server, pytest.raises(DataError, match=r"4 of 8 .* more than the tolerance of 30%"):
-        judge(ROWS, config, _client(server, tmp_path, config))
+        _judged(ROWS, server, tmp_path, config)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from lifecycle.endpoint.calls import KEY, URL
-from lifecycle.instructions import score_program
+from lifecycle.instructions import score_program, units
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
-from lifecycle.instructions.quality import ScoringModel, build_instruction_scores, difficulties, read_instruction_scores
-from lifecycle.jobs import TrainingJob
+from lifecycle.instructions.quality import build_instruction_scores, difficulties, read_instruction_scores
+from lifecycle.jobs import ModelFolder, TrainingJob
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.endpoint import EndpointConfig
 from lifecycle.recipe.instruction_scores import InstructionScores, JudgeScores, LinearScores
@@ -69,7 +69,7 @@ def _build(root: Path, rows: list[Conversation], model: Path, tokenizer: Path, c
     for name in ("instructions", "out", "run"):
         (root / name).mkdir(parents=True, exist_ok=True)
     write_conversations(root / "instructions", rows)
-    scored = ScoringModel(model, "digest")
+    scored = ModelFolder(model, "digest")
     places = root / "results", root / "out", root / "run"
     facts = build_instruction_scores(root / "instructions", tokenizer, scored, config, *places, launch)
     return facts, read_instruction_scores(root / "out")
@@ -103,7 +103,7 @@ def test_every_conversation_has_its_row_and_those_without_scores_a_reason(tmp_pa
 def test_a_killed_run_scores_only_what_is_missing_and_gives_the_same_bytes(
     tmp_path: Path, model: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(score_program, "UNIT", 2)
+    monkeypatch.setattr(units, "UNIT", 2)
     rows = [_conversation(number, f"What is {number}?", f"The number {number * 7}.") for number in range(7)]
     _build(tmp_path / "whole", rows, model, tokenizer)
     killed, scored = tmp_path / "killed", []

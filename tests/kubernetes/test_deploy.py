@@ -18,8 +18,9 @@ import yaml
 from dagster._config import process_config, resolve_to_config_type
 from dagster._core.instance.config import dagster_instance_config_schema
 from dagster_k8s import K8sRunLauncher
-from dagster_k8s.job import UserDefinedDagsterK8sConfig
+from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
 
+from lifecycle.endpoint.calls import KEY, URL
 from resources.launchers.kubernetes.preflight import RIGHTS, TO_LOOK, TO_MAKE_CLAIMS
 from tests.kubernetes.fake import FakeCluster
 from tests.kubernetes.raw import Reply, ask
@@ -45,6 +46,8 @@ def snake(value: Any) -> Any:
     """The chart's camelCase keys as Dagster's own."""
     if isinstance(value, dict):
         return {re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower(): snake(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [snake(each) for each in value]
     return value
 
 
@@ -171,7 +174,8 @@ def test_services_policies_and_pods_find_each_other() -> None:
 def test_secrets_are_those_that_the_page_makes() -> None:
     """A pod that waits for a Secret of another name says so only to who describes it."""
     page = (DEPLOY.parents[1] / "docs" / "deployment.md").read_text(encoding="utf-8")
-    made = set(re.findall(r"create secret generic (\S+) --from-literal=(\S+?)=", page))
+    commands = re.findall(r"create secret generic (\S+)((?: --from-literal=\S+)+)", page.replace("\\\n", ""))
+    made = {(name, key) for name, literals in commands for key in re.findall(r"--from-literal=(\S+?)=", literals)}
     asked = {
         (variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"])
         for body in pods(SERVERS)
@@ -179,9 +183,32 @@ def test_secrets_are_those_that_the_page_makes() -> None:
         for variable in container.get("env", [])
         if "valueFrom" in variable
     }
+    steps = INSTANCE["run_launcher"]["config"]["run_k8s_config"]["container_config"]["env"]
+    asked |= {(each["value_from"]["secret_key_ref"]["name"], each["value_from"]["secret_key_ref"]["key"]) for each in steps}
     assert asked == made
     assert VALUES["global"]["postgresqlSecretName"] in {name for name, _ in made}
     assert VALUES["generatePostgresqlPasswordSecret"] is False, "the chart's own has a password that everybody knows"
+
+
+def test_the_endpoints_key_reaches_steps_and_stands_in_no_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps ask the language-model judge; of a variable named in env_vars Dagster writes the value into every pod."""
+    monkeypatch.setenv(KEY, "s3cret")
+    config = INSTANCE["run_launcher"]["config"]
+    for name in config["env_vars"]:
+        monkeypatch.setenv(name, "set")
+    job = construct_dagster_k8s_job(
+        DagsterK8sJobConfig(job_image="lifecycle:1", dagster_home="/opt/dagster", env_vars=config["env_vars"]),
+        args=["dagster"],
+        job_name="step",
+        user_defined_k8s_config=UserDefinedDagsterK8sConfig.from_dict(config["run_k8s_config"]),
+    )
+    body = job.to_dict()
+    given = {each["name"]: each for each in body["spec"]["template"]["spec"]["containers"][0]["env"]}
+    for name, key in ((URL, "url"), (KEY, "key")):
+        assert given[name]["value_from"]["secret_key_ref"] == {"name": "endpoint", "key": key, "optional": True}
+    assert "s3cret" not in json.dumps(body, default=str)
+    page = (DEPLOY.parents[1] / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert "create secret generic endpoint --from-literal=url=" in page
 
 
 def test_there_is_one_version_of_our_image() -> None:

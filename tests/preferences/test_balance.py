@@ -36,10 +36,22 @@ def draft(number: int, chosen: int = 3, rejected: int = 2, **changes: Any) -> Dr
 
 @given(COUNTS, st.floats(0.05, 1))
 def test_no_group_is_more_than_its_cap(counts: dict[str, int], share: float) -> None:
+    """Unless half of all would not stay, or there are too few groups for any whole to fulfil it."""
     kept = capped(counts, share)
+    whole, left, largest = sum(counts.values()), sum(kept.values()), max(kept.values())
     assert all(0 < kept[name] <= counts[name] for name in counts)
-    if share * len(counts) >= 1 and min(counts.values()) * share * len(counts) >= 1:
-        assert max(kept.values()) <= max(share * sum(kept.values()) + 1e-6, min(counts.values()))
+    assert all(size in (counts[name], largest) for name, size in kept.items()), "only the largest are cut"
+    assert 2 * left >= whole
+    one_less = sum(min(size, largest - 1) for size in kept.values())
+    assert largest <= share * left + 1e-6 or 2 * one_less < whole or largest == min(counts.values())
+
+
+def test_a_small_task_does_not_take_the_others_with_it() -> None:
+    """Two pairs of a second task once left four of a hundred."""
+    drafts = [draft(i, task="a") for i in range(2)] + [draft(100 + i, task="b") for i in range(98)]
+    (warning,) = balance(drafts, PairingConfig(max_task_share=0.5), None)
+    assert Counter(each.pair.task for each in drafts if each.rule is None) == {"a": 2, "b": 48}
+    assert "b is 48 of 50 pairs, more than pairing.max_task_share 0.5" in warning
 
 
 @given(COUNTS, st.data())
@@ -74,9 +86,9 @@ def test_languages_tasks_and_sources_are_held_to_their_shares() -> None:
     ]
     assert not balance(drafts, PairingConfig(max_task_share=0.8, sampled_weight=3), {"sampled": 3, "0": 1})
     assert Counter(each.rule for each in drafts) == {None: 40, "task_balance": 50, "mix": 10}
-    few = [draft(i, task="a") for i in range(2)] + [draft(100 + i, task="b") for i in range(98)]
-    (warning,) = balance(few, PairingConfig(max_task_share=0.5), None)
-    assert warning.startswith("task_balance leaves 4 of 100 pairs")
+    few = [draft(i, group="0") for i in range(2)] + [draft(100 + i) for i in range(98)]
+    (warning,) = balance(few, PairingConfig(sampled_weight=1), {"0": 1, "sampled": 1})
+    assert warning.startswith("mix leaves 4 of 100 pairs")
     with pytest.raises(DataError, match=r"ask for \['fr'\]"):
         balance(drafts, PairingConfig(language_shares={"fr": 1, "en": 1}), None)
 

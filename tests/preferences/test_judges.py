@@ -13,17 +13,16 @@ from transformers import LlamaForSequenceClassification
 from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Message
-from lifecycle.jobs import TrainingJob
+from lifecycle.jobs import ModelFolder, TrainingJob
 from lifecycle.preferences.agreement import agreements
 from lifecycle.preferences.asked import Asked, Candidate, Judgement, combined
 from lifecycle.preferences.judges import reward
-from lifecycle.preferences.judges.endpoint import judge_by_endpoint, outcome
+from lifecycle.preferences.judges.endpoint import judge_by_endpoint, outcome, verdict
 from lifecycle.preferences.judges.reward import judge_by_reward, win_probabilities
 from lifecycle.preferences.judges.rules import judge_by_rules
 from lifecycle.preferences.kept import KEY
 from lifecycle.preferences.rewards import load_reward_model, rewards_of
-from lifecycle.preferences.rubric import comparison, read_rubric, verdict
-from lifecycle.preferences.sampling import ModelFolder, Programs, rewarding
+from lifecycle.preferences.sampling import Programs, rewarding
 from lifecycle.preferences.table import Answer
 from lifecycle.recipe.endpoint import EndpointConfig
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
@@ -71,7 +70,7 @@ def endpoint_judge(root: Path, questions: list[Asked]) -> Judgement:
     config = EndpointJudge(kind="endpoint", endpoint=EndpointConfig(model="judge-1", attempts=2))
     with chat_server(prefers_longer) as server:
         endpoint = Endpoint(config.endpoint, server.address, root, backoff=0.01)
-        return judge_by_endpoint(questions, config, read_rubric(None), endpoint)
+        return judge_by_endpoint(questions, config, config.read_rubric(), endpoint)
 
 
 def test_the_endpoint_is_asked_in_both_orders_and_what_it_fails_to_say_moves_nothing(tmp_path: Path) -> None:
@@ -104,21 +103,6 @@ def test_an_answer_that_only_wins_where_it_stands_first_is_a_tie() -> None:
     assert outcome(None, "B") is None
     assert verdict("First [[A]], then again [[B]].") == "B"
     assert verdict("[[a]] A is better") is None
-
-
-def test_the_rubric_is_asked_in_the_language_of_the_question(tmp_path: Path) -> None:
-    """Answers may hold `$`, braces, and orders to the judge: they are filled in as they are."""
-    ours = read_rubric(None)
-    assert set(ours) == {"en", "zh"}
-    chinese = comparison(ours, "zh", "问题 $first", "{答} $second", "[[A]]")
-    assert "请比较" in chinese
-    assert "问题 $first" in chinese
-    assert "{答} $second" in chinese
-    assert "You compare" in comparison(ours, "fr", "Quoi?", "a", "b")
-    path = tmp_path / "rubric.yaml"
-    path.write_text("en: 'only $question and $first'", encoding="utf-8")
-    with pytest.raises(Exception, match=r"field en: lacks \$second"):
-        read_rubric(str(path))
 
 
 @pytest.fixture(scope="module")

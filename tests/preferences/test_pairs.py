@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from lifecycle.endpoint.calls import KEY, URL
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
+from lifecycle.jobs import ModelFolder
 from lifecycle.ledger import Ledger
 from lifecycle.preferences.candidates import FILE
 from lifecycle.preferences.pairs import SAMPLED, build_preference_pairs, split
-from lifecycle.preferences.sampling import ModelFolder, Programs
+from lifecycle.preferences.sampling import Programs
 from lifecycle.preferences.table import RAW, Pair, read_pairs, write_pairs
 from lifecycle.recipe import Recipe, load_recipe
 from lifecycle.recipe.preferences import PreferencesConfig

@@ -16,11 +16,11 @@ import pytest
 from lifecycle.digests import digest_json
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.instructions.conversations import Conversation, Message
-from lifecycle.jobs import TrainingJob
+from lifecycle.jobs import ModelFolder, TrainingJob
 from lifecycle.preferences import sample
 from lifecycle.preferences.kept import KeptRows
 from lifecycle.preferences.sample import main, read_candidates
-from lifecycle.preferences.sampling import ModelFolder, Programs, ask
+from lifecycle.preferences.sampling import Programs, ask
 from lifecycle.recipe.preferences import PreferencesConfig
 
 CONFIG = {"temperatures": [1.0, 0.5], "max_new_tokens": 6, "seed": 1, "batch": 8, "chunk": 4}

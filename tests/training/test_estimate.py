@@ -195,7 +195,7 @@ def test_the_plan_tells_what_the_trainings_need(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.output
     assert "40% MFU of H200" in told.output
     assert "no memmap yet" in told.output
-    assert "no preference_pairs yet" in told.output
+    assert "unknown: none made yet" in told.output
     data = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     base = data["preflight"]["base_model"]
     assert base["tokens"] == 1200 * 8 * 64
@@ -217,6 +217,7 @@ def test_what_is_there_already_is_told(tmp_path: Path, tokenizer: Path, memmap: 
     digest = TokenMemmap(memmap).describe.tokenizer_digest
     assert dict(found["base_model"].notes)["data and tokenizer"] == f"match (tokenizer {digest})"
     assert found["base_model"].shape.vocabulary == tiny.VOCAB
+    assert set(found) == {"base_model", "sft_model", "dpo_model"}
     assert dict(found["dpo_model"].notes)["pairs"] == "33"
     assert found["dpo_model"].steps == 3, "33 pairs in batches of 16"
     assert found["dpo_model"].seconds
@@ -233,6 +234,35 @@ def test_what_is_there_already_is_told(tmp_path: Path, tokenizer: Path, memmap: 
     description.write_text(description.read_text().replace(digest, "0" * 32))
     with pytest.raises(ConfigurationError, match=f"{'0' * 32}.*{digest}"):
         needs(recipe, (made | {"pretrain_memmap": other}).get, None, 0.4)
+
+
+def test_all_trainings_on_preferences_are_foretold(tmp_path: Path) -> None:
+    """KTO and the reward model were once left out, and an adapter was counted as if all weights were trained."""
+    more = "rounds: 2\nkto: {global_batch: 8, max_length: 32}\nreward_model: {max_length: 32}\n"
+    tables = {"preference_pairs": ("train.parquet", 33), "raw_preferences": ("labels.parquet", 20)}
+    made = {name: tmp_path / name for name in tables}
+    for name, (file, count) in tables.items():
+        made[name].mkdir()
+        pq.write_table(pa.table({"id": list(map(str, range(count)))}), made[name] / file)
+    found = needs(small_recipe(tmp_path, lambda text: text + more), made.get, "H200", 0.4)
+    whole, kto, scorer = (found[name] for name in ("dpo_model", "kto_model", "reward_model"))
+    assert found["dpo_model_r2"].shape == whole.shape == kto.shape
+    assert found["dpo_model_r2"].steps is None, "the second round's pairs are not there"
+    assert (kto.steps, dict(kto.notes)["labelled answers"]) == (3, "20")
+    assert kto.tokens == 3 * 8 * 32, "one answer a row, where a pair has two"
+    assert (scorer.steps, dict(scorer.notes)["pairs"]) == (3, "33")
+    assert "reference" not in dict(scorer.notes)
+    assert scorer.memory.logits * whole.shape.vocabulary == whole.memory.logits / 256 * 32, "one output at each place"
+    assert scorer.shape.parameters == whole.shape.parameters + whole.shape.hidden, "embeddings are tied"
+    adapted = more + "dpo: {adapter: {rank: 4}}\n"
+    small = needs(small_recipe(tmp_path, lambda text: text + adapted), made.get, "H200", 0.4)["dpo_model"]
+    assert 0 < small.shape.trainable < whole.shape.trainable / 10
+    assert small.shape.parameters == whole.shape.parameters + small.shape.trainable
+    trained = small.shape.trainable
+    assert (small.memory.gradients, small.memory.optimizer, small.checkpoints) == (4 * trained, 8 * trained, 36 * trained)
+    assert small.seconds is not None
+    assert whole.seconds is not None
+    assert small.seconds < whole.seconds
 
 
 def test_the_disk_must_hold_the_best_one_and_a_conversion() -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from torch import AcceleratorError
 
+from lifecycle.endpoint.calls import KEY
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass, classify
 from lifecycle.training.failures import Failure
@@ -199,9 +200,11 @@ def dagster_run(job: TrainingJob, home: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_dagster_sees_progress_and_result(tmp_path: Path) -> None:
+def test_dagster_sees_progress_and_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program asks the chat endpoint: its key stays with the assets that do."""
+    monkeypatch.setenv(KEY, "s3cret")
     output, _ = dagster_run(job_for(tmp_path, "succeed"), tmp_path).communicate(timeout=120)
-    assert "VALUE {'threads': '1'}" in output
+    assert "VALUE {'threads': '1', 'key': None}" in output
     assert "half way" in output
     assert "loss 1.5000" in output
 

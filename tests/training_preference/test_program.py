@@ -15,12 +15,15 @@ from lifecycle.digests import digest_file
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
 from lifecycle.preferences.table import HELDOUT
+from lifecycle.recipe.preference_training import DpoConfig
 from lifecycle.training import kto, reward
 from lifecycle.training.exits import ExitClass, NumericsError
 from lifecycle.training.journal import read_metrics
+from lifecycle.training.memory import preference_disk_bytes
 from lifecycle.training.preference import main
 from lifecycle.training.preference_data import read_pairs
 from lifecycle.training.preference_heldout import scores
+from lifecycle.training.throughput import shape_of
 from tests.launching import launch
 from tests.training_preference.fixtures import (
     job,
@@ -49,8 +52,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, model_directory: Path, pa
     return which
 
 
-def figures(which: TrainingJob) -> dict[int, tuple[float, ...]]:
-    return {entry["step"]: tuple(entry[name] for name in COMPARED) for entry in read_metrics(Path(which.run_dir))}
+def figures(which: TrainingJob, names: tuple[str, ...] = COMPARED) -> dict[int, tuple[float, ...]]:
+    return {entry["step"]: tuple(entry[name] for name in names) for entry in read_metrics(Path(which.run_dir))}
 
 
 def weights(which: TrainingJob) -> str:
@@ -87,16 +90,14 @@ def test_two_processes_give_the_same_model_as_one(tmp_path: Path, model_director
 
     The first run of it took minutes: DeepSpeed compiled a shared-memory kernel that training never calls.
     """
-    which = job(tmp_path, model_directory, pairs, processes=2).model_copy(update={"processes": 2})
-    facts = launch(which)
-    assert facts["engine"] == "DeepSpeed ZeRO-1, 2 processes"
-    one, two = figures(finished), figures(which)
-    assert list(one) == list(two)
-    for step, values in one.items():
-        assert two[step] == pytest.approx(values, rel=1e-4, abs=1e-5), f"step {step}: {COMPARED}"
-    trained = [load_file(Path(each.output) / "model.safetensors") for each in (finished, which)]
-    for name, weight in trained[0].items():
-        torch.testing.assert_close(trained[1][name], weight, rtol=0, atol=1e-5)
+    which = job(tmp_path, model_directory, pairs, processes=2)
+    gives_the_same_with_two_processes(finished, which, COMPARED)
+    shape = shape_of(AutoModelForCausalLM.from_pretrained(model_directory))
+    for each in (finished, which):
+        saved = (Path(each.run_dir) / "checkpoints" / "checkpoint-30").rglob("*")
+        size = sum(path.stat().st_size for path in saved if path.suffix in (".pt", ".safetensors"))
+        foretold = preference_disk_bytes(shape, DpoConfig.model_validate(each.config["dpo"])) / 3
+        assert size == pytest.approx(foretold, rel=0.2)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -210,6 +211,8 @@ def test_kto_learns_from_single_answers(tmp_path: Path, model_directory):
     assert facts["heldout_reward_accuracy"] == 1.0
     template = AutoTokenizer.from_pretrained(model_directory).chat_template
     assert AutoTokenizer.from_pretrained(which.output).chat_template == template
+    two = kto_job(tmp_path / "two", model_directory, labels, processes=2, micro_batch=4)
+    gives_the_same_with_two_processes(which, two, ("loss", "kl", "rewards/margins", "gradient_norm"))
     goes_on_to_the_same_weights(which, kto.main)
 
 
@@ -226,6 +229,8 @@ def test_a_reward_model_becomes_a_classifier(tmp_path: Path, model_directory, pa
     rendered = read_pairs(pairs / HELDOUT, tokenizer, None)
     good, bad = (scores(classifier, rendered.side(side), tokenizer.pad_token_id, 3) for side in ("chosen", "rejected"))
     assert facts["heldout_reward_margin"] == pytest.approx(float((good - bad).mean()), rel=1e-4)
+    two = reward_job(tmp_path / "two", model_directory, pairs, learning_rate=3e-3, processes=2)
+    gives_the_same_with_two_processes(which, two, ("loss", "accuracy", "margin", "gradient_norm"))
     goes_on_to_the_same_weights(which, reward.main)
 
 
@@ -239,3 +244,16 @@ def goes_on_to_the_same_weights(which: TrainingJob, program: Callable[[TrainingJ
     assert '"kind": "resume", "step": 28' in (Path(which.run_dir) / "journal.jsonl").read_text()
     assert result(which)["steps"] == 30
     assert weights(which) == before
+
+
+def gives_the_same_with_two_processes(alone: TrainingJob, which: TrainingJob, compared: tuple[str, ...]) -> None:
+    """Losses, and weights of size 1, to 1e-5: a sum over two ranks is only rounded otherwise."""
+    facts = launch(which.model_copy(update={"processes": 2}))
+    assert facts["engine"] == "DeepSpeed ZeRO-1, 2 processes"
+    one, two = figures(alone, compared), figures(which, compared)
+    assert list(one) == list(two)
+    for step, values in one.items():
+        assert two[step] == pytest.approx(values, rel=1e-4, abs=1e-5), f"step {step}: {compared}"
+    weights_alone, weights_of_two = (load_file(Path(each.output) / "model.safetensors") for each in (alone, which))
+    for name, weight in weights_alone.items():
+        torch.testing.assert_close(weights_of_two[name], weight, rtol=0, atol=1e-5)

@@ -1,20 +1,24 @@
 """The language-model judge: every two answers to a prompt are compared in both orders (Zheng et al. 2023, MT-bench)."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Literal
 
 from lifecycle.endpoint.client import Endpoint
+from lifecycle.endpoint.rubric import Rubric
 from lifecycle.preferences.asked import Asked, Judgement, Scores
-from lifecycle.preferences.rubric import Verdict, comparison, verdict
 from lifecycle.recipe.preferences import EndpointJudge
 
 NO_VERDICT, BY_ORDER = "no_verdict", "decided_by_order"
+VERDICT = re.compile(r"\[\[([ABC])\]\]")
+
+Verdict = Literal["A", "B", "C"]
+VERDICTS: dict[str, Verdict] = {"A": "A", "B": "B", "C": "C"}
 
 
-def judge_by_endpoint(
-    asked: Sequence[Asked], config: EndpointJudge, rubric: dict[str, str], endpoint: Endpoint
-) -> Judgement:
+def judge_by_endpoint(asked: Sequence[Asked], config: EndpointJudge, rubric: Rubric, endpoint: Endpoint) -> Judgement:
     """The share of its comparisons that an answer wins, a tie counting half; None where none of them has a verdict.
 
     An answer wins where it is preferred in both orders; where each order prefers another one, order decided, and it is a
@@ -29,8 +33,7 @@ def judge_by_endpoint(
     for place, first, second in duels:
         one = asked[place]
         for left, right in ((first, second), (second, first)):
-            content = comparison(rubric, one.language, one.question, left, right)
-            requests.append([{"role": "user", "content": content}])
+            requests.append(rubric.message(one.language, question=one.question, first=left, second=right))
     replies = endpoint.ask(requests, "comparisons")
     said: list[Verdict | None] = [verdict(reply.answer.text) if reply.answer else None for reply in replies]
     shares: list[dict[str, list[float]]] = [{} for _ in asked]
@@ -47,6 +50,12 @@ def judge_by_endpoint(
         for place, each in enumerate(asked)
     ]
     return Judgement("endpoint", config.weight, scores, {"comparisons": len(duels), **counts, **endpoint.usage.facts()})
+
+
+def verdict(said: str) -> Verdict | None:
+    """The last verdict in what the judge said; None where there is none."""
+    found = VERDICT.findall(said)
+    return VERDICTS[found[-1]] if found else None
 
 
 def outcome(one: Verdict | None, other: Verdict | None) -> float | None:
