@@ -1,6 +1,6 @@
 """The recipe's evaluation: what every model is measured by."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
