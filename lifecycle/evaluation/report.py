@@ -2,8 +2,9 @@
 
 import gzip
 import lzma
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from lifecycle.errors import DataError
 from lifecycle.evaluation.gates import REPORT, evaluate_gates
 from lifecycle.evaluation.report_pages import write_html, write_markdown
 from lifecycle.evaluation.results import ANSWERS, Metric, Results
+from lifecycle.evaluation.sections import add_sections, is_detail
 from lifecycle.evaluation.statistics import win_rate
 from lifecycle.plots import plot
 from lifecycle.recipe.evaluation import Gate
@@ -26,13 +28,22 @@ SAMPLES = 10
 
 
 def build_report(
-    evals: dict[str, Path], heldout: Path, gates: tuple[Gate, ...], recipe_name: str, out: Path, run_dir: Path
+    evals: dict[str, Path],
+    heldout: Path,
+    gates: tuple[Gate, ...],
+    recipe_name: str,
+    out: Path,
+    run_dir: Path,
+    beside: Mapping[str, Path] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write `report.json`, `report.md` and `report.html` from the evaluations by model name (dpo_r2, kto, …).
 
     `report.json` holds `models` (every figure with its interval), `rows` (one per figure, and whether each stage
     improved it), `final` (the last round of DPO), `win_rate` (its greedy answers over those of SFT, by their reference
-    score, to the same prompts), `gates`, `summary` (what the demo prints) and `samples`.
+    score, to the same prompts), the sections of `add_sections`, `gates`, `summary` (what the demo prints) and `samples`.
+
+    Args:
+        beside: artifacts of the stages `contamination` and `comparisons`, where the recipe has them.
 
     Raises:
         RecipeError: a gate names a metric that was not measured.
@@ -54,6 +65,7 @@ def build_report(
             for name, result in results.items()
         },
     }
+    add_sections(report, results, evals, heldout, beside)
     won = {name: _win_rate(answers, name) for name in results if name not in ("base", BEFORE_ALIGNMENT)}
     for name, rate in won.items():
         if rate:
@@ -85,7 +97,7 @@ def rows(models: dict[str, Any]) -> list[dict[str, Any]]:
     interval, and the other way round; otherwise the difference is within what chance gives. Without intervals the values
     alone decide.
     """
-    keys = list(dict.fromkeys(key for model in models.values() for key in model["metrics"]))
+    keys = list(dict.fromkeys(key for model in models.values() for key in model["metrics"] if not is_detail(key)))
     found = []
     for key in keys:
         values = {name: model["metrics"].get(key) for name, model in models.items()}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.evaluation.gates import GateResult
+from lifecycle.evaluation.sections import tables
 from lifecycle.pages import environment, markdown_cell
 
 CONTROLS = {"shuffled_pairs": "with the pairs shuffled", "length_only": "by length alone"}
@@ -69,6 +70,7 @@ def _values(report: dict[str, Any]) -> dict[str, Any]:
     return {
         "report": report,
         "headline": headline(report),
+        "tables": tables(report),
         "gates": [GateResult.model_validate(gate) for gate in report["gates"]],
         "number": _number,
         "cell": markdown_cell,

@@ -38,6 +38,7 @@ def _measure(job: TrainingJob, portion: Portion, folder: Path, journal: Journal 
     # Read by the Hugging Face libraries when they are imported; the cache must not outlive or be shared between runs.
     os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_DATASETS_CACHE=str(folder / "datasets"))
     from lifecycle.evaluation.harness import measure_tasks
+    from lifecycle.evaluation.said import answer_asked
     from lifecycle.pretrained import load_for_inference
 
     config = EvaluationConfig.model_validate(job.config["evaluation"])
@@ -61,6 +62,7 @@ def _measure(job: TrainingJob, portion: Portion, folder: Path, journal: Journal 
         missing=missing,
         answers=tuple(answers),
         pairs=pairs,
+        said=answer_asked(model, tokenizer, Path(job.run_dir), config, portion),
     )
     share.write(Path(job.run_dir), portion)
     return {"seconds_lm_eval": round(tasks_seconds, 3)}

@@ -7,8 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.evaluation.asked import write_asked
+from lifecycle.evaluation.further import Checks, further_metrics
 from lifecycle.evaluation.merge import all_answers, all_samples, merge
 from lifecycle.evaluation.results import ANSWERS, SAMPLES, Metric, Results
+from lifecycle.evaluation.sections import is_detail
 from lifecycle.evaluation.shares import read_shares
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
@@ -29,6 +32,7 @@ def evaluate_model(
     fingerprint: str,
     reference: Path | None = None,
     pairs: Path | None = None,
+    checks: Checks = Checks(),
 ) -> dict[str, Any]:
     """Evaluate the model called `name` (base, sft or dpo) into `out`: `results.json`, `samples.parquet`, `answers.parquet`.
 
@@ -43,6 +47,7 @@ def evaluate_model(
     """
     if (reference is None) != (pairs is None):
         raise ValueError("reward accuracy needs both the reference model and the pairs")
+    asked = write_asked(config, run_dir)
     inputs = {"model": str(model), "heldout": str(heldout)}
     if reference is not None and pairs is not None:
         inputs |= {"reference": str(reference), "pairs": str(pairs)}
@@ -60,10 +65,11 @@ def evaluate_model(
     )
     shares = read_shares(run_dir, config.processes)
     results = merge(name, shares, config.seed)
-    results.write(out)
     _write([sample.model_dump(exclude=NOT_SHOWN) | {"score": sample.score} for sample in all_samples(shares)], out / SAMPLES)
     if answers := all_answers(shares):
         _write([answer.model_dump() for answer in answers], out / ANSWERS)
+    results = results.model_copy(update={"further": further_metrics(shares, asked, heldout, config, checks, out)})
+    results.write(out)
     metrics = results.metrics()
     _plot(run_dir, name, results)
     return {
@@ -83,7 +89,9 @@ def _write(rows: list[dict[str, Any]], path: Path) -> None:
 
 def _plot(run_dir: Path, name: str, results: Results) -> None:
     shares: dict[str, Metric] = {
-        key: metric for key, metric in results.metrics().items() if metric.interval and 0 <= metric.value <= 1
+        key: metric
+        for key, metric in results.metrics().items()
+        if metric.interval and 0 <= metric.value <= 1 and not is_detail(key)
     }
     with plot(run_dir, "metrics", f"{name}: shares with 95 % intervals") as axes:
         for row, metric in enumerate(shares.values()):

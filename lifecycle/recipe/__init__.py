@@ -10,7 +10,7 @@ from lifecycle.errors import RecipeError
 from lifecycle.recipe.alignment import InstructionsConfig
 from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
-from lifecycle.recipe.evaluation import BESIDE_TASKS, TEXT_ONLY_TASK, EvaluationConfig, Gate
+from lifecycle.recipe.evaluation import BESIDE_TASKS, FURTHER, TEXT_ONLY_TASK, EvaluationConfig, Gate
 from lifecycle.recipe.fine_tuning import SftConfig
 from lifecycle.recipe.preference_training import DpoConfig, KtoConfig, RewardModelConfig
 from lifecycle.recipe.preferences import PreferencesConfig
@@ -122,13 +122,21 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _own_reward_model_compares(self) -> "Recipe":
+        if self.evaluation.own_reward_model() and self.reward_model is None:
+            raise ValueError(
+                "evaluation.judges: a reward_model without `path` is the recipe's own: it needs the section `reward_model`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _gates_name_what_is_measured(self) -> "Recipe":
-        measured = (*self.evaluation.tasks, *BESIDE_TASKS)
+        measured = (*self.evaluation.tasks, *BESIDE_TASKS, *FURTHER)
         for gate in self.gates:
             if gate.metric.split("/")[0] not in measured:
                 raise ValueError(f"gates: {gate.metric!r} begins with none of what is measured: {', '.join(measured)}")
             documented = any(source.kind == "python_docs" for source in self.sources)
-            if not documented and gate.metric.split("/")[0] != TEXT_ONLY_TASK:
+            if not documented and gate.metric.split("/")[0] not in (TEXT_ONLY_TASK, *FURTHER):
                 raise ValueError(
                     f"gates: {gate.metric!r} is measured on documented objects and this recipe has no python_docs source; "
                     f"use {TEXT_ONLY_TASK}/bits_per_byte with at_most"

@@ -36,6 +36,23 @@ def test_every_asset_was_made_and_accounted_for(finished: Home) -> None:
     assert 0 <= low <= summary["dpo"]["win_rate"] <= high <= 1
 
 
+def test_the_report_shows_health_contamination_and_comparisons(finished: Home) -> None:
+    """Every figure that the gates may name is measured, of each model; nothing is registered yet to compare with."""
+    (path,) = (finished.path / "store" / "eval_report").glob("*/report.json")
+    report = json.loads(path.read_text(encoding="utf-8"))
+    for model in ("base", "sft", "dpo"):
+        metrics = report["models"][model]["metrics"]
+        assert {"health/looping", "health_turns/decay", "heldout_bits_per_byte/language:zh"} <= set(metrics)
+        assert metrics["health/endless"]["interval"][0] <= metrics["health/endless"]["value"]
+    sets = {each["set"]: each for each in report["contamination"]}
+    assert set(sets) == {"kind_of_object", "first_word_match", "heldout_bits_per_byte", "win_rate", "health"}
+    assert set(sets["win_rate"]["by"]) == {"corpus", "selected_instructions", "preference_pairs"}
+    assert sets["heldout_bits_per_byte"]["contaminated"] == 0, "curation took such documents out of the corpus"
+    assert set(sets["kind_of_object"]["scores"]) == {"base", "sft", "dpo"}
+    assert [(each["against"], each["by"]) for each in report["comparisons"]] == [("sft", "reference")]
+    assert report["comparisons"][0]["won"]["rate"] == report["win_rate"]["rate"]
+
+
 def test_second_run_reuses_everything(finished: Home) -> None:
     """Same inputs, no work: every artifact is taken as it is, with the same digest."""
     before = finished.summary()["assets"]
