@@ -12,6 +12,8 @@ from lifecycle.evaluation.results import Metric, Results
 CONTAMINATION, COMPARISONS = "contamination", "comparisons"
 DETAILS = ("health_seeds", "health_turns")
 """Tasks whose figures have a table of their own and are no rows of the report's."""
+NEITHER_BETTER = "health/tokens"
+"""Longer answers are neither better nor worse; it is no row either, where each stage would be judged by it."""
 SAFETY = ("safety", "safety_judge")
 
 
@@ -60,7 +62,7 @@ def add_sections(
 
 def is_detail(metric: str) -> bool:
     """Whether a figure is left to its section."""
-    return metric.partition("/")[0] in DETAILS
+    return metric == NEITHER_BETTER or metric.partition("/")[0] in DETAILS
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
