@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lifecycle.evaluation.results import Metric
-from lifecycle.evaluation.statistics import mean_interval, wilson_interval
+from lifecycle.evaluation.statistics import Z95, mean_interval, wilson_interval
 
 
 def rate(flags: Sequence[bool], questions: Sequence[str], higher_is_better: bool = False) -> Metric:
@@ -13,7 +13,7 @@ def rate(flags: Sequence[bool], questions: Sequence[str], higher_is_better: bool
 
     Answers to one question are alike. So many independent ones would give the variance that the shares of the questions
     have (Korn and Graubard 1998); never more than there are, never fewer than there are questions, and these where nothing
-    varies. `stderr` is the one that goes with that number.
+    varies. `stderr` is the half width of that interval over 1.96: not 0 where no answer, or every one, has the fault.
 
     Args:
         questions: whose answer each flag is; one answer to each makes it Wilson's interval as it is.
@@ -22,12 +22,8 @@ def rate(flags: Sequence[bool], questions: Sequence[str], higher_is_better: bool
     if not len(values):
         raise ValueError("a rate needs an answer at least")
     share, effective = float(values.mean()), _effective(values, questions)
-    return Metric(
-        value=share,
-        higher_is_better=higher_is_better,
-        stderr=float(np.sqrt(share * (1 - share) / effective)),
-        interval=wilson_interval(share * effective, effective),
-    )
+    low, high = wilson_interval(share * effective, effective)
+    return Metric(value=share, higher_is_better=higher_is_better, stderr=(high - low) / (2 * Z95), interval=(low, high))
 
 
 def mean(values: Sequence[float], questions: Sequence[str], higher_is_better: bool) -> Metric:

@@ -107,6 +107,8 @@ def test_figures_of_known_answers(tmp_path: Path) -> None:
 def test_one_answer_to_each_question_gives_wilsons_interval(flags: list[bool]) -> None:
     found = rate(flags, [str(number) for number in range(len(flags))])
     assert found.interval == pytest.approx(wilson_interval(sum(flags), len(flags)))
+    assert found.stderr is not None
+    assert found.stderr > 0, "a gate's tolerance in standard errors would be none"
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=2, max_size=12))
