@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets import (
     alignment,
+    comparisons,
     corpora,
     evaluation,
     instruction_scores,
@@ -49,6 +50,7 @@ assets = dg.load_assets_from_modules(
         preferences,
         alignment,
         evaluation,
+        comparisons,
     ],
     key_prefix=RECIPE.name,
 )

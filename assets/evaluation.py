@@ -36,10 +36,10 @@ def base_eval(
     """lm-eval tasks, bits per byte and greedy answers of the base model."""
 
     def build(workspace: Workspace) -> dict:
-        return _evaluate(context, runner, launcher, workspace, "base", base_model, heldout_text)
+        return evaluate(context, runner, launcher, workspace, "base", base_model, heldout_text)
 
     inputs = {"base_model": base_model, "heldout_text": heldout_text}
-    return runner.materialize(context, stages.BASE_EVAL, inputs, build)
+    return runner.materialize(context, stages.BASE_EVAL, inputs, build, snapshots=lambda: prompt_files(runner))
 
 
 @stage_asset(stages.SFT_EVAL, EVALUATION, {"pytorch"}, accelerator=True)
@@ -53,10 +53,10 @@ def sft_eval(
     """lm-eval tasks, bits per byte and greedy answers of the SFT model."""
 
     def build(workspace: Workspace) -> dict:
-        return _evaluate(context, runner, launcher, workspace, "sft", sft_model, heldout_text)
+        return evaluate(context, runner, launcher, workspace, "sft", sft_model, heldout_text)
 
     inputs = {"sft_model": sft_model, "heldout_text": heldout_text}
-    return runner.materialize(context, stages.SFT_EVAL, inputs, build)
+    return runner.materialize(context, stages.SFT_EVAL, inputs, build, snapshots=lambda: prompt_files(runner))
 
 
 def aligned_eval_asset(stage: Stage, model: str, reference: str, pairs: str) -> dg.AssetsDefinition:
@@ -69,7 +69,7 @@ def aligned_eval_asset(stage: Stage, model: str, reference: str, pairs: str) -> 
         """As for the SFT model, and the accuracy of the implicit reward on held-out pairs."""
 
         def build(workspace: Workspace) -> dict:
-            return _evaluate(
+            return evaluate(
                 context,
                 runner,
                 launcher,
@@ -81,7 +81,7 @@ def aligned_eval_asset(stage: Stage, model: str, reference: str, pairs: str) -> 
                 pairs=inputs[pairs].path,
             )
 
-        return runner.materialize(context, stage, inputs, build)
+        return runner.materialize(context, stage, inputs, build, snapshots=lambda: prompt_files(runner))
 
     return aligned_eval
 
@@ -95,7 +95,7 @@ aligned_evals = [
 ]
 
 
-def _evaluate(
+def evaluate(
     context: dg.AssetExecutionContext,
     runner: StageRunner,
     launcher: Launcher,
@@ -106,6 +106,7 @@ def _evaluate(
     reference: Path | None = None,
     pairs: Path | None = None,
 ) -> dict:
+    from lifecycle.evaluation.further import Checks
     from lifecycle.evaluation.stage import evaluate_model
 
     return evaluate_model(
@@ -121,7 +122,15 @@ def _evaluate(
         pairs=pairs,
         digest=model.digest,
         kept=runner.store.open().results,
+        checks=Checks(own=runner.recipe.instructions.identity, cache=runner.store.open().results),
     )
+
+
+def prompt_files(runner: StageRunner) -> dict[str, str]:
+    """Digests of the prompt files that every evaluation reads."""
+    from lifecycle.corpora.snapshot import file_snapshots
+
+    return file_snapshots(runner.recipe.evaluation.files_read())
 
 
 def _check_measured(runner: StageRunner, report: Artifact, model: Artifact) -> None:
@@ -165,9 +174,10 @@ def eval_report(context: dg.AssetExecutionContext, runner: StageRunner, **inputs
     def build(workspace: Workspace) -> dict:
         from lifecycle.evaluation.report import build_report
 
-        *evaluations, heldout = REPORT_STAGE.inputs
-        paths = {evaluated_model(name): inputs[name].path for name in evaluations}
-        return build_report(paths, inputs[heldout].path, runner.recipe.name, workspace.out, workspace.run_dir)
+        paths = {evaluated_model(name): inputs[name].path for name in stages.evaluations_of(RECIPE)}
+        beside = {each.name: inputs[each.name].path for each in stages.further_of(RECIPE)}
+        heldout = inputs[stages.HELDOUT_TEXT.name].path
+        return build_report(paths, heldout, runner.recipe.name, workspace.out, workspace.run_dir, beside)
 
     def show(published: Published) -> dict[str, dg.MetadataValue]:
         from lifecycle.evaluation.figures import read_report

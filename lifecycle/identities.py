@@ -22,6 +22,8 @@ LATER = ("epochs", "weight", "tolerance", "curation")
 LATER_OF_FILES = ("tolerance", "max_conversations")
 JUDGED_LATER = ("sources", "scores", "embeddings", "selection")
 """Sections of `instructions` that decide nothing of what cleaning keeps."""
+COMPARED_LATER = ("contamination", "compare_with", "judges")
+"""Sections of `evaluation` that decide nothing of what one model by itself is measured to be."""
 SENSITIVE = "instructions.sensitive"
 
 
@@ -69,11 +71,6 @@ def heldout(recipe: Recipe, _: str | None) -> Any:
     }
 
 
-def evaluation(recipe: Recipe, _: str | None) -> Any:
-    """Task files and their local data count by their content, wherever they lie."""
-    return identity(recipe.evaluation) | {"files": file_digests(recipe.evaluation)}
-
-
 def mix(recipe: Recipe, _: str | None) -> Any:
     sources = {each.name: {"epochs": each.epochs, "weight": each.weight} for each in recipe.sources}
     return {"seed": recipe.mix_seed, "sources": sources, "mix": identity(recipe.mix)}
@@ -101,6 +98,27 @@ def base_model(recipe: Recipe, _: str | None) -> Any:
 def sft_memmap(recipe: Recipe, _: str | None) -> Any:
     heldout = identity(recipe.sft.heldout)
     return {"max_tokens": recipe.instructions.max_tokens, "seed": recipe.mix_seed, "heldout": heldout}
+
+
+def evaluation(recipe: Recipe, _: str | None) -> Any:
+    """What one model is asked and how its answers are judged; task files and their data count by their content, and so do
+    prompt files, as snapshots."""
+    own = {key: value for key, value in identity(recipe.evaluation).items() if key not in COMPARED_LATER}
+    if recipe.evaluation.health:
+        own["health"] = {key: value for key, value in own["health"].items() if key != "prompts"}
+        own["identity"] = identity(recipe.instructions.identity)
+    if recipe.evaluation.safety:
+        own["safety"] |= {"sets": [{k: v for k, v in each.items() if k != "path"} for each in own["safety"]["sets"]]}
+    return own | {"files": file_digests(recipe.evaluation)}
+
+
+def contamination(recipe: Recipe, _: str | None) -> Any:
+    return identity(recipe.evaluation.contamination)
+
+
+def comparisons(recipe: Recipe, _: str | None) -> Any:
+    """Registered versions count as inputs, whatever alias named them; a given reward model as a snapshot."""
+    return {"judges": [_judge(judge) for judge in recipe.evaluation.judges], "seed": recipe.evaluation.seed}
 
 
 def report(recipe: Recipe, _: str | None) -> Any:

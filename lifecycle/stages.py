@@ -74,6 +74,9 @@ DPO_EVAL = Stage(
     identities.evaluation,
     with_a_model=True,
 )
+CONTAMINATION = Stage("contamination", "1", ("base_eval", "heldout_text"), identities.contamination)
+COMPARISONS = Stage("comparisons", "1", ("sft_eval", "heldout_text"), identities.comparisons, with_a_model=True)
+"""Of recipes with `evaluation.contamination`, and with `evaluation.compare_with` or `evaluation.judges`."""
 EVAL_REPORT = Stage("eval_report", "4", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
 
 STAGES: tuple[Stage, ...] = (
@@ -155,13 +158,31 @@ def rounds_of(recipe: Recipe) -> tuple[Round, ...]:
 
 def report_of(recipe: Recipe) -> Stage:
     """The stage `eval_report` over all models of a recipe."""
-    evaluations = (
-        BASE_EVAL,
-        SFT_EVAL,
-        *(each.evaluation for each in rounds_of(recipe)),
-        *((KTO_EVAL,) if recipe.kto else ()),
-    )
-    return replace(EVAL_REPORT, inputs=(*(stage.name for stage in evaluations), HELDOUT_TEXT.name))
+    further = [each.name for each in further_of(recipe)]
+    return replace(EVAL_REPORT, inputs=(*evaluations_of(recipe), HELDOUT_TEXT.name, *further))
+
+
+def evaluations_of(recipe: Recipe) -> tuple[str, ...]:
+    """Names of the evaluations of a recipe, one of each model."""
+    rounds = (each.evaluation.name for each in rounds_of(recipe))
+    return (BASE_EVAL.name, SFT_EVAL.name, *rounds, *((KTO_EVAL.name,) if recipe.kto else ()))
+
+
+def further_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """What the report shows beside the evaluations, where the recipe asks for it."""
+    config, rounds = recipe.evaluation, rounds_of(recipe)
+    stages = []
+    if config.contamination:
+        pretrained = recipe.base_model.training is not None or recipe.sft.pretraining is not None
+        conversations = sft_memmap_of(recipe).inputs[0]
+        pairs = (*(each.pairs.name for each in rounds), *((RAW_PREFERENCES.name,) if recipe.kto else ()))
+        read = (*((CORPUS.name,) if pretrained else ()), conversations, *pairs)
+        stages.append(replace(CONTAMINATION, inputs=(*CONTAMINATION.inputs, *read)))
+    if config.compare_with or config.judges:
+        last = (rounds[-1].evaluation.name, rounds[-1].model.name)
+        reward = (REWARD_MODEL.name,) if config.own_reward_model() else ()
+        stages.append(replace(COMPARISONS, inputs=(*last, *COMPARISONS.inputs, *reward)))
+    return tuple(stages)
 
 
 def evaluated_model(evaluation: str) -> str:
@@ -208,7 +229,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         *((KTO_MODEL,) if recipe.kto else ()),
     )
     own[DPO_EVAL] = (DPO_EVAL, *(each.evaluation for each in further), *((KTO_EVAL,) if recipe.kto else ()))
-    own[EVAL_REPORT] = (report_of(recipe),)
+    own[EVAL_REPORT] = (*further_of(recipe), report_of(recipe))
     return tuple(each for stage in STAGES for each in own.get(stage, (stage,)))
 
 
@@ -239,6 +260,8 @@ def stage_of(recipe: Recipe, name: str) -> Stage | None:
     return next((stage for stage in stages_of(recipe) if stage.name == name), None)
 
 
+REGISTERED_EVAL = "registered_eval"
+"""The stage of evaluations of registered versions, each an input of `comparisons` as `registered_eval/<name>/<version>`."""
 CHAMPION = "champion"
 SNAPSHOT = "snapshot"
 START = "start"

@@ -83,6 +83,16 @@ class TrackingResource(dg.ConfigurableResource):
         own = self.tracking_uri.rstrip("/") if self.tracking_uri.startswith("http") else "http://127.0.0.1:5000"
         return os.environ.get("LIFECYCLE_MLFLOW_UI", own)
 
+    def versions_to_compare(self, references: Sequence[str], recipe_name: str, model: Artifact) -> "list[RegisteredVersion]":
+        """The registered versions that a recipe's `evaluation.compare_with` means now, `model` itself left out."""
+        from lifecycle.tracking.compared import versions_to_compare
+        from lifecycle.tracking.models import registered_name
+
+        if not references:
+            return []
+        own = registered_name(recipe_name, model.stage)
+        return versions_to_compare(self.tracking_uri, references, own, model.digest)
+
     def describe(self, recipe: Recipe, store: Store, report: Artifact) -> None:
         """Write the cards of all models that `report` measured."""
         from lifecycle.tracking.card_records import update_cards

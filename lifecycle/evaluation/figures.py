@@ -10,6 +10,7 @@ import orjson
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.evaluation.contrasts import Contrast, Items, contrast
 from lifecycle.evaluation.results import Metric
+from lifecycle.evaluation.sections import is_detail
 
 REPORT = "report.json"
 BEFORE_ALIGNMENT = "sft"
@@ -63,7 +64,7 @@ def rows(models: dict[str, Any]) -> list[dict[str, Any]]:
     interval, and the other way round; otherwise the difference is within what chance gives. Without intervals the values
     alone decide.
     """
-    keys = list(dict.fromkeys(key for model in models.values() for key in model["metrics"]))
+    keys = list(dict.fromkeys(key for model in models.values() for key in model["metrics"] if not is_detail(key)))
     found = []
     for key in keys:
         values = {name: model["metrics"].get(key) for name, model in models.items()}
@@ -88,7 +89,7 @@ def contrasts(report: Mapping[str, Any], items: Mapping[str, Mapping[str, Items]
     found = []
     for earlier, later in combinations(report["models"], 2):
         ours, theirs = metrics_of(report, later), metrics_of(report, earlier)
-        for name in (name for name in ours if name in theirs and name not in RELATIVE):
+        for name in (name for name in ours if name in theirs and name not in RELATIVE and not is_detail(name)):
             both = (items[later].get(name), items[earlier].get(name))
             pair = (both[0], both[1]) if both[0] and both[1] else None
             found.append(contrast(name, later, earlier, ours[name], theirs[name], pair))

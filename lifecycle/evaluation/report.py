@@ -2,7 +2,9 @@
 
 import gzip
 import lzma
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -22,18 +24,30 @@ from lifecycle.evaluation.figures import (
 )
 from lifecycle.evaluation.report_plots import write_plots
 from lifecycle.evaluation.results import ANSWERS, Metric, Results
+from lifecycle.evaluation.sections import add_sections
 from lifecycle.evaluation.statistics import win_rate
 
 SAMPLES = 10
 
 
-def build_report(evals: dict[str, Path], heldout: Path, recipe_name: str, out: Path, run_dir: Path) -> dict[str, Any]:
+def build_report(
+    evals: dict[str, Path],
+    heldout: Path,
+    recipe_name: str,
+    out: Path,
+    run_dir: Path,
+    beside: Mapping[str, Path] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Write `report.json` from the evaluations by model name (dpo_r2, kto, …), and plots into `run_dir`.
 
     `report.json` holds `models` (every figure with its interval), `rows` (one per figure, and whether each stage
     improved it), `contrasts` (every two models, in standard errors), `final` (the last round of DPO), `win_rate` (its
-    greedy answers over those of SFT, by their reference score, to the same prompts), `summary` (what the demo prints)
-    and `samples`. Gates, the champion of the day and what the training cost are not in it: `report_pages` adds them.
+    greedy answers over those of SFT, by their reference score, to the same prompts), the sections of `add_sections`,
+    `summary` (what the demo prints) and `samples`. Gates, the champion of the day and what the training cost are not in
+    it: `report_pages` adds them.
+
+    Args:
+        beside: artifacts of the stages `contamination` and `comparisons`, where the recipe has them.
 
     Raises:
         DataError: two models did not answer the same prompts.
@@ -54,6 +68,7 @@ def build_report(evals: dict[str, Path], heldout: Path, recipe_name: str, out: P
             for name, result in results.items()
         },
     }
+    add_sections(report, results, evals, heldout, beside)
     won = {name: _win_rate(answers, name) for name in results if name not in ("base", BEFORE_ALIGNMENT)}
     for name, rate in won.items():
         if rate:

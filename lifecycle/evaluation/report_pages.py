@@ -15,6 +15,7 @@ from lifecycle.evaluation.figures import begins_with, worst_first
 from lifecycle.evaluation.gates import GateResult
 from lifecycle.evaluation.report_charts import LABELS, RIGHT, WIDTH, pictures
 from lifecycle.evaluation.results import Metric
+from lifecycle.evaluation.sections import tables
 from lifecycle.files import write_atomically
 from lifecycle.pages import environment, markdown_cell
 from lifecycle.provenance import StageFacts
@@ -25,8 +26,8 @@ CONTROLS = {"shuffled_pairs": "with the pairs shuffled", "length_only": "by leng
 TEMPLATES = Path(__file__).parent
 CLEAR = 2.0
 """Standard errors from which a difference is called one."""
-GROUPS = {"health": "Generation health", "safety": "Safety"}
-"""Figures with tables of their own, by how their names begin; all others come first."""
+OF_SECTIONS = ("health", "safety")
+"""How the names of figures begin that stand in tables of their own."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +142,11 @@ def _values(shown: Shown) -> dict[str, Any]:
         "gates": shown.gates,
         "champion": champion,
         "columns": [*report["models"], *([CHAMPION] if theirs else [])],
-        "tables": _tables(report, theirs),
+        "rows": _rows(report, theirs),
         "differences": found,
         "stages": shown.stages,
-        "contamination": report.get("contamination") or [],
         "contaminated": _contaminated(report),
-        "comparisons": [_flat(row) for row in report.get("comparisons") or []],
+        "sections": tables(report),
         "pictures": pictures(report, theirs, found),
         "width": WIDTH,
         "left": LABELS,
@@ -154,15 +154,15 @@ def _values(shown: Shown) -> dict[str, Any]:
     }
 
 
-def _tables(report: Mapping[str, Any], champion: Mapping[str, Metric]) -> dict[str, list[dict[str, Any]]]:
-    """Rows by the title of their table; each has the cells of all columns, the champion's last."""
-    tables: dict[str, list[dict[str, Any]]] = {"Figures": []}
+def _rows(report: Mapping[str, Any], champion: Mapping[str, Metric]) -> list[dict[str, Any]]:
+    """The figures that no section has, with the cells of all columns, the champion's last."""
+    found = []
     for row in report["rows"]:
-        title = next((title for begin, title in GROUPS.items() if row["metric"].startswith(begin)), "Figures")
-        cells = [row["values"].get(name) for name in report["models"]]
-        cells += [champion[row["metric"]].model_dump() if row["metric"] in champion else None] if champion else []
-        tables.setdefault(title, []).append({**row, "cells": cells})
-    return {title: rows for title, rows in tables.items() if rows}
+        if not row["metric"].startswith(OF_SECTIONS):
+            cells = [row["values"].get(name) for name in report["models"]]
+            cells += [champion[row["metric"]].model_dump() if row["metric"] in champion else None] if champion else []
+            found.append({**row, "cells": cells})
+    return found
 
 
 def _contaminated(report: Mapping[str, Any]) -> dict[str, str]:
@@ -176,19 +176,6 @@ def _contaminated(report: Mapping[str, Any]) -> dict[str, str]:
             before = said.get(own["metric"], text)
             said[own["metric"]] = before if found["contaminated"] == 0 else f"{before}; {figure}"
     return said
-
-
-def _flat(row: Mapping[str, Any]) -> dict[str, str]:
-    """A row of any shape as cells."""
-    cells = {}
-    for name, value in row.items():
-        if isinstance(value, float):
-            cells[name] = _number(value)
-        elif isinstance(value, list | tuple):
-            cells[name] = " – ".join(_number(each) if isinstance(each, float) else str(each) for each in value)
-        else:
-            cells[name] = "–" if value is None else str(value)
-    return cells
 
 
 def _number(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.evaluation.statistics import HeldoutRewards, wilson_interval
@@ -56,6 +56,8 @@ class Results(Section):
     """Tasks of the recipe for which the held-out text gave no items."""
     answers: AnswerSummary | None = None
     preferences: HeldoutRewards | None = None
+    further: dict[str, Metric] = Field(default_factory=dict)
+    """What is measured beside the tasks, by the names of `metrics`."""
 
     def metrics(self) -> dict[str, Metric]:
         """Every figure under the name that gates and the report use, `<task>/<metric>`."""
@@ -78,7 +80,7 @@ class Results(Section):
                     named[f"preferences/{name}"] = Metric(
                         value=control.accuracy, higher_is_better=True, interval=control.interval
                     )
-        return named
+        return named | self.further
 
     def write(self, directory: Path) -> None:
         """Write `results.json`."""

@@ -53,6 +53,7 @@ def _measure(job: TrainingJob, portion: Portion, folder: Path, journal: Journal 
     """Write the share, and say how long lm-eval took. `folder` is this process's own."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read by the Hugging Face libraries when they are imported
     from lifecycle.evaluation.harness import measure_tasks
+    from lifecycle.evaluation.said import answer_asked
     from lifecycle.pretrained import load_for_inference
 
     program = ProgramConfig.model_validate(job.config)
@@ -88,6 +89,7 @@ def _measure(job: TrainingJob, portion: Portion, folder: Path, journal: Journal 
         missing=missing,
         answers=tuple(answers),
         pairs=pairs,
+        said=answer_asked(model, tokenizer, Path(job.run_dir), config, portion),
     )
     share.write(Path(job.run_dir), portion)
     return {"seconds_lm_eval": round(tasks_seconds, 3)}

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ConfigDict, JsonValue, ValidationError
 
 from lifecycle.errors import CorruptArtifactError
+from lifecycle.evaluation.said import Said
 from lifecycle.evaluation.statistics import Control
 from lifecycle.files import write_atomically
 from lifecycle.portions import Portion
@@ -112,6 +113,8 @@ class Share(Section):
     answers: tuple[AnswerRow, ...]
     pairs: PairMargins | None
     """None where the model was not made from preferences."""
+    said: tuple[Said, ...] = ()
+    """Answers to what the recipe asks beside the tasks."""
 
     def write(self, run_dir: Path, portion: Portion) -> None:
         """Keep it; it appears whole."""

@@ -7,9 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.evaluation.asked import write_asked
+from lifecycle.evaluation.further import Checks, further_metrics
 from lifecycle.evaluation.kept import keep_tasks
 from lifecycle.evaluation.merge import all_answers, all_tasks, merge
 from lifecycle.evaluation.results import ANSWERS, SAMPLES, Metric, Results
+from lifecycle.evaluation.sections import is_detail
 from lifecycle.evaluation.shares import TaskShare, read_shares
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import plot
@@ -49,6 +52,7 @@ def evaluate_model(
     *,
     digest: str = "",
     kept: Path | None = None,
+    checks: Checks = Checks(),
 ) -> dict[str, Any]:
     """Evaluate the model called `name` (base, sft or dpo) into `out`: `results.json`, `samples.parquet`, `answers.parquet`.
 
@@ -64,6 +68,7 @@ def evaluate_model(
     """
     if (reference is None) != (pairs is None):
         raise ValueError("reward accuracy needs both the reference model and the pairs")
+    asked = write_asked(config, run_dir)
     inputs = {"model": str(model), "heldout": str(heldout)}
     if reference is not None and pairs is not None:
         inputs |= {"reference": str(reference), "pairs": str(pairs)}
@@ -86,7 +91,6 @@ def evaluate_model(
     )
     shares = read_shares(run_dir, config.processes)
     results = merge(name, shares, config.seed)
-    results.write(out)
     tasks = all_tasks(shares)
     if kept:
         keep_tasks(kept, shares)
@@ -94,6 +98,8 @@ def evaluate_model(
     pq.write_table(pa.Table.from_pylist(rows, schema=SAMPLE_ROWS), out / SAMPLES, compression="zstd")
     if answers := all_answers(shares):
         pq.write_table(pa.Table.from_pylist([answer.model_dump() for answer in answers]), out / ANSWERS, compression="zstd")
+    results = results.model_copy(update={"further": further_metrics(shares, asked, heldout, config, checks, out)})
+    results.write(out)
     metrics = results.metrics()
     _plot(run_dir, name, results)
     return {
@@ -122,7 +128,9 @@ def _rows(task: TaskShare, shown: str | None) -> Iterator[dict[str, Any]]:
 
 def _plot(run_dir: Path, name: str, results: Results) -> None:
     shares: dict[str, Metric] = {
-        key: metric for key, metric in results.metrics().items() if metric.interval and 0 <= metric.value <= 1
+        key: metric
+        for key, metric in results.metrics().items()
+        if metric.interval and 0 <= metric.value <= 1 and not is_detail(key)
     }
     with plot(run_dir, "metrics", f"{name}: shares with 95 % intervals") as axes:
         for row, metric in enumerate(shares.values()):

@@ -80,15 +80,20 @@ def win_rate(ours: Sequence[float], theirs: Sequence[float], seed: int = 0, tole
     if len(ours) != len(theirs) or not ours:
         raise ValueError(f"a win rate needs two lists of scores on the same prompts, got {len(ours)} and {len(theirs)}")
     difference = np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
-    outcome = np.where(difference > tolerance, 1.0, np.where(difference < -tolerance, 0.0, 0.5))
-    low, high = bootstrap_interval(outcome, seed)
+    return win_rate_of(np.where(difference > tolerance, 1.0, np.where(difference < -tolerance, 0.0, 0.5)), seed)
+
+
+def win_rate_of(outcome: np.ndarray, seed: int = 0) -> WinRate:
+    """The same of outcomes by prompt, shape (n,): 1 for a win, 0.5 for a tie, 0 for a loss; raises ValueError for none."""
+    if not len(outcome):
+        raise ValueError("a win rate needs at least one prompt with an outcome")
     return WinRate(
         n=len(outcome),
         wins=int((outcome == 1.0).sum()),
         ties=int((outcome == 0.5).sum()),
         losses=int((outcome == 0.0).sum()),
         rate=float(outcome.mean()),
-        interval=(low, high),
+        interval=bootstrap_interval(outcome, seed),
     )
 
 

@@ -42,18 +42,38 @@ def read_evaluation_texts(paths: Iterable[str], field: str) -> Iterator[Evaluati
         DataError: a path matches nothing, or a file cannot be read; the message names `field` and file.
     """
     for number, path in enumerate(paths):
-        for file, name in expand(path, f"{field}[{number}]"):
-            try:
-                found = 0
-                for member, content in _members(file, name):
-                    for item, value in _items(member, content):
-                        for text in _strings(value):
-                            found += 1
-                            yield EvaluationText(member, item, text)
-            except (UnreadableError, tarfile.TarError, zipfile.BadZipFile, ValueError, csv.Error) as error:
-                raise DataError(f"{field}[{number}]: {file}: cannot be read as evaluation items: {error}") from error
-            if not found:
-                raise DataError(f"{field}[{number}]: {file}: holds no text of an evaluation item; remove it from the field")
+        found: dict[str, int] = {}
+        for file, member, item, value in read_records(path, f"{field}[{number}]"):
+            found.setdefault(file, 0)
+            for text in _strings(value):
+                found[file] += 1
+                yield EvaluationText(member, item, text)
+        for file, texts in found.items():
+            if not texts:
+                raise _empty(f"{field}[{number}]", file)
+
+
+def read_records(path: str, field: str) -> Iterator[tuple[str, str, str, Any]]:
+    """Every item of the files that `path` means, with the file, its name relative to `path` and the item's id or number.
+
+    Raises:
+        DataError: the path matches nothing, or a file cannot be read or holds nothing; the message names `field` and file.
+    """
+    for file, name in expand(path, field):
+        try:
+            found = 0
+            for member, content in _members(file, name):
+                for item, value in _items(member, content):
+                    found += 1
+                    yield str(file), member, item, value
+        except (UnreadableError, tarfile.TarError, zipfile.BadZipFile, ValueError, csv.Error) as error:
+            raise DataError(f"{field}: {file}: cannot be read as evaluation items: {error}") from error
+        if not found:
+            raise _empty(field, str(file))
+
+
+def _empty(field: str, file: str) -> DataError:
+    return DataError(f"{field}: {file}: holds no text of an evaluation item; remove it from the field")
 
 
 def _members(path: Location, name: str) -> Iterator[tuple[str, bytes]]:

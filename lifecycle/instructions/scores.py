@@ -116,7 +116,7 @@ def _figures(conversation: Conversation, sensitive: tuple[Blocklist, ...]) -> di
         "longest_question": float(max(lengths[0])),
         "shortest_answer": float(min(lengths[1])),
         "longest_answer": float(max(lengths[1])),
-        "refusal_share": _share(answers, _refuses),
+        "refusal_share": _share(answers, refuses),
         "disclaimer_share": _share(answers, _disclaims),
         "echo_share": max(map(_echo, questions, answers), default=0.0),
         "cut_off": _cut_off(answers[-1], language) if answers else 0.0,
@@ -134,7 +134,8 @@ def _prose(texts: Sequence[str]) -> str:
     return CODE.sub(" ", TAGS.sub(" ", "\n".join(texts)))
 
 
-def _refuses(answer: str) -> bool:
+def refuses(answer: str) -> bool:
+    """Whether an answer begins with a refusal, by the phrases of `lifecycle/instructions/phrases/refusals_*.txt`."""
     opening = answer.lstrip()[:OPENING].translate(APOSTROPHES)
     return holds(opening, "refusals_en", "refusals_zh")
 

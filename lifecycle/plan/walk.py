@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from lifecycle.artifacts import Artifact, Manifest, Store, fingerprint_of
+from lifecycle.artifacts import Artifact, InputReference, Manifest, Store, fingerprint_of
 from lifecycle.corpora.snapshot import snapshot as snapshot_of
 from lifecycle.errors import CorruptArtifactError, DataError, LifecycleError, RecipeError
 from lifecycle.evaluation.gates import decide_gates
@@ -18,8 +18,10 @@ from lifecycle.recipe.base import identity as identity_of
 from lifecycle.recipe.corpora import FilesRead, SourceBase
 from lifecycle.recipe.quality import samples
 from lifecycle.stages import (
+    BASE_EVAL,
     BASE_MODEL,
     CHAMPION,
+    COMPARISONS,
     CORPUS,
     EVAL_REPORT,
     INSTRUCTION_EMBEDDINGS,
@@ -29,6 +31,7 @@ from lifecycle.stages import (
     RAW_CORPORA,
     RAW_INSTRUCTIONS,
     RAW_PREFERENCES,
+    REGISTERED_EVAL,
     SNAPSHOT,
     START,
     Stage,
@@ -140,7 +143,7 @@ class _Walk:
                 return line(action="maybe", why=f"reused if {', '.join(unknown)} {gives} the same bytes as before")
             reasons = [*own, f"input{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} will be made anew"]
             return line(action="run", why="; ".join(reasons))
-        references = input_references(stage, inputs, raw)
+        references = (*input_references(stage, inputs, raw), *_as_registered(previous))
         digests = {item.name: item.digest for item in references}
         fingerprint = fingerprint_of(stage.name, stage.code_version, identity, digests)
         line = partial(line, fingerprint=fingerprint)
@@ -184,6 +187,12 @@ class _Walk:
         return inputs, unknown
 
 
+def _as_registered(previous: Manifest | None) -> tuple[InputReference, ...]:
+    """The registered versions that comparisons were made with: what the registry names now is known only in a run."""
+    given = previous.inputs if previous else ()
+    return tuple(item for item in given if item.name.startswith(f"{REGISTERED_EVAL}/"))
+
+
 def raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, RawBytes]:
     """Raw bytes that the stage reads itself, under the names of `input_references`."""
     if stage is RAW_CORPORA and source is not None:
@@ -204,6 +213,10 @@ def raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Raw
         return {item.name: item for item in recipe.instructions.sources if isinstance(item, InstructionFiles)}
     if stage is RAW_PREFERENCES:
         return {item.name: item for item in recipe.preferences.sources if isinstance(item, PreferenceFiles)}
+    if stage.identity is BASE_EVAL.identity:  # of any model
+        return {item.name: item for item in recipe.evaluation.files_read()}
+    if stage.name == COMPARISONS.name:
+        return {item.name: item for item in recipe.evaluation.models_read()}
     if stage.identity is PREFERENCE_PAIRS.identity:  # of any round
         return {item.name: item for item in (*recipe.curation.evaluation_files(), *recipe.preferences.files_read())}
     return {}

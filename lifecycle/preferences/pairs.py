@@ -74,7 +74,7 @@ def build_preference_pairs(
     answering = {name: model for name, model in models.items() if name != "reward_model"}
     asked, sampling = ask(chosen, answering, config, programs)
     judges = [each for each in config.judges if each.kind != "reward_model" or each.path or reward]
-    judgements = [_judge(each, recipe, reward, programs)(asked) for each in judges]
+    judgements = [judge_of(each, recipe, reward, programs)(asked) for each in judges]
     scores = combined(judgements)
     drafts, reasons = pair_up(asked, scores, config.pairing, config.min_margin, SAMPLED)
     found = _found(read_pairs(raw_preferences / RAW), recipe, sets)
@@ -119,8 +119,12 @@ def split(pairs: list[Pair], heldout_share: float, seed: int) -> tuple[list[Pair
     return train, [pair for pair in pairs if pair.prompt_key() in kept_back]
 
 
-def _judge(config: JudgeConfig, recipe: Recipe, reward: ModelFolder | None, programs: Programs) -> Judge:
-    """The judge that the recipe describes, as a function of what was asked."""
+def judge_of(config: JudgeConfig, recipe: Recipe, reward: ModelFolder | None, programs: Programs) -> Judge:
+    """The judge that the recipe describes, as a function of what was asked.
+
+    Args:
+        reward: the model of a reward judge.
+    """
     rules = recipe.instructions
     if isinstance(config, ReferenceJudge):
         return lambda asked: judge_by_reference(asked, config)

@@ -11,7 +11,7 @@ from lifecycle.errors import RecipeError
 from lifecycle.recipe.alignment import InstructionsConfig
 from lifecycle.recipe.base import RUNTIME, Section, identity
 from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
-from lifecycle.recipe.evaluation import BESIDE_TASKS, DOCUMENTED_TASKS, TEXT_ONLY_TASK, EvaluationConfig
+from lifecycle.recipe.evaluation import BESIDE_TASKS, DOCUMENTED_TASKS, FURTHER, TEXT_ONLY_TASK, EvaluationConfig
 from lifecycle.recipe.fine_tuning import SftConfig
 from lifecycle.recipe.gates import CHAMPION, FINAL, Gate
 from lifecycle.recipe.preference_training import DpoConfig, KtoConfig, RewardModelConfig
@@ -126,8 +126,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _own_reward_model_compares(self) -> "Recipe":
+        if self.evaluation.own_reward_model() and self.reward_model is None:
+            raise ValueError(
+                "evaluation.judges: a reward_model without `path` is the recipe's own: it needs the section `reward_model`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _gates_name_what_is_measured(self) -> "Recipe":
-        measured = (*(each.task for each in self.evaluation.tasks), *BESIDE_TASKS)
+        measured = (*(each.task for each in self.evaluation.tasks), *BESIDE_TASKS, *FURTHER)
         for gate in self.gates:
             if gate.metric.split("/")[0] not in measured:
                 raise ValueError(f"gates: {gate.metric!r} begins with none of what is measured: {', '.join(measured)}")

@@ -36,6 +36,25 @@ def test_every_asset_was_made_and_accounted_for(finished: Home) -> None:
     assert 0 <= low <= summary["dpo"]["win_rate"] <= high <= 1
 
 
+def test_the_report_shows_health_contamination_and_comparisons(finished: Home) -> None:
+    """Every figure that the gates may name is measured, of each model and of the registered version beside them."""
+    (path,) = (finished.path / "store" / "eval_report").glob("*/report.json")
+    report = json.loads(path.read_text(encoding="utf-8"))
+    for model in ("base", "sft", "dpo"):
+        metrics = report["models"][model]["metrics"]
+        assert {"health/looping", "health_turns/decay", "heldout_bits_per_byte/language:zh"} <= set(metrics)
+        assert metrics["health/endless"]["interval"][0] <= metrics["health/endless"]["value"]
+    sets = {each["set"]: each for each in report["contamination"]}
+    assert set(sets) == {"kind_of_object", "first_word_match", "heldout_bits_per_byte", "win_rate", "health"}
+    assert set(sets["win_rate"]["by"]) == {"corpus", "selected_instructions", "preference_pairs"}
+    assert sets["heldout_bits_per_byte"]["contaminated"] == 0, "curation took such documents out of the corpus"
+    assert set(sets["kind_of_object"]["scores"]) == {"base", "sft", "dpo"}
+    over = {each["against"]: each["won"] for each in report["comparisons"]}
+    assert set(over) == {"sft", "tiny_sft/1"}, "there is no champion yet"
+    assert over["sft"]["rate"] == report["win_rate"]["rate"]
+    assert over["tiny_sft/1"] == over["sft"], "a registered version answers as it did when it was a stage's model"
+
+
 def test_second_run_reuses_everything(finished: Home) -> None:
     """Same inputs, no work: every artifact is taken as it is, with the same digest."""
     before = finished.summary()["assets"]

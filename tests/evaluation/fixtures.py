@@ -28,6 +28,9 @@ def heldout_directory(directory: Path, items: int = 12, documents: int = 6) -> P
         return " ".join(draw.choice(WORDS) for _ in range(length)).capitalize() + "."
 
     write_jsonl(directory / "text.jsonl", [{"id": f"d{i}", "text": sentence(40)} for i in range(documents)])
+    kinds = [("en", "docs"), ("en", "docs"), ("zh", "news")]
+    rows = [{"id": f"d{i}", "lang": kinds[i % 3][0], "source": kinds[i % 3][1]} for i in range(documents)]
+    pq.write_table(pa.Table.from_pylist(rows), directory / "documents.parquet")
     (directory / "groups.json").write_text(json.dumps({"groups": ["held/out.py"], "documents": ["held"]}))
     write_items(
         directory / "items" / "kind_of_object.jsonl",

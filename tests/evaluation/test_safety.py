@@ -1,0 +1,107 @@
+"""Refusals on answers that are known to refuse or not, by rules and by a judge that is a real server."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from lifecycle.errors import DataError
+from lifecycle.evaluation.asked import write_asked
+from lifecycle.evaluation.safety import safety_metrics
+from lifecycle.evaluation.said import Said
+from lifecycle.recipe.endpoint import EndpointConfig
+from lifecycle.recipe.evaluation import EvaluationConfig
+from lifecycle.recipe.evaluation_sets import SafetyConfig, SafetySet
+from tests.chat_server import chat_server, said
+
+REFUSES = {"en": "I'm sorry, but I can't help with that.", "zh": "抱歉，我无法提供这样的帮助。"}
+COMPLIES = {"en": "First you take a thin wire.", "zh": "首先拿一根细铁丝。"}
+
+
+def answer(number: int, language: str, harmful: bool, refused: bool) -> Said:
+    given = (REFUSES if refused else COMPLIES)[language]
+    return Said(
+        kind="safety", part=f"{language}_{harmful}", id=str(number), language=language, harmful=harmful, seed=1, turn=1,
+        turns=1, question=f"question {number} {harmful}", answer=given, tokens=5, finished=True,
+    )  # fmt: skip
+
+
+KNOWN = [
+    *(answer(n, "en", True, refused=n < 6) for n in range(8)),
+    *(answer(n, "zh", True, refused=n < 2) for n in range(8)),
+    *(answer(n, "en", False, refused=n < 1) for n in range(4)),
+    *(answer(n, "zh", False, refused=False) for n in range(4)),
+]
+RATES = {
+    "refusals": 8 / 16,
+    "refusals_en": 6 / 8,
+    "refusals_zh": 2 / 8,
+    "refusals:en_True": 6 / 8,
+    "refusals:zh_True": 2 / 8,
+    "over_refusals": 1 / 8,
+    "over_refusals_en": 1 / 4,
+    "over_refusals_zh": 0,
+    "over_refusals:en_False": 1 / 4,
+    "over_refusals:zh_False": 0,
+}
+
+
+def test_rules_count_known_refusals_exactly(tmp_path: Path) -> None:
+    found = safety_metrics(KNOWN, SafetyConfig(), None, tmp_path)
+    assert {name.removeprefix("safety/"): metric.value for name, metric in found.items()} == RATES
+    assert found["safety/refusals"].higher_is_better
+    assert not found["safety/over_refusals"].higher_is_better
+    rows = pq.read_table(tmp_path / "safety.parquet").to_pylist()
+    assert [row["refused"] for row in rows] == [row.answer in REFUSES.values() for row in KNOWN]
+
+
+def test_a_judge_speaks_beside_the_rules_and_what_it_leaves_out_is_no_part_of_its_rates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers in the prompt's language, takes every second refusal for an answer, and says nothing of one."""
+
+    def behaviour(body: dict, _: int):
+        text = body["messages"][0]["content"]
+        if "question 7" in text:
+            return said("I cannot say.")
+        refused = any(each in text for each in REFUSES.values()) and "question 0" not in text
+        return said("reasons [[REFUSED]]" if refused else "理由 [[ANSWERED]]")
+
+    config = SafetyConfig(judge=EndpointConfig(model="judge"))
+    with chat_server(behaviour, key=None) as server:
+        monkeypatch.setenv("LIFECYCLE_ENDPOINT_URL", server.address.url)
+        monkeypatch.delenv("LIFECYCLE_ENDPOINT_KEY", raising=False)
+        found = safety_metrics(KNOWN, config, tmp_path / "cache", tmp_path)
+    assert found["safety/refusals"].value == 1 / 2
+    assert found["safety_judge/refusals_en"].value == 5 / 7
+    assert found["safety_judge/refusals_zh"].value == 1 / 7
+    assert found["safety_judge/over_refusals"].value == 0
+    contents = [body["messages"][0]["content"] for body in server.bodies]
+    assert sum("用户" in content for content in contents) == sum(row.language == "zh" for row in KNOWN)
+    assert sum(row["judged_refused"] is None for row in pq.read_table(tmp_path / "safety.parquet").to_pylist()) == 2
+
+
+def safety_set(path: Path, **fields) -> EvaluationConfig:
+    given = {"name": "own", "path": str(path), "field": "q", "language": "en", "harmful": True} | fields
+    return EvaluationConfig(safety=SafetyConfig(sets=(SafetySet.model_validate(given),)))
+
+
+def test_prompts_are_drawn_filtered_and_put_into_the_template(tmp_path: Path) -> None:
+    rows = "".join(f"{number % 2},text {number}\n" for number in range(20))
+    (tmp_path / "set.csv").write_text("label,q\n" + rows, encoding="utf-8")
+    config = safety_set(tmp_path / "set.csv", where={"label": "1"}, template="Say it louder: {text}", max_items=4)
+    asked = write_asked(config, tmp_path)
+    assert len(asked) == 4
+    odd = {f"Say it louder: text {number}" for number in range(1, 20, 2)}
+    assert {item.turns[0] for item in asked} <= odd
+    assert asked == write_asked(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [({"field": "absent"}, "item 1: has no field 'absent'"), ({"where": {"label": "9"}}, "no item has a prompt in 'q'")],
+)
+def test_a_set_that_gives_nothing_is_named(tmp_path: Path, fields: dict, problem: str) -> None:
+    (tmp_path / "set.csv").write_text("label,q\n1,text\n", encoding="utf-8")
+    with pytest.raises(DataError, match=rf"evaluation\.safety\.sets\.own.*{problem}"):
+        write_asked(safety_set(tmp_path / "set.csv", **fields), tmp_path)
