@@ -148,13 +148,14 @@ class _Reader:
             raise RecipeError(f"{path}: includes itself by way of {', '.join(map(str, including))}")
         self.files.append(path)
         try:
-            found = yaml.load(path.read_text(encoding="utf-8"), self._loader(path))
+            found = yaml.load(path.read_text(encoding="utf-8"), _Names)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise RecipeError(f"{path}: cannot be read as a task file: {error}") from error
         if not isinstance(found, dict):
             raise RecipeError(f"{path}: a task file is a mapping of fields, this holds {type(found).__name__}")
         if "group" in found:
             raise RecipeError(f"{path}: is a group; name its tasks in the recipe, each with its file")
+        found = _replaced(found, lambda value: self._located(path, value))
         included = found.pop("include", [])
         merged: dict[str, Any] = {}
         for each in [included] if isinstance(included, str) else included:
@@ -193,22 +194,25 @@ class _Reader:
         self.files += names
         return str(names[0]) if len(names) == 1 else [str(each) for each in names]
 
-    def _loader(self, path: Path) -> type[yaml.SafeLoader]:
-        class Loader(yaml.SafeLoader):
-            """Safe, and `!function` is read as what it names."""
+    def _located(self, path: Path, value: Any) -> Any:
+        """A function that `path` names, with the file that it is in."""
+        if not isinstance(value, Function):
+            return value
+        module = value.name.rpartition(".")[0].replace(".", "/")
+        file = FUNCTIONS / f"{module}.py" if self.shipped else self.within(path, f"{module}.py")
+        self.files.append(file)
+        return value if self.shipped else replace(value, file=file)
 
-        def function(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Function:
-            name = str(loader.construct_scalar(node))
-            module = name.rpartition(".")[0]
-            if self.shipped:
-                self.files.append(FUNCTIONS / f"{module}.py")
-                return Function(name, None)
-            file = self.within(path, f"{module.replace('.', '/')}.py")
-            self.files.append(file)
-            return Function(name, file)
 
-        Loader.add_constructor("!function", function)
-        return Loader
+class _Names(yaml.SafeLoader):
+    """Safe, and `!function` is read as what it names."""
+
+
+def _function(loader: yaml.SafeLoader, node: Any) -> Function:
+    return Function(str(loader.construct_scalar(node)), None)
+
+
+_Names.add_constructor("!function", _function)
 
 
 def _refuse_code(path: Path, task: dict[str, Any], allowed: bool) -> None:
