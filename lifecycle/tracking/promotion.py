@@ -132,7 +132,7 @@ def _move(
         client.set_registered_model_alias(version.name, PREVIOUS, before)
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
     instead = f" instead of version {before}" if before else ""
-    reason = f"{version.label} is the champion now{instead}; all its gates hold"
+    reason = f"{version.label} is the champion now{instead}; all its blocking gates hold"
     return _outcome(client, version.name, True, reason, version.version)
 
 

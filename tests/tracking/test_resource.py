@@ -30,7 +30,7 @@ def test_a_dagster_run_is_recorded_with_its_id_and_promotes(tracking_uri: str, s
     @dg.asset(key_prefix="small")
     def dpo_model(context: dg.AssetExecutionContext, tracking: TrackingResource) -> dg.MaterializeResult:
         published = store.materialize("dpo_model", "1", {}, (), writes("weights"))
-        run_id = tracking.record(context, published, described)
+        run_id = tracking.record(context, published, "name: small", described)
         report = published.artifact.model_copy(update={"stage": "eval_report"})
         promotion = tracking.promote("small", published.artifact, report, lambda _: [Outcome()])
         assert isinstance(published.artifact, Artifact)
