@@ -5,7 +5,7 @@ settings are compared. The held-out pairs, whose accuracy the report states, are
 the recipe's section `dpo`, or `min_margin`: the least margin of the generated pairs trained on (validation pairs are the
 same for all).
 
-    python benchmarks/preference_settings.py --model STORE/sft_model/… --pairs STORE/preference_pairs/… \
+    python -m benchmarks.preference_settings --model STORE/sft_model/… --pairs STORE/preference_pairs/… \
         --set max_length=128 --over learning_rate=1.0e-4,3.0e-4 --over min_margin=0.1,0.3
 """
 

@@ -112,6 +112,7 @@ def test_the_graph_has_the_assets_that_the_recipe_asks_for(tmp_path: Path) -> No
     stages = {
         stage.name: sorted(stage.inputs) for stage in stages_of(small_recipe(tmp_path, lambda text: text + EVERYTHING))
     }
+    assert parents.pop("plan") == [], "it makes no artifact"
     champion = parents.pop("champion")
     assert champion == ["dpo_model_r3", "eval_report"]
     assert parents == stages
