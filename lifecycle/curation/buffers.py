@@ -7,6 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.eight_bytes import characters_between
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -15,8 +16,8 @@ Integers = NDArray[np.int64]
 def buffers_of(texts: pa.Array | pa.ChunkedArray) -> tuple[Bytes, Integers]:
     """The UTF-8 bytes of a string column and where each text begins in them, shape (documents + 1,); nothing is copied
     where the column is one chunk."""
-    if isinstance(texts, pa.ChunkedArray):
-        texts = texts.combine_chunks()
+    if isinstance(texts, pa.ChunkedArray):  # `combine_chunks` copies a single chunk, too
+        texts = texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
     if texts.null_count:
         raise ValueError(f"{texts.null_count} texts are null")
     _, offsets, data = texts.buffers()
@@ -61,7 +62,4 @@ def lengths_of(buffer: Bytes, offsets: Integers) -> Integers:
 @compiled
 def _count(buffer: Bytes, offsets: Integers, lengths: Integers) -> None:
     for i in range(lengths.size):
-        count = 0
-        for position in range(offsets[i], offsets[i + 1]):
-            count += buffer[position] & 0xC0 != 0x80
-        lengths[i] = count
+        lengths[i] = characters_between(buffer, offsets[i], offsets[i + 1])

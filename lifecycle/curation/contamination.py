@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,14 @@ class Overlaps:
     rows: list[dict[str, str]] = field(default_factory=list)
     documents_by_file: Counter[str] = field(default_factory=Counter)
 
+    @cached_property
+    def _enough(self) -> int | None:
+        """Passages of a document that say all which is noted: of texts of one file, those that are listed."""
+        return self.hits_per_document if len({file for file, _ in self.labels}) == 1 else None
+
     def found_in(self, document: Document) -> bool:
         """Whether the document shares a passage; the passages are noted."""
-        shared = self.index.find(document["text"])
+        shared = self.index.find(document["text"], self._enough)
         self.documents_by_file.update({self.labels[each.text][0] for each in shared})
         self.rows += [self._row(document, each) for each in shared[: self.hits_per_document]]
         return bool(shared)

@@ -25,6 +25,7 @@ from lifecycle.curation.columns import (
     TEXT_LINES,
 )
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.eight_bytes import characters_between
 from lifecycle.curation.line_hashes import hash_bytes, hash_line
 from lifecycle.curation.lines import stripped
 from lifecycle.curation.marks import TERMINAL
@@ -115,11 +116,11 @@ def _repeated_lines(
                 if repeated:
                     row[REPEATED_TEXT_CHARACTERS] += characters
                 if known and enter(table, mask, stamp, mix(bare ^ STRIPPED), number) != number:
-                    row[REPEATED_STRIPPED_CHARACTERS] += _characters(buffer, here, there)
+                    row[REPEATED_STRIPPED_CHARACTERS] += characters_between(buffer, here, there)
         if first < inner_end and last >= inner and (last > first):
             left, right = max(first, inner), min(last, inner_end)
             if left > first or right < last:
-                raw, characters = hash_bytes(buffer, left, right), _characters(buffer, left, right)
+                raw, characters = hash_bytes(buffer, left, right), characters_between(buffer, left, right)
             paragraph = mix(paragraph * np.uint64(31) + raw)
             paragraph_characters += characters + 1
         if paragraph_characters and (last == first or last >= inner_end):
@@ -146,14 +147,6 @@ def _text_line(buffer: Bytes, last: int, characters: int, marks: Marks, row: Int
         start -= 1
     point, _ = decode(buffer, start, last)
     row[TERMINAL_LINES] += point < marks.size and marks[point] & TERMINAL != 0
-
-
-@compiled
-def _characters(buffer: Bytes, begin: int, end: int) -> int:
-    count = 0
-    for position in range(begin, end):
-        count += buffer[position] & 0xC0 != 0x80
-    return count
 
 
 WIDTH = len(COLUMNS)

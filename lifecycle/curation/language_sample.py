@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers, encoded
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.eight_bytes import EIGHT, continuations, eight_bytes
 from lifecycle.curation.marks import ALPHABETIC, CLASS, mark_tables
 from lifecycle.curation.marks import HAN as HAN_MARK
 from lifecycle.curation.utf8 import decode
@@ -66,6 +67,9 @@ def _take_all(
     for i in range(offsets.size - 1):
         begin, end = offsets[i], offsets[i]
         characters = 0
+        while end + EIGHT <= offsets[i + 1] and characters + EIGHT <= LOOKED_AT:
+            characters += EIGHT - continuations(eight_bytes(buffer, end))
+            end += EIGHT
         while end < offsets[i + 1]:
             characters += buffer[end] & 0xC0 != 0x80
             if characters > LOOKED_AT:

@@ -4,13 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.eight_bytes import bytes_like, continuations, eight_bytes, lowest_bit
 
 Bytes = NDArray[np.uint8]
 
 _NEWLINE = 10
-_LOWEST, _HIGHEST = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-"""The lowest and the highest bit of each of eight bytes."""
-_NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _SEED = np.uint64(0xCBF29CE484222325)
 
 
@@ -20,7 +18,7 @@ def hash_bytes(buffer: Bytes, begin: int, end: int) -> np.uint64:
     value = _SEED
     position = begin
     while position + 8 <= end:
-        value = _hash_eight(value, _eight_bytes(buffer, position))
+        value = _hash_eight(value, eight_bytes(buffer, position))
         position += 8
     if position < end:
         word = np.uint64(0)
@@ -37,19 +35,18 @@ def hash_line(buffer: Bytes, begin: int, end: int) -> tuple[np.uint64, np.int64 
     continued = 0
     position = begin
     while position + 8 <= end:
-        word = _eight_bytes(buffer, position)
-        zeros = word ^ _NEWLINES
-        found = (zeros - _LOWEST) & ~zeros & _HIGHEST
+        word = eight_bytes(buffer, position)
+        found = bytes_like(word, _NEWLINE)
         if found:
-            before = ((found & (~found + np.uint64(1))) >> np.uint64(7)) - np.uint64(1)
+            before = lowest_bit(found) >> 3
             if before:
-                word &= before
+                word &= (np.uint64(1) << np.uint64(8 * before)) - np.uint64(1)
                 value = _hash_eight(value, word)
-                continued += _continuations(word)
-                position += np.int64(((before & _LOWEST) * _LOWEST) >> np.uint64(56))
+                continued += continuations(word)
+                position += before
             return value + np.uint64(position - begin), position, position - begin - continued
         value = _hash_eight(value, word)
-        continued += _continuations(word)
+        continued += continuations(word)
         position += 8
     word = np.uint64(0)
     last = position
@@ -58,17 +55,8 @@ def hash_line(buffer: Bytes, begin: int, end: int) -> tuple[np.uint64, np.int64 
         last += 1
     if last > position:
         value = _hash_eight(value, word)
-        continued += _continuations(word)
+        continued += continuations(word)
     return value + np.uint64(last - begin), last, last - begin - continued
-
-
-@compiled
-def _eight_bytes(buffer: Bytes, position: int) -> np.uint64:
-    """Eight bytes as one little-endian word."""
-    word = np.uint64(0)
-    for i in range(8):
-        word |= np.uint64(buffer[np.uint64(position + i)]) << np.uint64(8 * i)
-    return word
 
 
 @compiled
@@ -77,9 +65,3 @@ def _hash_eight(value: np.uint64, word: np.uint64) -> np.uint64:
     value = (value ^ word) * np.uint64(0x9E3779B97F4A7C15)
     return value ^ (value >> np.uint64(32))
 
-
-@compiled
-def _continuations(word: np.uint64) -> np.int64:
-    """Bytes of the eight that continue a character of UTF-8."""
-    inner = (word >> np.uint64(7)) & ~(word >> np.uint64(6)) & _LOWEST
-    return np.int64((inner * _LOWEST) >> np.uint64(56))

@@ -48,7 +48,8 @@ class Shared:
 
 @dataclass(frozen=True)
 class _Spelled:
-    words: list[str]
+    points: Points
+    """Of the text in lower case."""
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
 
@@ -75,8 +76,7 @@ class PassageIndex:
             parts.append(hashes)
             numbers.append(np.full(hashes.size, number, dtype=np.uint32))
             starts.append(begun.astype(np.uint32))
-        # The first text that holds a passage stands for all of them.
-        self._hashes, first = np.unique(np.concatenate(parts), return_index=True)
+        self._hashes, first = _first_of_each(np.concatenate(parts))
         self._numbers = np.concatenate(numbers)[first]
         self._starts = np.concatenate(starts)[first]
         self.passages = int(self._hashes.size)
@@ -90,8 +90,12 @@ class PassageIndex:
         classes, lower = character_tables()
         return _windows(code_points(text), classes, lower, self._config.words, self._config.han_characters)
 
-    def find(self, text: str) -> list[Shared]:
-        """The passages of `text` that an indexed text holds too, in order; none lies within another of the list."""
+    def find(self, text: str, most: int | None = None) -> list[Shared]:
+        """The passages of `text` that an indexed text holds too, in order; none lies within another of the list.
+
+        Args:
+            most: so many of them are enough; None looks for all.
+        """
         hashes, starts, ends = self._windows(text)
         hits, entries = _candidates(hashes, self._hashes, self._filter, self._shift)
         if not hits.size:
@@ -104,7 +108,7 @@ class PassageIndex:
                 continue
             number, there = int(self._numbers[entry]), int(self._starts[entry])
             theirs = self._words_of(number)
-            length = _agreeing(mine.words, start, theirs.words, there)
+            length = int(_agreeing(mine.points, mine.begins, mine.ends, start, theirs.points, theirs.begins, theirs.ends, there))
             if length < end - start:
                 continue  # two different passages of one hash
             covered = start + length
@@ -115,12 +119,16 @@ class PassageIndex:
                     (int(theirs.begins[there]), int(theirs.ends[there + length - 1])),
                 )
             )
+            if len(shared) == most:
+                break
         return shared
 
 
 def folded_words(text: str) -> list[str]:
     """The words of a text as `find_words` hashes them: in lower case, by the same table."""
-    return _spell(text).words
+    spelled = _spell(text)
+    folded = spelled.points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    return [folded[begin:end] for begin, end in zip(spelled.begins.tolist(), spelled.ends.tolist(), strict=True)]
 
 
 def _spell(text: str) -> _Spelled:
@@ -128,15 +136,43 @@ def _spell(text: str) -> _Spelled:
     classes, lower = character_tables()
     points = code_points(text)
     _, begins, ends = find_words(points, classes, lower)
-    known = np.where(points < TABLED, lower[np.minimum(points, TABLED - 1)], points).astype("<u4")
-    folded = known.tobytes().decode("utf-32-le", "surrogatepass")
-    return _Spelled([folded[begin:end] for begin, end in zip(begins, ends, strict=True)], begins, ends)
+    return _Spelled(np.where(points < TABLED, lower[np.minimum(points, TABLED - 1)], points), begins, ends)
 
 
-def _agreeing(one: list[str], start: int, two: list[str], there: int) -> int:
+def _first_of_each(hashes: Hashes) -> tuple[Hashes, NDArray[np.int64]]:
+    """The different hashes, sorted, and the first place of each: the first text that holds a passage stands for all of them.
+
+    `numpy.unique` gives the same by a stable sort, which takes several times as long.
+    """
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    begins = np.flatnonzero(np.concatenate([np.ones(min(1, ordered.size), dtype=bool), ordered[1:] != ordered[:-1]]))
+    return ordered[begins], np.minimum.reduceat(order, begins) if begins.size else begins
+
+
+@compiled
+def _agreeing(
+    points: Points,
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    start: int,
+    their_points: Points,
+    their_begins: NDArray[np.int64],
+    their_ends: NDArray[np.int64],
+    there: int,
+) -> int:
+    """How many words of two texts are the same, from word `start` of one and word `there` of the other on."""
     length = 0
-    most = min(len(one) - start, len(two) - there)
-    while length < most and one[start + length] == two[there + length]:
+    while start + length < begins.size and there + length < their_begins.size:
+        here, behind = begins[start + length], ends[start + length]
+        other = their_begins[there + length]
+        if behind - here != their_ends[there + length] - other:
+            break
+        same = True
+        for place in range(behind - here):
+            same = same and points[here + place] == their_points[other + place]
+        if not same:
+            break
         length += 1
     return length
 

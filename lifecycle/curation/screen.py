@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bytes_like, eight_bytes, lowest_bit, store_eight_bytes
 from lifecycle.curation.enclosed_numbers import WRITTEN_OUT
 from lifecycle.curation.marks import ranges
 from lifecycle.curation.mojibake import ENCODINGS, LOST, characters_of
@@ -44,7 +45,11 @@ _BLANKS = "A0 1680 2000-200A 202F 205F 3000"
 _WIDE_FORMS = "FF02-FF07 FF0A FF0B FF0D FF0F-FF19 FF1C-FF1E FF20-FF3A FF3C FF3E-FF5A FF5C"
 _HAN_BLOCKS = "3400-4DBF 4E00-9FFF F900-FAFF"
 _LOOK_ALIKE_BLOCKS = "370-4FF"
-_TAB, _NEWLINE, _BLANK, _A_TILDE = 9, 10, 32, 0xC3
+_TAB, _NEWLINE, _BLANK, _A_TILDE, _A_HAN = 9, 10, 32, 0xC3, 0x5000
+_HAN_BITS, _HAN_FORM = np.uint64(0xC0C0F0C0C0F0), np.uint64(0x8080E08080E0)
+"""Two characters of three bytes, of U+0000 to U+FFFF."""
+_NEARLY = ONES * np.uint64(0xFC)
+"""With these bits left, the first bytes of all blanks of three bytes are 0xE0."""
 
 
 @lru_cache(maxsize=1)
@@ -108,6 +113,19 @@ def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) 
         newlines = 0
     position = begin
     while position < end:
+        if position + EIGHT <= end and not mark_before & _ODD_LATIN and before != _A_TILDE:
+            word = eight_bytes(buffer, position)
+            if _is_plain_ascii(word):
+                position += EIGHT
+                count += EIGHT
+                before, mark_before, newlines = np.int64(word >> np.uint64(56)), 0, 0
+                continue
+            if word & _HAN_BITS == _HAN_FORM and _is_han_lead(word) and _is_han_lead(word >> np.uint64(24)):
+                position += 6
+                count += 2
+                found |= HAN
+                before, mark_before, newlines = _A_HAN, HAN, 0
+                continue
         byte = buffer[position]
         if byte < 0x80:
             point, position = np.int64(byte), position + 1
@@ -136,6 +154,25 @@ def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) 
 
 
 @compiled
+def _is_plain_ascii(word: np.uint64) -> bool:
+    """Whether eight bytes are blanks, letters, digits and signs of ASCII, of which no repair takes notice."""
+    return not (
+        word & HIGH
+        | (word - ONES * np.uint64(32)) & HIGH
+        | bytes_like(word, ord("<"))
+        | bytes_like(word, ord("&"))
+        | bytes_like(word, 0x7F)
+    )
+
+
+@compiled
+def _is_han_lead(word: np.uint64) -> bool:
+    """Whether the first of eight bytes, 0xE0 to 0xEF, begins a character of U+5000 to U+9FFF."""
+    low = np.int64(word & np.uint64(0x0F))
+    return 5 <= low <= 9
+
+
+@compiled
 def _is_letter(point: int | np.int64) -> Any:
     return 65 <= point <= 90 or 97 <= point <= 122
 
@@ -147,6 +184,17 @@ def tidy(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32], out: By
     newlines = 0
     position = begin
     while position < end:
+        while position + EIGHT <= end:
+            word = eight_bytes(buffer, position)
+            store_eight_bytes(out, place, word)
+            found = bytes_like(word, _NEWLINE) | bytes_like(word, 0xC2) | bytes_like(word & _NEARLY, 0xE0)
+            step = lowest_bit(found) >> 3
+            position += step
+            place += step
+            if step < EIGHT:
+                break
+        if position == end:
+            break
         byte = buffer[position]
         if byte == _NEWLINE:
             place = _trimmed(out, line, place)

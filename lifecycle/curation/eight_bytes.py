@@ -1,0 +1,94 @@
+"""Eight bytes of UTF-8 at a time, as one integer, for compiled code: what plain text has most of need not be looked at one
+by one. The first byte is the lowest one, whatever the machine.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from lifecycle.curation.compiled import compiled
+
+EIGHT = 8
+ONES, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+
+
+@intrinsic
+def eight_bytes(typingctx: Any, buffer: Any, position: Any) -> tuple[Signature, Any]:
+    """The bytes from `position` on, of which there must be eight; `store_eight_bytes` writes such."""
+
+    def load(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = builder.load(_pointer(context, builder, signature, args), align=1)
+        return word if sys.byteorder == "little" else builder.bswap(word)
+
+    return types.uint64(buffer, types.int64), load
+
+
+@intrinsic
+def store_eight_bytes(typingctx: Any, buffer: Any, position: Any, word: Any) -> tuple[Signature, Any]:
+    """Write eight bytes to `position` and behind, where there must be room for them."""
+
+    def store(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = args[2] if sys.byteorder == "little" else builder.bswap(args[2])
+        builder.store(word, _pointer(context, builder, signature, args), align=1)
+        return context.get_dummy_value()
+
+    return types.void(buffer, types.int64, types.uint64), store
+
+
+def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    return builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(64).as_pointer())
+
+
+@intrinsic
+def lowest_bit(typingctx: Any, word: Any) -> tuple[Signature, Any]:
+    """The number of the lowest bit that is set, 0 to 63; 64 where none is."""
+
+    def count(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], cgutils.false_bit)
+
+    return types.int64(types.uint64), count
+
+
+@intrinsic
+def bits_set(typingctx: Any, word: Any) -> tuple[Signature, Any]:
+    """How many bits are set."""
+
+    def count(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), count
+
+
+@compiled
+def bytes_like(word: np.uint64, byte: int) -> np.uint64:
+    """The highest bit of each byte that is this one."""
+    other = word ^ (ONES * np.uint64(byte))
+    return ~(((other & ~HIGH) + ~HIGH) | other) & HIGH
+
+
+@compiled
+def continuations(word: np.uint64) -> int:
+    """Bytes of the eight that continue a character of UTF-8."""
+    return bits_set(word & ~(word << np.uint64(1)) & HIGH)
+
+
+@compiled
+def characters_between(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
+    """Characters of UTF-8 that begin in a range of bytes."""
+    following = 0
+    position = begin
+    while position + EIGHT <= end:
+        following += continuations(eight_bytes(buffer, position))
+        position += EIGHT
+    while position < end:
+        following += buffer[position] & 0xC0 == 0x80
+        position += 1
+    return end - begin - following
