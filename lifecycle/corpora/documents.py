@@ -58,7 +58,8 @@ def open_shard(path: Path) -> Iterator[pq.ParquetFile]:
         DataError: now or while it is read, it is not what `DocumentWriter` wrote.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # Of a path Arrow would first find out, at some cost, which file system it is of.
+        with pa.OSFile(str(path)) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
             if not file.schema_arrow.equals(SCHEMA):
                 raise pa.ArrowInvalid(f"its columns are {file.schema_arrow.to_string(truncate_metadata=True)[:300]}")
             check_rows(sum(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)), file.metadata.num_rows)
@@ -124,6 +125,7 @@ class DocumentWriter:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._rows: list[Document] = []
+        self._texts: list[bytes] = []
         self._shard_bytes = 0
         self._group_bytes = 0
         self._shard = 0
@@ -151,8 +153,10 @@ class DocumentWriter:
             UnicodeEncodeError: its text holds a lone surrogate; the document is not appended.
         """
         text = document["text"]
-        size = len(text) if text.isascii() else len(text.encode("utf-8"))
+        data = text.encode("utf-8")
+        size = len(data)
         self._rows.append(document)
+        self._texts.append(data)
         self.rows += 1
         self.characters += len(text)
         self._shard_bytes += size
@@ -169,8 +173,10 @@ class DocumentWriter:
         if not self._rows:
             return
         writer = self._writer or self._open()
-        writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
-        self._rows = []
+        # Arrow takes the bytes as they are; of strings it would encode each text once more.
+        columns = [self._texts if name == "text" else [row.get(name) for row in self._rows] for name in SCHEMA.names]
+        writer.write_table(pa.Table.from_arrays([pa.array(each, pa.string()) for each in columns], schema=SCHEMA))
+        self._rows, self._texts = [], []
         self._group_bytes = 0
         if self._shard_bytes >= SHARD_BYTES:
             writer.close()

@@ -69,7 +69,7 @@ def record_document(
     if found is None:
         return damage("text_not_a_string")
     text = "\n".join(found)
-    if not text.strip():
+    if not text or text.isspace():
         return damage("empty_text")
     return make_document(
         source.name,

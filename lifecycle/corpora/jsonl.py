@@ -38,7 +38,7 @@ def lines(part: Part, limit: int) -> Iterator[tuple[str, bytes] | Damage]:
                 if len(line) > limit:
                     _skip_line(file, limit)
                     yield Damage("too_large", f"{part.name}:{number}", line[:MAX_EXCERPT].decode("utf-8", "replace"))
-                elif line.strip():
+                elif not line.isspace():
                     yield f"{part.name}:{number}", line.removeprefix(b"\xef\xbb\xbf")
     except UnreadableError as error:
         yield Damage(rule_of(error, "truncated_file"), f"{part.name}:{number + 1}", str(error))

@@ -10,6 +10,7 @@ from typing import Any
 from lifecycle.corpora.documents import Document
 
 MAX_EXCERPT = 300
+_as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
 @dataclass(frozen=True)
@@ -69,5 +70,5 @@ def make_document(
         "url": url,
         "lang": language,
         "group": group or identifier,
-        "meta": json.dumps(dict(meta or {}), ensure_ascii=False, sort_keys=True),
+        "meta": _as_json(dict(meta or {})),
     }

@@ -68,6 +68,17 @@ def bits_set(typingctx: Any, word: Any) -> tuple[Signature, Any]:
 
 
 @compiled
+def up_to_eight_bytes(buffer: NDArray[np.uint8], position: int, end: int) -> np.uint64:
+    """The bytes from `position` on, with zeros for those behind `end`."""
+    if position + EIGHT <= end:
+        return eight_bytes(buffer, position)
+    word = np.uint64(0)
+    for place in range(position, end):
+        word |= np.uint64(buffer[place]) << np.uint64(8 * (place - position))
+    return word
+
+
+@compiled
 def bytes_like(word: np.uint64, byte: int) -> np.uint64:
     """The highest bit of each byte that is this one."""
     other = word ^ (ONES * np.uint64(byte))
@@ -92,3 +103,17 @@ def characters_between(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
         following += buffer[position] & 0xC0 == 0x80
         position += 1
     return end - begin - following
+
+
+@compiled
+def count_of(buffer: NDArray[np.uint8], begin: int, end: int, byte: int) -> int:
+    """How often a byte occurs in a range."""
+    count = 0
+    position = begin
+    while position + EIGHT <= end:
+        count += bits_set(bytes_like(eight_bytes(buffer, position), byte))
+        position += EIGHT
+    while position < end:
+        count += buffer[position] == byte
+        position += 1
+    return count

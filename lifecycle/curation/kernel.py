@@ -25,7 +25,7 @@ from lifecycle.curation.columns import (
     TEXT_LINES,
 )
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.eight_bytes import characters_between
+from lifecycle.curation.eight_bytes import characters_between, count_of
 from lifecycle.curation.line_hashes import hash_bytes, hash_line
 from lifecycle.curation.lines import stripped
 from lifecycle.curation.marks import TERMINAL
@@ -61,8 +61,7 @@ def score(
     newlines = np.zeros(offsets.size - 1, np.int64)
     for i in range(offsets.size - 1):
         size = offsets[i + 1] - offsets[i]
-        for byte in buffer[offsets[i] : offsets[i + 1]]:
-            newlines[i] += byte == NEWLINE
+        newlines[i] = count_of(buffer, offsets[i], offsets[i + 1], NEWLINE)
         longest = max(longest, size)
         words = max(words, min(size // 2 + 2, MEASURED_WORDS))
         lines = max(lines, min(newlines[i] + 1, MEASURED_LINES))

@@ -64,4 +64,3 @@ def _hash_eight(value: np.uint64, word: np.uint64) -> np.uint64:
     """The hash `value` with eight more bytes (multiply and shift)."""
     value = (value ^ word) * np.uint64(0x9E3779B97F4A7C15)
     return value ^ (value >> np.uint64(32))
-

@@ -18,6 +18,7 @@ from lifecycle.curation.columns import (
     SENTENCES,
 )
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.line_phrases import CURLY, LOREM, POLICY, SCRIPT, phrases_in
 from lifecycle.curation.marks import CLASS, CLOSER, END, TERMINAL, WIDE_END
 from lifecycle.curation.utf8 import decode
 from lifecycle.curation.words import SPACE
@@ -29,28 +30,6 @@ C4_MIN_WORDS = 3
 C4_LONGEST_WORD = 1000
 """The paper's and its code's conditions on a line (Raffel et al. 2020); a document's are in the recipe."""
 
-LOREM, SCRIPT, CURLY, POLICY = 1, 2, 4, 8
-_FORBIDDEN = (
-    ("lorem ipsum", "p", LOREM),
-    ("javascript", "j", SCRIPT),
-    ("terms of use", "f", POLICY),
-    ("privacy policy", "v", POLICY),
-    ("cookie policy", "k", POLICY),
-    ("uses cookies", "k", POLICY),
-    ("use of cookies", "k", POLICY),
-    ("use cookies", "k", POLICY),
-)
-"""Phrase, its rarest letter, and what it tells."""
-_PHRASES = np.frombuffer("".join(phrase for phrase, _, _ in _FORBIDDEN).encode(), dtype=np.uint8)
-_PHRASE_SIZES = np.array([len(phrase) for phrase, _, _ in _FORBIDDEN], dtype=np.int64)
-_PHRASE_MARKS = np.array([mark for _, _, mark in _FORBIDDEN], dtype=np.int64)
-_PHRASE_TELLS = np.array([phrase.index(letter) for phrase, letter, _ in _FORBIDDEN], dtype=np.int64)
-_BRACE = 1 << len(_FORBIDDEN)
-_TELLS = np.zeros(256, dtype=np.int64)
-"""For each byte one bit for each phrase that is looked for there, and one for the curly bracket."""
-_TELLS[ord("{")] = _BRACE
-for _number, (_, _letter, _) in enumerate(_FORBIDDEN):
-    _TELLS[[ord(_letter), ord(_letter.upper())]] |= 1 << _number
 _CHAPTER_NUMERALS = np.array(
     [ord(c) for c in "零〇一二三四五六七八九十百千两0123456789０１２３４５６７８９"], dtype=np.int64
 )
@@ -130,7 +109,7 @@ def finish_line(
         return
     if not (_ends_sentence(buffer, begin, end, marks) if wide else _ends_as_in_c4(buffer[end - 1])):
         return
-    found = _phrases(buffer, begin, end)
+    found = phrases_in(buffer, begin, end)
     row[LOREM_IPSUM_LINES] += found & LOREM != 0
     row[JAVASCRIPT_LINES] += found & SCRIPT != 0
     if found & SCRIPT:
@@ -272,36 +251,3 @@ def _behind(buffer: Bytes, begin: int, end: int) -> int:
                 return begin + size
             start = i + 1
     return end
-
-
-@compiled
-def _phrases(buffer: Bytes, begin: int, end: int) -> int:
-    """Which kinds of phrase occur, without regard to case, as bits; looked for at the rarest letter of each."""
-    found = 0
-    for position in range(begin, end):
-        told = _TELLS[buffer[position]]
-        if told == 0:
-            continue
-        if told == _BRACE:
-            found |= CURLY
-            continue
-        place = 0
-        for phrase in range(_PHRASE_MARKS.size):
-            size = _PHRASE_SIZES[phrase]
-            if told >> phrase & 1:
-                start = position - _PHRASE_TELLS[phrase]
-                if start >= begin and start + size <= end and _is_phrase(buffer, start, place, size):
-                    found |= _PHRASE_MARKS[phrase]
-            place += size
-    return found
-
-
-@compiled
-def _is_phrase(buffer: Bytes, start: int, place: int, size: int) -> bool:
-    for i in range(size):
-        here = buffer[start + i]
-        if 65 <= here <= 90:
-            here += 32
-        if here != _PHRASES[place + i]:
-            return False
-    return True

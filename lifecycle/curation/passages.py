@@ -108,7 +108,9 @@ class PassageIndex:
                 continue
             number, there = int(self._numbers[entry]), int(self._starts[entry])
             theirs = self._words_of(number)
-            length = int(_agreeing(mine.points, mine.begins, mine.ends, start, theirs.points, theirs.begins, theirs.ends, there))
+            length = int(
+                _agreeing(mine.points, mine.begins, mine.ends, start, theirs.points, theirs.begins, theirs.ends, there)
+            )
             if length < end - start:
                 continue  # two different passages of one hash
             covered = start + length

@@ -3,7 +3,6 @@
 Runs of ASCII letters and digits, blanks and Han characters are most of all text; each has a short way through the loop.
 """
 
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +25,14 @@ from lifecycle.curation.columns import (
     WORDS,
 )
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.eight_bytes import EIGHT, up_to_eight_bytes
 from lifecycle.curation.lines import finish_line
 from lifecycle.curation.marks import ALPHABETIC, BREAK, CLASS, CLOSER, COMMON, END, SEPARATOR, WIDE_END
 from lifecycle.curation.marks import HAN as HAN_MARK
 from lifecycle.curation.utf8 import decode
+from lifecycle.curation.word_ends import bits_of_stops, end_word
 from lifecycle.curation.words import (
     DIGIT,
-    FOLDED,
     HAN_FIRST,
     HAN_LAST,
     IDEOGRAPH,
@@ -41,6 +41,7 @@ from lifecycle.curation.words import (
     PRIME,
     SEED,
     SPACE,
+    enter_run,
     mix,
     three_bytes,
 )
@@ -52,9 +53,6 @@ Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
 _NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
-_IS_DIGIT = np.array([48 <= byte <= 57 for byte in range(256)], dtype=np.uint8)
-LONGEST_STOP_WORD = 4
-_ONE, _SIX_BITS = np.uint64(1), np.uint64(63)
 _PLAIN_HAN = np.uint32(IDEOGRAPH | ALPHABETIC | HAN_MARK)
 _PLAIN_HAN_MASK = np.uint32(0xFFFFFFFF ^ COMMON)
 """Han characters are alike but for being common or not."""
@@ -85,9 +83,7 @@ def scan(
     # Of the line so far: sentences, words between white space, characters of the last and the longest of these.
     sentences = blank_words = blank_length = longest = 0
     material = pending = bracket = False
-    stop_bits = np.uint64(0)
-    for stop in stop_words:
-        stop_bits |= _ONE << (stop & _SIX_BITS)
+    stop_bits = bits_of_stops(stop_words, 0)
     position = begin
     while position < end:
         byte = buffer[position]
@@ -97,11 +93,11 @@ def scan(
                 value, length, alphabetic = SEED, 0, False
             start = position
             numbers = 0
-            while position < end and IN_RUN[buffer[position]]:
-                here = buffer[position]
-                value = (value ^ FOLDED[here]) * PRIME
-                numbers += _IS_DIGIT[here]
-                position += 1
+            step = EIGHT
+            while step == EIGHT:
+                value, step, digits_of_step = enter_run(value, up_to_eight_bytes(buffer, position, end))
+                numbers += digits_of_step
+                position += step
             size = position - start
             length += size
             characters += size
@@ -124,7 +120,9 @@ def scan(
         if byte == _BLANK:
             if inside:
                 inside = False
-                words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
+                words, found_stops, stop_bits = end_word(
+                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+                )
                 word_characters += length
                 alpha_words += alphabetic
             characters += 1
@@ -144,7 +142,9 @@ def scan(
                     break
                 if inside:
                     inside = False
-                    words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
+                    words, found_stops, stop_bits = end_word(
+                        value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+                    )
                     word_characters += length
                     alpha_words += alphabetic
                     start = words
@@ -184,7 +184,9 @@ def scan(
         in_run = kind in (LETTER, DIGIT)
         if inside and not in_run:
             inside = False
-            words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
+            words, found_stops, stop_bits = end_word(
+                value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+            )
             word_characters += length
             alpha_words += alphabetic
         if kind == SPACE:
@@ -276,7 +278,7 @@ def scan(
         elif not mark & CLOSER:
             pending = False
     if inside:
-        words, found_stops = _end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
+        words, found_stops, stop_bits = end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
         word_characters += length
         alpha_words += alphabetic
     if line < end:
@@ -302,30 +304,3 @@ def scan(
         row[STOP_WORDS] += found_stops & 1
         found_stops >>= 1
     return min(words, hashes.size)
-
-
-@compiled
-def _end_word(
-    value: Any,
-    length: int,
-    words: int,
-    hashes: Hashes,
-    lengths: Small,
-    stop_words: Hashes,
-    stop_bits: np.uint64,
-    found: int,
-) -> tuple[int, int]:
-    """Store a word; returns the number of words, and the stop words found so far as bits.
-
-    Args:
-        stop_bits: one bit for the last six bits of each stop word's hash.
-    """
-    hashed = mix(value)
-    if words < hashes.size:
-        hashes[words] = hashed
-        lengths[words] = length
-    if stop_bits >> (hashed & _SIX_BITS) & _ONE and 1 < length <= LONGEST_STOP_WORD:
-        for i in range(stop_words.size):
-            if stop_words[i] == hashed:
-                found |= 1 << i
-    return words + 1, found

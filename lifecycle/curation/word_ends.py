@@ -1,0 +1,54 @@
+"""What is done where a word ends: it is stored, and looked for among the stop words."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.curation.compiled import compiled
+from lifecycle.curation.words import mix
+
+Hashes = NDArray[np.uint64]
+Small = NDArray[np.int32]
+
+LONGEST_STOP_WORD = 4
+_ONE, _SIX_BITS = np.uint64(1), np.uint64(63)
+
+
+@compiled
+def end_word(
+    value: Any,
+    length: int,
+    words: int,
+    hashes: Hashes,
+    lengths: Small,
+    stop_words: Hashes,
+    stop_bits: np.uint64,
+    found: int,
+) -> tuple[int, int, np.uint64]:
+    """Store a word; returns the number of words, the stop words found so far as bits, and `stop_bits` for the next word.
+
+    Args:
+        stop_bits: one bit for the last six bits of the hash of each stop word that was not found yet: one that was found
+            need not be looked for again, and most texts have all of them soon.
+    """
+    hashed = mix(value)
+    if words < hashes.size:
+        hashes[words] = hashed
+        lengths[words] = length
+    if stop_bits >> (hashed & _SIX_BITS) & _ONE and 1 < length <= LONGEST_STOP_WORD:
+        for i in range(stop_words.size):
+            if stop_words[i] == hashed:
+                found |= 1 << i
+                stop_bits = bits_of_stops(stop_words, found)
+    return words + 1, found, stop_bits
+
+
+@compiled
+def bits_of_stops(stop_words: Hashes, found: int) -> np.uint64:
+    """One bit for the last six bits of the hash of each stop word that is not among those found."""
+    bits = np.uint64(0)
+    for i in range(stop_words.size):
+        if not found >> i & 1:
+            bits |= _ONE << (stop_words[i] & _SIX_BITS)
+    return bits
