@@ -3,7 +3,6 @@
 Runs of ASCII letters and digits, blanks and Han characters are most of all text; each has a short way through the loop.
 """
 
-
 import numpy as np
 from numpy.typing import NDArray
 
