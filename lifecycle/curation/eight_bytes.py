@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from lifecycle.curation.compiled import compiled
 
 EIGHT = 8
+_inlined: Any = intrinsic
+"""Of unknown type, as callers leave the first argument out."""
 ONES, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
-@intrinsic
+@_inlined
 def eight_bytes(typingctx: Any, buffer: Any, position: Any) -> tuple[Signature, Any]:
     """The bytes from `position` on, of which there must be eight; `store_eight_bytes` writes such."""
 
@@ -30,7 +32,7 @@ def eight_bytes(typingctx: Any, buffer: Any, position: Any) -> tuple[Signature, 
     return types.uint64(buffer, types.int64), load
 
 
-@intrinsic
+@_inlined
 def store_eight_bytes(typingctx: Any, buffer: Any, position: Any, word: Any) -> tuple[Signature, Any]:
     """Write eight bytes to `position` and behind, where there must be room for them."""
 
@@ -47,7 +49,7 @@ def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(64).as_pointer())
 
 
-@intrinsic
+@_inlined
 def lowest_bit(typingctx: Any, word: Any) -> tuple[Signature, Any]:
     """The number of the lowest bit that is set, 0 to 63; 64 where none is."""
 
@@ -57,7 +59,7 @@ def lowest_bit(typingctx: Any, word: Any) -> tuple[Signature, Any]:
     return types.int64(types.uint64), count
 
 
-@intrinsic
+@_inlined
 def bits_set(typingctx: Any, word: Any) -> tuple[Signature, Any]:
     """How many bits are set."""
 

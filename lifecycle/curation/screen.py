@@ -154,7 +154,7 @@ def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) 
 
 
 @compiled
-def _is_plain_ascii(word: np.uint64) -> bool:
+def _is_plain_ascii(word: np.uint64) -> Any:
     """Whether eight bytes are blanks, letters, digits and signs of ASCII, of which no repair takes notice."""
     return not (
         word & HIGH
@@ -166,7 +166,7 @@ def _is_plain_ascii(word: np.uint64) -> bool:
 
 
 @compiled
-def _is_han_lead(word: np.uint64) -> bool:
+def _is_han_lead(word: np.uint64) -> Any:
     """Whether the first of eight bytes, 0xE0 to 0xEF, begins a character of U+5000 to U+9FFF."""
     low = np.int64(word & np.uint64(0x0F))
     return 5 <= low <= 9
