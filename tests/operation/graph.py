@@ -1,8 +1,8 @@
 """The real graph of a recipe, driven as the daemon would: `python -m tests.operation.graph TICK…` in a home of its own.
 
 Evaluates each named schedule or sensor in turn, runs what it asks for, and prints a line of JSON for each; `touch:FILE`
-makes an empty file, and `base` a base model of the memmap as it is. Nothing more is imported where worker processes begin
-with this module.
+makes an empty file, `base` a base model of the memmap as it is, and `recipe:FILE` reloads the code location with another
+recipe. Nothing more is imported where worker processes begin with this module.
 """
 
 import json
@@ -22,14 +22,18 @@ def main() -> None:
     prepare_home(Path(os.environ["LIFECYCLE_HOME"]), Path(os.environ["LIFECYCLE_RECIPE"]))
     import dagster as dg
 
-    from assets.definitions import defs
-
     cursors: dict[str, str | None] = {}
+    defs = load()
     repository = defs.get_repository_def()
     with dg.DagsterInstance.get() as instance:
         for name in sys.argv[1:]:
             if name.startswith("touch:"):
                 Path(name.removeprefix("touch:")).touch()
+                continue
+            if name.startswith("recipe:"):
+                os.environ["LIFECYCLE_RECIPE"] = name.removeprefix("recipe:")
+                defs = load()
+                repository = defs.get_repository_def()
                 continue
             if name == "base":
                 make_base()
@@ -48,6 +52,15 @@ def main() -> None:
             asked = [definition.job_name for _ in requests]
             ran = [] if name in LAUNCHED_ONLY else [run(defs, instance, definition.job_name, each) for each in requests]
             print(json.dumps({"tick": name, "asked": asked, "ran": ran, "skipped": tick.skip_message}), flush=True)
+
+
+def load() -> Any:
+    """The definitions of the recipe in LIFECYCLE_RECIPE, as a code location that was started anew has them."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "assets"]:
+        del sys.modules[name]
+    from assets.definitions import defs
+
+    return defs
 
 
 def make_base() -> None:
