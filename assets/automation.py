@@ -19,7 +19,7 @@ YOUNG_SECONDS = 60.0
 """A schedule looks once: a file that was written so shortly before may not be whole yet. A drop looks twice instead."""
 FOLLOW_SECONDS = 60
 TRAIN_SECONDS = 300
-NOT_A_RUN = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 Automation = dg.ScheduleDefinition | dg.SensorDefinition
 
@@ -176,7 +176,7 @@ def memmaps_sensor(recipe: Recipe, store: Store) -> dg.SensorDefinition:
 
 def _reading(instance: dg.DagsterInstance, recipe: Recipe) -> Iterable[str]:
     """Sources of which a run is under way."""
-    unfinished = [status for status in dg.DagsterRunStatus if status not in NOT_A_RUN]
+    unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
     runs = instance.get_runs(dg.RunsFilter(tags=intent_tags(recipe.name, CURATE), statuses=unfinished))
     return {run.tags.get(PARTITION_TAG, "a source") for run in runs}
 
