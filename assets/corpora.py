@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assets.alerts import freshness
 from assets.ledger_metadata import cleaning_metadata, corpus_metadata, reading_settings, source_metadata, whole_way_metadata
 from assets.policy import CORPORA, stage_asset
 from assets.recipe import RECIPE
@@ -13,6 +14,7 @@ from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.digests import digest_json
 from lifecycle.recipe import Recipe, identity
+from lifecycle.retention import remember
 from resources.stages import StageRunner, pictures
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ def _account(published: Published, source: str) -> dict[str, dg.MetadataValue]:
             "account: do not train on this corpus, report the source named in the metadata.",
         )
     ],
+    freshness_policy=freshness(RECIPE.operation.alerts),
 )
 def corpus(
     context: dg.AssetExecutionContext, runner: StageRunner, cleaned_corpora: dict[str, Artifact]
@@ -156,7 +159,10 @@ def corpus(
     def snapshots() -> dict[str, str]:
         return file_snapshots(runner.recipe.curation.files_read())
 
-    return runner.materialize(context, stages.CORPUS, inputs, build, snapshots=snapshots, checks=balance, show=show)
+    made = runner.materialize(context, stages.CORPUS, inputs, build, snapshots=snapshots, checks=balance, show=show)
+    if runner.recipe.operation.retention:
+        remember(store, runner.recipe.name, made.value, runner.recipe.operation.retention)
+    return made
 
 
 def _ledger_page(recipe: Recipe, found: "Mapping[str, Way]", published: Published) -> Path:

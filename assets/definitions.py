@@ -18,19 +18,19 @@ from assets import (
     selection,
     tokens,
 )
+from assets.alerts import alert_checks, alert_sensors
+from assets.automation import automation
 from assets.cluster import cluster_executor, sweep_schedule
 from assets.console import console
+from assets.jobs import jobs
 from assets.recipe import CLUSTER, HOME, RECIPE, RECIPE_PATH, TRACKING_URI
+from assets.training_due import training_checks
 from resources.launchers.kubernetes.launcher import KubernetesLauncher
 from resources.launchers.local import LocalLauncher
 from resources.stages import StageRunner
 from resources.store import ArtifactIOManager, StoreResource
 from resources.tracking import TrackingResource
-
-LEARN_QUALITY = "learn_quality"
-CURATE = "curate"
-TRAIN_AND_ALIGN = "train_and_align"
-PLAN = "plan_next_run"
+from resources.webhook import Webhook
 
 STORE_ROOT = str(HOME / "store")
 
@@ -55,32 +55,23 @@ assets = dg.load_assets_from_modules(
     key_prefix=RECIPE.name,
 )
 
-learnt = dg.AssetSelection.assets(*([[RECIPE.name, "quality_model"]] if RECIPE.quality_model else []))
-looked_at = dg.AssetSelection.assets([RECIPE.name, "plan"])
-per_source = dg.AssetSelection.assets([RECIPE.name, "raw_corpora"], [RECIPE.name, "cleaned_corpora"])
+automatic = list(automation(RECIPE, store.open()))
 
 defs = dg.Definitions(
     assets=assets,
-    jobs=[
-        *(
-            [dg.define_asset_job(LEARN_QUALITY, learnt, description="Train the quality model that cleaning asks.")]
-            if RECIPE.quality_model
-            else []
-        ),
-        dg.define_asset_job(PLAN, looked_at, description="Look what a run would reuse, make or fail at; makes nothing."),
-        dg.define_asset_job(CURATE, per_source, description="Read and clean one source (one partition)."),
-        dg.define_asset_job(
-            TRAIN_AND_ALIGN,
-            dg.AssetSelection.all() - per_source - learnt - looked_at,
-            description="From cleaned sources to the evaluated, registered model.",
-        ),
-    ],
+    asset_checks=[*training_checks(RECIPE), *alert_checks(RECIPE)],
+    jobs=list(jobs(RECIPE)),
     resources={
         "runner": StageRunner(recipe_path=str(RECIPE_PATH), store=store, tracking=tracking),
         "launcher": KubernetesLauncher(profile_path=CLUSTER) if CLUSTER else LocalLauncher(),
         "artifacts": ArtifactIOManager(root=STORE_ROOT),
+        "webhook": Webhook(),
     },
     executor=cluster_executor() if CLUSTER and "KUBERNETES_SERVICE_HOST" in os.environ else None,
-    schedules=[sweep_schedule(CLUSTER)] if CLUSTER else [],
+    schedules=[
+        *([sweep_schedule(CLUSTER)] if CLUSTER else []),
+        *(each for each in automatic if isinstance(each, dg.ScheduleDefinition)),
+    ],
+    sensors=[*(each for each in automatic if isinstance(each, dg.SensorDefinition)), *alert_sensors(RECIPE)],
     loggers={"console": console},
 )

@@ -38,6 +38,7 @@ def stage_asset(
     checks: Iterable[dg.AssetCheckSpec] | None = None,
     description: str | None = None,
     by_name: bool = False,
+    freshness_policy: dg.FreshnessPolicy | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """An asset that makes the artifact of `stage`; the decorated function's parameters are its dependencies.
 
@@ -59,4 +60,5 @@ def stage_asset(
         check_specs=list(checks) if checks else None,
         io_manager_key="artifacts",
         dagster_type=ANY,
+        freshness_policy=freshness_policy,
     )

@@ -54,7 +54,8 @@ def run_graph(select: Sequence[str] = ()) -> list[AssetOutcome]:
         LifecycleError: a step failed; the message is the step's own, without its stack trace.
         KeyboardInterrupt: it was interrupted.
     """
-    from assets.definitions import CURATE, LEARN_QUALITY, TRAIN_AND_ALIGN, defs
+    from assets.definitions import defs
+    from assets.jobs import CURATE, LEARN_QUALITY, TRAIN_AND_ALIGN
     from assets.recipe import RECIPE, SOURCES
 
     # Dagster warns of a preview method that its own Pipes session calls; nobody here can act on it.

@@ -49,7 +49,8 @@ from pathlib import Path
 import dagster as dg
 from assets.run import _execute, prepare_home
 prepare_home(Path(sys.argv[1]), Path(sys.argv[2]))
-from assets.definitions import CURATE, TRAIN_AND_ALIGN, defs
+from assets.definitions import defs
+from assets.jobs import CURATE, TRAIN_AND_ALIGN
 from assets.recipe import RECIPE, SOURCES
 from lifecycle.stages import stages_of
 names = [stage.name for stage in stages_of(RECIPE) if not stage.per_source]

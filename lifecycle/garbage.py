@@ -14,12 +14,13 @@ from lifecycle.artifacts import Artifact, Store
 from lifecycle.errors import CorruptArtifactError, LifecycleError
 from lifecycle.locks import StoreLock
 from lifecycle.manifest import MANIFEST, read_manifest
+from lifecycle.retention import retained
 
 Key = tuple[str, str]
 """Stage and fingerprint."""
 WORKSPACE = re.compile(r"^.+-([0-9a-f]{32})-[0-9a-f]{8}$")
 """A directory of `.tmp`, in which a run makes the artifact of the fingerprint."""
-UNREACHED = "no asset and no registered version was made from it"
+UNREACHED = "no asset, no registered version and no kept corpus was made from it"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Garbage:
 
 
 def find_garbage(store: Store, registered: Iterable[Key], min_age: float, cache: bool = False) -> list[Garbage]:
-    """What neither an asset's last artifact nor a registered version reaches through its inputs, and the runs of these.
+    """What no asset's last artifact, registered version or kept corpus reaches through its inputs, and the runs of these.
 
     Args:
         registered: artifacts of the model versions in the registry.
@@ -44,7 +45,7 @@ def find_garbage(store: Store, registered: Iterable[Key], min_age: float, cache:
             nothing is safe to remove.
     """
     before = time.time() - min_age
-    kept = _reachable(store, {*_current(store), *registered})
+    kept = _reachable(store, {*_current(store), *registered, *retained(store)})
     artifacts = dict(_artifacts(store))
     found = [(path, UNREACHED) for key, path in artifacts.items() if key not in kept and _changed(path) < before]
     staying = {path.name for path in artifacts.values()} - {path.name for path, _ in found}
@@ -63,12 +64,12 @@ def find_garbage(store: Store, registered: Iterable[Key], min_age: float, cache:
 def remove(store: Store, garbage: Iterable[Garbage]) -> Iterator[Garbage]:
     """Remove them one by one, each whole or not at all, and yield what is gone.
 
-    What an asset refers to by now, because a run used it again meanwhile, stays.
+    What an asset refers to by now, because a run used it again meanwhile, stays, and so does a corpus kept since.
     """
     for each in garbage:
         fingerprint = WORKSPACE.sub(r"\1", each.path.name)
         with StoreLock(store.root / ".locks" / f"{fingerprint}.lock"):  # a run that works there holds it
-            if not each.path.exists() or fingerprint in {key[1] for key in _current(store)}:
+            if not each.path.exists() or fingerprint in {key[1] for key in (*_current(store), *retained(store))}:
                 continue
             aside = store.root / ".tmp" / f"removed-{uuid.uuid4().hex}"
             aside.parent.mkdir(exist_ok=True)

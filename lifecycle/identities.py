@@ -18,7 +18,8 @@ from lifecycle.tokens.templates import read_template, template_label
 Identity = Callable[[Recipe, str | None], Any]
 """`identity(recipe, source)`: data that is digested into the fingerprint of a stage."""
 
-LATER = ("epochs", "weight", "tolerance", "curation")
+LATER = ("epochs", "weight", "tolerance", "curation", "marker")
+"""`marker` decides which files are read, and these count as a snapshot."""
 LATER_OF_FILES = ("tolerance", "max_conversations")
 JUDGED_LATER = ("sources", "scores", "embeddings", "selection")
 """Sections of `instructions` that decide nothing of what cleaning keeps."""

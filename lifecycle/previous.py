@@ -14,14 +14,23 @@ from lifecycle.stages import SNAPSHOT, Stage
 
 def previous_manifest(store: Store, recipe_name: str, stage: Stage, source: str | None) -> Manifest | None:
     """What this asset was last: by the recipe's own reference, else the newest artifact of the stage (and source)."""
-    reference = store.reference_path(recipe_name, stage.name, source)
-    with suppress(FileNotFoundError, ValidationError):
-        last = Artifact.model_validate_json(reference.read_text(encoding="utf-8"))
-        manifest = _manifest(store.directory(last.stage, last.fingerprint))
-        if manifest:
-            return manifest
+    last = last_artifact(store, recipe_name, stage.name, source)
+    manifest = _manifest(last.path) if last else None
+    if manifest:
+        return manifest
     candidates = [manifest for manifest in _manifests(store, stage.name) if _is_of(store, manifest, source)]
     return max(candidates, key=lambda manifest: manifest.created_at, default=None)
+
+
+def last_artifact(store: Store, recipe_name: str, stage: str, source: str | None = None) -> Artifact | None:
+    """The artifact that this asset (and source) was last, by the recipe's own reference; None where it is not there."""
+    reference = store.reference_path(recipe_name, stage, source)
+    with suppress(FileNotFoundError, ValidationError):
+        last = Artifact.model_validate_json(reference.read_text(encoding="utf-8"))
+        directory = store.directory(last.stage, last.fingerprint)
+        if directory.is_dir():
+            return last.model_copy(update={"uri": str(directory)})
+    return None
 
 
 def _manifests(store: Store, stage: str) -> Iterator[Manifest]:

@@ -246,6 +246,23 @@ def _of_instructions(recipe: Recipe) -> Iterator[Stage]:
         yield replace(SELECTED_INSTRUCTIONS, inputs=(*SELECTED_INSTRUCTIONS.inputs, *measured))
 
 
+def memmap_stages(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages behind the cleaned sources that end in token memmaps and need no model: work for the CPU.
+
+    `sft_memmap` is among them only where no model measures what it is made from.
+    """
+    stages = {stage.name: stage for stage in stages_of(recipe)}
+    with_models: set[str] = set()
+    for stage in stages.values():  # each after its inputs
+        if stage.with_a_model or with_models & set(stage.inputs):
+            with_models.add(stage.name)
+    wanted: set[str] = set()
+    for stage in reversed(stages.values()):
+        if stage.name in {PRETRAIN_MEMMAP.name, SFT_MEMMAP.name, *wanted} - with_models and not stage.per_source:
+            wanted |= {stage.name, *stage.inputs}
+    return tuple(stage for stage in stages.values() if stage.name in wanted and not stage.per_source)
+
+
 def sft_memmap_of(recipe: Recipe) -> Stage:
     """The stage `sft_memmap`: of what was selected, where the recipe selects; with difficulty, where phases go by what was
     measured of it."""

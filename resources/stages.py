@@ -69,7 +69,7 @@ class StageRunner(dg.ConfigurableResource):
             show: what a person wants to see first, from what was published; it takes the place of nested facts. It is asked
                 before anything is recorded and before `checks`, and may write pages into the run's directory.
         """
-        source = context.partition_key if context.has_partition_key else None
+        source = context.partition_key if stage.per_source else None  # a run of one source may go on to all of them
         recipe = self.recipe
         before = snapshots() if snapshots else {}
 

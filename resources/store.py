@@ -1,7 +1,7 @@
 """The artifact store as a Dagster resource, and the IO manager that passes references between assets."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import dagster as dg
 
@@ -33,19 +33,18 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Remember which artifact this asset (and partition) now is."""
         path = reference_path(
-            Path(self.root), context.asset_key, context.partition_key if context.has_partition_key else None
+            Path(self.root), context.asset_key, context.asset_partition_key if context.has_asset_partitions else None
         )
         write_atomically(path, obj.model_dump_json())
 
     def load_input(self, context: dg.InputContext) -> References:
-        """The reference of the upstream asset, or one per partition where the upstream is partitioned."""
+        """The reference of the upstream asset, or one per partition where the parameter is a dictionary of them."""
         root = Path(self.root)
         if not context.has_asset_partitions:
             return read_reference(root, context.asset_key, None)
-        keys = list(context.asset_partition_keys)
-        if context.has_partition_key and len(keys) == 1:
-            return read_reference(root, context.asset_key, keys[0])
-        return {key: read_reference(root, context.asset_key, key) for key in keys}
+        if get_origin(context.dagster_type.typing_type) is dict:
+            return {key: read_reference(root, context.asset_key, key) for key in context.asset_partition_keys}
+        return read_reference(root, context.asset_key, context.asset_partition_key)
 
 
 def reference_path(root: Path, key: dg.AssetKey, partition: str | None) -> Path:

@@ -4,6 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lifecycle.corpora.remote import RemoteFile, expand_url, is_url
@@ -51,6 +52,30 @@ def expand(path: str, what: str) -> Sequence[tuple[Location, str]]:
     if not visible:
         raise DataError(f"{what}: no file matches {full!r}; check the path (a file, a directory or a glob)")
     return visible
+
+
+def complete(files: Files, marker: str | None, what: str) -> Files:
+    """Those files beside which `marker` lies (`*` in it stands for the file's own name), and no marker itself.
+
+    Raises:
+        DataError: there is none.
+    """
+    if marker is None:
+        return files
+    marked = [
+        (file, name)
+        for file, name in files
+        if not fnmatchcase(file.name, marker) and _exists(file, marker.replace("*", file.name))
+    ]
+    if not marked:
+        raise DataError(f"{what}: none of {len(files)} files is complete yet: no {marker!r} lies beside it")
+    return marked
+
+
+def _exists(beside: Location, name: str) -> bool:
+    if isinstance(beside, RemoteFile):
+        return beside.filesystem.exists(f"{beside.path.rpartition('/')[0]}/{name}")
+    return beside.with_name(name).exists()
 
 
 def _below(root: Path, what: str) -> Iterator[Path]:

@@ -2,7 +2,9 @@
 
 import glob
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 CONTENT_CHECKSUMS = ("sha256", "md5Hash", "crc32c", "ETag", "etag")
 """Keys under which file systems state a checksum of the content itself; modification times are not among them."""
+MODIFICATION_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+"""Keys under which file systems state when a file was written: a date, or seconds since 1970."""
 CHUNK = 1 << 20
 
 
@@ -40,8 +44,8 @@ class RemoteFile:
             raise OSError(f"{self.filesystem.protocol} does not state the size of {without_credentials(self.path)}")
         return size
 
-    def digest(self) -> str:
-        """The checksum of the content that the file system states (`ETag:…`), else SHA-256 over the whole file.
+    def checksum(self) -> str | None:
+        """The checksum of the content that the file system states (`ETag:…`), if it does.
 
         A weak entity tag (`W/…`) says nothing of the bytes and is not used. The same bytes on two file systems that state
         different checksums therefore count as different data.
@@ -51,6 +55,27 @@ class RemoteFile:
             value = str(information.get(key) or "").strip('"')
             if value and not value.startswith("W/"):
                 return f"{key}:{value}"
+        return None
+
+    def modified(self) -> float | None:
+        """When the file was written, in seconds since 1970; None where the file system does not say."""
+        information: dict[str, Any] = self.filesystem.info(self.path)
+        for key in MODIFICATION_TIMES:
+            value = information.get(key)
+            if isinstance(value, str):
+                with suppress(ValueError):
+                    value = datetime.fromisoformat(value)
+            if isinstance(value, datetime):
+                return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+            if isinstance(value, int | float):
+                return float(value)
+        return None
+
+    def digest(self) -> str:
+        """The checksum that the file system states, else SHA-256 over the whole file."""
+        stated = self.checksum()
+        if stated:
+            return stated
         digest = hashlib.sha256()
         with self.open() as file:
             while chunk := file.read(CHUNK):
@@ -73,6 +98,7 @@ def expand_url(url: str, what: str) -> list[tuple[RemoteFile, str]]:
 
     try:
         filesystem, path = url_to_fs(url)
+        filesystem.invalidate_cache()  # a process that looks again an hour later would see what it saw before
         if glob.has_magic(path):
             base, found = _fixed_part(path), filesystem.glob(path)
             found = [item for item in found if filesystem.isfile(item)]

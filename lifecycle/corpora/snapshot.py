@@ -8,14 +8,14 @@ from pathlib import Path
 
 from lifecycle.corpora.known_digests import KnownDigests
 from lifecycle.corpora.packages import python_files
-from lifecycle.corpora.paths import Location, expand
+from lifecycle.corpora.paths import Location, complete, expand
 from lifecycle.corpora.remote import RemoteFile
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import DataError
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.base import Section
-from lifecycle.recipe.corpora import DatasetsSource, FileSource, FilesRead, PythonDocsSource, PythonTopicsSource, SourceBase
+from lifecycle.recipe.corpora import DatasetsSource, FilesRead, PythonDocsSource, PythonTopicsSource, SourceBase
 
 
 class FileDigest(Section):
@@ -55,9 +55,10 @@ def snapshot(
     if isinstance(source, StartingModel) and source.hub is not None:
         return Snapshot(digest=digest_json([source.hub, source.revision])[:32], files=())
     files = source_files(source)
-    if kept is None or not isinstance(source, FileSource):
-        return _hash_all(files, digest_file)
-    known = KnownDigests(kept / "digests" / f"{digest_json([source.name, source.path])[:32]}.json")
+    if kept is None:
+        return _hash_all(files, _digest)
+    place = [getattr(source, "name", ""), getattr(source, "path", None) or getattr(source, "packages", None)]
+    known = KnownDigests(kept / "digests" / f"{digest_json(place)[:32]}.json")
     found = _hash_all(files, known.of)
     known.save()
     return found
@@ -78,6 +79,26 @@ def unchanged(source: SourceBase) -> Iterator[None]:
             raise DataError(
                 f"source {source.name}: {path} changed while it was read; run again when nothing writes to it any more"
             )
+
+
+def states(source: SourceBase) -> dict[str, list[float | str | None]]:
+    """Size, and time or checksum as far as the file system states them, of every file that `source` would read, by name.
+
+    No file is read. Of a dataset of the Hub, which has a commit, there is nothing to tell.
+
+    Raises:
+        DataError: as `snapshot`.
+    """
+    if isinstance(source, DatasetsSource) and source.dataset is not None:
+        return {}
+    return {name: [file_size(path), *_marks(path)] for path, name in source_files(source)}
+
+
+def _marks(path: Location) -> list[float | str | None]:
+    try:
+        return [path.modified(), path.checksum()] if isinstance(path, RemoteFile) else [path.stat().st_mtime]
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _states(source: SourceBase) -> dict[str, tuple[int, int]]:
@@ -111,7 +132,8 @@ def source_files(
     if isinstance(source, StartingModel):
         return expand(source.path or "", "path of a model (base_model.start, instructions.scores.model)")
     path = getattr(source, "path")  # noqa: B009 - every other kind has one, the base class has not
-    return expand(path, f"source {source.name}, field path")
+    what = f"source {source.name}, field path"
+    return complete(expand(path, what), getattr(source, "marker", None), what)
 
 
 def file_size(path: Location) -> int:
@@ -122,10 +144,14 @@ def file_size(path: Location) -> int:
         raise _unreadable(path, error) from error
 
 
-def file_digest(path: Location, of_local: Callable[[Path], str] = digest_file) -> str:
+def _digest(path: Location) -> str:
+    return path.digest() if isinstance(path, RemoteFile) else digest_file(path)
+
+
+def file_digest(path: Location, of: Callable[[Location], str] = _digest) -> str:
     """Digest of a file's content; raises DataError where it cannot be read."""
     try:
-        return path.digest() if isinstance(path, RemoteFile) else of_local(path)
+        return of(path)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -134,10 +160,10 @@ def _unreadable(path: Location, error: OSError) -> DataError:
     return DataError(f"{path if isinstance(path, Path) else path.path}: cannot be read: {error.strerror or error}")
 
 
-def _hash_all(files: Sequence[tuple[Location, str]], of_local: Callable[[Path], str]) -> Snapshot:
+def _hash_all(files: Sequence[tuple[Location, str]], of: Callable[[Location], str]) -> Snapshot:
     def one(item: tuple[Location, str]) -> FileDigest:
         path, name = item
-        return FileDigest(path=name, size=file_size(path), sha256=file_digest(path, of_local))
+        return FileDigest(path=name, size=file_size(path), sha256=file_digest(path, of))
 
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
         entries = tuple(pool.map(one, files))

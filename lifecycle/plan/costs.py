@@ -18,7 +18,7 @@ def measured(previous: Manifest | None, identity: Any) -> Cost | None:
     """
     if previous is None:
         return None
-    before, now = _tokens(previous.identity), _tokens(identity)
+    before, now = training_tokens(previous.identity), training_tokens(identity)
     ratio = now / before if before and now else 1.0
     seconds = previous.seconds * ratio
     return Cost(
@@ -29,7 +29,7 @@ def measured(previous: Manifest | None, identity: Any) -> Cost | None:
     )
 
 
-def _tokens(identity: Any) -> int | None:
+def training_tokens(identity: Any) -> int | None:
     """The length of a training in tokens, from its part of the recipe."""
     training = identity.get("training") if isinstance(identity, Mapping) else None
     if not isinstance(training, Mapping):

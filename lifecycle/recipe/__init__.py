@@ -10,10 +10,11 @@ from pydantic import Field, ValidationError, model_validator
 from lifecycle.errors import RecipeError
 from lifecycle.recipe.alignment import InstructionsConfig
 from lifecycle.recipe.base import RUNTIME, Section, identity
-from lifecycle.recipe.corpora import CurationConfig, MixConfig, Source
+from lifecycle.recipe.corpora import CurationConfig, FileSource, MixConfig, Source
 from lifecycle.recipe.evaluation import BESIDE_TASKS, DOCUMENTED_TASKS, FURTHER, TEXT_ONLY_TASK, EvaluationConfig
 from lifecycle.recipe.fine_tuning import SftConfig
 from lifecycle.recipe.gates import CHAMPION, FINAL, Gate
+from lifecycle.recipe.operation import Operation
 from lifecycle.recipe.preference_training import DpoConfig, KtoConfig, RewardModelConfig
 from lifecycle.recipe.preferences import PreferencesConfig
 from lifecycle.recipe.problems import problems
@@ -57,6 +58,8 @@ class Recipe(Section):
     """Where it is given, a model that scores answers is trained on the pairs of the first round."""
     evaluation: EvaluationConfig = EvaluationConfig()
     gates: tuple[Gate, ...] = Field(min_length=1)
+    operation: Annotated[Operation, RUNTIME] = Operation()
+    """What runs by itself: schedules, sensors, proposals to train, retention, alerts (docs/operating.md)."""
 
     @model_validator(mode="after")
     def _names_are_consistent(self) -> "Recipe":
@@ -175,6 +178,20 @@ class Recipe(Section):
                     raise ValueError(f"quality_model.{field}: no source named {name!r}; this recipe has {sorted(own)}")
                 if not isinstance(each, str) and name in own:
                     raise ValueError(f"quality_model.{field}: {name!r} is a source of this recipe: give its name alone")
+        return self
+
+    @model_validator(mode="after")
+    def _looks_at_own_sources(self) -> "Recipe":
+        kinds = {source.name: source for source in self.sources}
+        for field, groups in (("schedules", self.operation.schedules), ("drops", self.operation.drops)):
+            for group in groups:
+                unknown = sorted(set(group.sources or ()) - set(kinds))
+                if unknown:
+                    raise ValueError(f"operation.{field}: {group.name} names {unknown}; this recipe has {sorted(kinds)}")
+        for drop in self.operation.drops:
+            others = [name for name in drop.sources if not isinstance(kinds[name], FileSource)]
+            if others:
+                raise ValueError(f"operation.drops: {drop.name} names {others}, which have no path: use a schedule")
         return self
 
     @model_validator(mode="after")

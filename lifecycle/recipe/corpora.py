@@ -49,6 +49,9 @@ class FileSource(SourceBase):
     """File, directory, glob or fsspec URL of these; `$NAME` and `${NAME}` are taken from the environment."""
     members: str = "*"
     """Which members of an archive are read, as a pattern over their whole path (`*` matches `/` too)."""
+    marker: str | None = Field(default=None, min_length=1, pattern=r"^[^/]+$")
+    """Name of a file that says that others are complete: `_SUCCESS` for all in its directory, `*.done` for the file whose
+    name `*` stands for. Files without it are not read yet. Null: every file counts as complete."""
     max_megabytes: int = Field(default=1024, gt=0)
     """Largest file, line or record that is held in memory at once, decompressed; a larger one is damage."""
 

@@ -6,13 +6,19 @@ from typing import Any
 from dagster import AssetExecutionContext, ConfigurableResource
 
 from lifecycle.jobs import TrainingJob
+from lifecycle.usage import counted
 
 
 class Launcher(ConfigurableResource, ABC):
     """Runs training and generation programs."""
 
-    @abstractmethod
     def run(self, context: AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:
+        """`launch`, with the GPU-hours of the job on record however it ends."""
+        with counted(job, context.run_id):
+            return self.launch(context, job)
+
+    @abstractmethod
+    def launch(self, context: AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:
         """Run `job` to its end and return the facts in its `result.json`; progress appears in the Dagster log meanwhile.
 
         The asset must return a `MaterializeResult(value=…)`, never a bare value: a Pipes session makes Dagster strict.

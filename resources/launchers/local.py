@@ -27,8 +27,8 @@ STOP_SECONDS = 75.0
 class LocalLauncher(Launcher):
     """Starts `lifecycle.training.launch` and waits for it; progress appears in the Dagster log while it runs."""
 
-    def run(self, context: AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:
-        """See `Launcher.run`.
+    def launch(self, context: AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:
+        """See `Launcher.launch`.
 
         Cancelling the Dagster run asks the job to stop, waits for its checkpoint, and leaves no process behind.
         """

@@ -23,7 +23,8 @@ from pathlib import Path
 from assets.run import _outcomes, prepare_home
 prepare_home(Path(sys.argv[1]), Path(sys.argv[2]))
 import dagster as dg
-from assets.definitions import CURATE, TRAIN_AND_ALIGN, defs
+from assets.definitions import defs
+from assets.jobs import CURATE, TRAIN_AND_ALIGN
 job = defs.resolve_job_def(TRAIN_AND_ALIGN)
 made = {key.path[-1] for key in job.asset_layer.executable_asset_keys}
 wanted = [dg.AssetKey(["given", name]) for name in ("corpus", "tokenizer", "pretrain_memmap", "base_model") if name in made]

@@ -17,7 +17,8 @@ import dagster as dg, json, sys
 from pathlib import Path
 from assets.run import _execute, prepare_home
 prepare_home(Path(sys.argv[1]), Path(sys.argv[2]))
-from assets.definitions import CURATE, LEARN_QUALITY, defs
+from assets.definitions import defs
+from assets.jobs import CURATE, LEARN_QUALITY
 with dg.DagsterInstance.get() as instance:
     outcomes = _execute(defs.resolve_job_def(LEARN_QUALITY), instance, None)
     for source in ("packages", "chinese"):

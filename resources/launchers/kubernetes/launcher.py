@@ -22,8 +22,8 @@ class KubernetesLauncher(Launcher):
     kubeconfig: str | None = None
     """None: $KUBECONFIG or ~/.kube/config, else the cluster that this process runs in."""
 
-    def run(self, context: dg.AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:
-        """See `Launcher.run`.
+    def launch(self, context: dg.AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:
+        """See `Launcher.launch`.
 
         Cancelling the Dagster run stops the job after a checkpoint and deletes it. A supervisor that is merely ended (its
         own pod evicted, its node drained) leaves the job running.

@@ -1,0 +1,83 @@
+"""The jobs of the graph: what each may ask of a machine, and one that goes on from one source to all of them."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets import jobs
+from assets.definitions import defs
+from assets.launches import INTENT_TAG, RECIPE_TAG
+from assets.policy import ANY, GPU_POOL
+from lifecycle.artifacts import Artifact, Store
+from lifecycle.recipe import load_recipe
+from lifecycle.stages import memmap_stages
+from resources.store import ArtifactIOManager
+from tests.graph_home import ROOT
+
+INTENTS = (jobs.CURATE, jobs.MEMMAPS, jobs.PRETRAIN, jobs.ALIGN, jobs.EVALUATE, jobs.EVERYTHING)
+
+
+def pools(job: dg.JobDefinition) -> set[str | None]:
+    return {node.definition.pool for node in job.nodes if isinstance(node.definition, dg.OpDefinition)}
+
+
+@pytest.mark.parametrize("name", INTENTS)
+def test_every_intent_has_a_job_that_says_what_it_does(name: str) -> None:
+    job = defs.resolve_job_def(name)
+    assert job.description
+    assert (job.tags[RECIPE_TAG], job.tags[INTENT_TAG]) == ("demo", name)
+
+
+def test_what_runs_by_the_clock_asks_for_no_gpu_and_every_training_waits_for_its_turn() -> None:
+    assert pools(defs.resolve_job_def(jobs.CURATE)) | pools(defs.resolve_job_def(jobs.MEMMAPS)) == {None}
+    assert GPU_POOL in pools(defs.resolve_job_def(jobs.PRETRAIN))
+
+
+def test_memmaps_of_conversations_that_a_model_chose_are_left_to_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = load_recipe(ROOT / "tests" / "recipes" / "tiny.yaml")
+    assert [stage.name for stage in memmap_stages(chosen)] == ["corpus", "tokenizer", "pretrain_memmap"]
+    given = load_recipe(ROOT / "deploy" / "recipes" / "lora-3b.yaml")
+    assert [stage.name for stage in memmap_stages(given)][-1] == "sft_memmap"
+
+
+@pytest.mark.parametrize("sources", [["news"], ["books", "news"]])
+def test_a_run_of_one_source_goes_on_to_what_is_made_from_all(tmp_path: Path, sources: list[str]) -> None:
+    """Dagster gives a run's partition to every step of it, so that the corpus once was kept as if it were a source's."""
+    store = Store(tmp_path)
+    given: list[object] = []
+
+    def artifact(stage: str) -> dg.MaterializeResult:
+        def build(workspace) -> dict:
+            (workspace.out / "data.txt").write_text(stage)
+            return {}
+
+        return dg.MaterializeResult(value=store.materialize(stage, "1", stage, (), build).artifact)
+
+    partitions = dg.StaticPartitionsDefinition(sources)
+
+    @dg.asset(partitions_def=partitions, dagster_type=ANY, io_manager_key="artifacts")
+    def raw(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        return artifact("raw")
+
+    @dg.asset(partitions_def=partitions, dagster_type=ANY, io_manager_key="artifacts")
+    def cleaned(context: dg.AssetExecutionContext, raw: Artifact) -> dg.MaterializeResult:
+        given.append(raw)
+        return artifact("cleaned")
+
+    @dg.asset(dagster_type=ANY, io_manager_key="artifacts")
+    def corpus(context: dg.AssetExecutionContext, cleaned: dict[str, Artifact]) -> dg.MaterializeResult:
+        given.append(sorted(cleaned))
+        return artifact("corpus")
+
+    job = dg.define_asset_job("all", dg.AssetSelection.all())
+    resources = {"artifacts": ArtifactIOManager(root=str(tmp_path))}
+    graph = dg.Definitions(assets=[raw, cleaned, corpus], jobs=[job], resources=resources)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for source in sources[:-1]:
+            dg.materialize([raw, cleaned], instance=instance, partition_key=source, resources=resources)
+        graph.resolve_job_def("all").execute_in_process(instance=instance, partition_key=sources[-1])
+    assert given[-1] == sources
+    assert all(isinstance(each, Artifact) for each in given[:-1])
+    assert (tmp_path / ".refs" / "corpus" / "artifact.json").exists()
+    assert not list((tmp_path / ".refs" / "corpus").glob("news*"))
