@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "tests" / "recipes" / "tiny.yaml"
 
@@ -44,7 +46,7 @@ class Home:
             input=input,
             capture_output=True,
             text=True,
-            timeout=580,
+            timeout=2 * PATIENCE,
             check=False,
         )
 

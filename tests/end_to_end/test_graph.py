@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from lifecycle.recipe import load_recipe
 from lifecycle.stages import stages_of
 from tests.graph_home import RECIPE, ROOT, SECRETS, Home, make_home
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -200,11 +201,11 @@ def test_killed_run_continues_to_the_same_model(finished: Home, tmp_path: Path) 
     assert "continuing after step" in (home.path / "output.log").read_text(encoding="utf-8")
 
 
-def wait_for(directory: Path, pattern: str, process, seconds: float = 240) -> Path:
-    deadline = time.monotonic() + seconds
+def wait_for(directory: Path, pattern: str, process) -> Path:
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for path in directory.glob(pattern):
             return path
         assert process.poll() is None, (directory.parent / "output.log").read_text(encoding="utf-8")[-3000:]
         time.sleep(0.1)
-    raise AssertionError(f"{pattern} did not appear within {seconds} s")
+    raise AssertionError(f"{pattern} did not appear within {PATIENCE} s")

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.graph_home import ROOT, Home, make_home
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ def said(home: Home) -> str:
 
 
 def wait_until(happened, process: subprocess.Popen[bytes], home: Home) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while not happened():
         assert process.poll() is None, said(home)[-3000:]
         assert time.monotonic() < deadline, said(home)[-3000:]
@@ -45,8 +46,8 @@ def press_ctrl_c(process: subprocess.Popen[bytes], times: int = 1) -> list[psuti
 
 
 def assert_ended(process: subprocess.Popen[bytes], below: list[psutil.Process]) -> None:
-    assert process.wait(timeout=120) == 130
-    _, alive = psutil.wait_procs(below, timeout=20)
+    assert process.wait(timeout=PATIENCE) == 130
+    _, alive = psutil.wait_procs(below, timeout=PATIENCE)
     assert not alive
 
 

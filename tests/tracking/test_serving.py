@@ -21,6 +21,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.tracking.promotion import usable_version
 from lifecycle.tracking.runs import record
 from tests.graph_home import ROOT
+from tests.patience import PATIENCE
 from tests.tiny_model import tiny_model
 from tests.tracking.test_registry_and_lineage import BAD, GOOD, promote_made
 
@@ -77,7 +78,7 @@ def test_the_champion_answers_as_it_answers_without_a_server(
         assert listening == {"127.0.0.1"}
     finally:
         server.send_signal(signal.SIGINT)
-        server.wait(timeout=60)
+        server.wait(timeout=PATIENCE)
 
 
 def connections(pid: int) -> list[Any]:
@@ -85,7 +86,7 @@ def connections(pid: int) -> list[Any]:
 
 
 def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
         try:

@@ -13,6 +13,7 @@ from lifecycle.training.checkpoints import Checkpoints, Layout
 from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.journal import read_metrics
 from lifecycle.training.restore import load
+from tests.patience import PATIENCE
 from tests.training import tiny
 
 STEPS, EVERY = 9, 3
@@ -31,7 +32,7 @@ TOLERANCE = 1e-5
 
 def run(job: TrainingJob, expected: int = 0) -> str:
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=280)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == expected, output
     return output
 

@@ -16,6 +16,7 @@ from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ConfigurationError, ExitClass
 from lifecycle.training.failures import Failure
 from lifecycle.training.place import find_place, folder
+from tests.patience import PATIENCE
 
 
 def job_of(run_dir: Path, processes: int, nodes: int, act: str = "succeed") -> TrainingJob:
@@ -82,7 +83,7 @@ def test_two_nodes_meet_and_share_one_run_directory(tmp_path: Path) -> None:
     job.write()
     port = free_port()
     nodes = [start(job, node, port) for node in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in nodes]
+    outputs = [process.communicate(timeout=PATIENCE)[0] for process in nodes]
     assert [process.returncode for process in nodes] == [0, 0], outputs
     assert (tmp_path / "result.json").exists()
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["rank_0.log", "rank_1.log"]
@@ -94,7 +95,7 @@ def test_each_node_leaves_its_own_verdict(tmp_path: Path) -> None:
     job.write()
     nodes = [start(job, node, free_port()) for node in range(2)]
     for process in nodes:
-        process.communicate(timeout=120)
+        process.communicate(timeout=PATIENCE)
     assert [process.returncode for process in nodes] == [ExitClass.NETWORK.code, ExitClass.DATA.code]
     verdicts = [Failure.read(folder(tmp_path, node)) for node in range(2)]
     assert [(each.exit_class, each.rank) for each in verdicts if each] == [("network", 0), ("data", 1)]

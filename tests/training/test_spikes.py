@@ -16,6 +16,7 @@ from lifecycle.training.exits import ExitClass
 from lifecycle.training.guards import ENOUGH_HISTORY, spike
 from lifecycle.training.journal import read_metrics
 from lifecycle.training.skipping import SkippedBatches
+from tests.patience import PATIENCE
 from tests.training import tiny
 
 BAD_STEP, STEPS = 44, 52
@@ -50,7 +51,7 @@ def spiking_job(home: Path, memmap: Path, tokenizer: Path, on_spike: str, **guar
 
 def finish(job: TrainingJob) -> tuple[int, str]:
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=280)
+    output, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, output
 
 

@@ -11,6 +11,7 @@ from lifecycle.instructions.conversations import Message
 from lifecycle.jobs import TrainingJob
 from lifecycle.preferences.table import Labelled, Pair, read_pairs, write_labels, write_pairs
 from tests.evaluation.fixtures import heldout_directory
+from tests.patience import PATIENCE
 
 CONFIG = {
     "global_batch": 8,
@@ -122,7 +123,7 @@ def start(which: TrainingJob) -> subprocess.Popen:
 
 def run(which: TrainingJob) -> int:
     """Run the job to its end; the exit code."""
-    return start(which).wait(timeout=500)
+    return start(which).wait(timeout=PATIENCE)
 
 
 def result(which: TrainingJob) -> dict:

@@ -25,6 +25,7 @@ from lifecycle.training.preference_data import read_pairs
 from lifecycle.training.preference_heldout import scores
 from lifecycle.training.throughput import shape_of
 from tests.launching import launch
+from tests.patience import PATIENCE
 from tests.training_preference.fixtures import (
     job,
     kto_job,
@@ -61,7 +62,7 @@ def weights(which: TrainingJob) -> str:
 
 
 def wait_for_step(which: TrainingJob, process, step: int) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         metrics = read_metrics(Path(which.run_dir))
         if metrics and metrics[-1]["step"] >= step:
@@ -107,7 +108,7 @@ def test_a_stopped_run_continues_with_the_same_losses(tmp_path: Path, model_dire
     process = start(which)
     wait_for_step(which, process, 5)
     process.send_signal(how)
-    code = process.wait(timeout=300)
+    code = process.wait(timeout=PATIENCE)
     assert code == (-signal.SIGKILL if how == signal.SIGKILL else ExitClass.PREEMPTION.code)
     stopped_at = read_metrics(Path(which.run_dir))[-1]["step"]
     assert 5 <= stopped_at < 30
