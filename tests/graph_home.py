@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -56,6 +57,16 @@ class Home:
 
     def summary(self) -> dict:
         return json.loads((self.path / "tiny-summary.json").read_text(encoding="utf-8"))
+
+
+def home_without(finished: Home, path: Path, *stages: str) -> Home:
+    """A home in which everything that `finished` has made exists, but for these stages and every trace of work on them."""
+    home = make_home(path)
+    ignored = shutil.ignore_patterns(".runs", ".refs", "sampling")
+    shutil.copytree(finished.path / "store", home.path / "store", ignore=ignored)
+    for stage in stages:
+        shutil.rmtree(home.path / "store" / stage)
+    return home
 
 
 def make_home(path: Path) -> Home:

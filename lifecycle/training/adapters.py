@@ -23,6 +23,7 @@ from lifecycle.training.distributed import rank
 from lifecycle.training.engine import Engine
 from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.export import copy_tokenizer, gather_weights, logits_of, verify
+from lifecycle.training.imports import uncompiled
 
 if TYPE_CHECKING:  # PEFT brings bitsandbytes and the compiler along: seconds that a run without an adapter need not spend
     from peft import PeftModel
@@ -80,7 +81,8 @@ def adapt(model: PreTrainedModel, adapter: Adapter, directory: Path, seed: int) 
     Raises:
         ConfigurationError: the model has none of `adapter.targets`.
     """
-    from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+    with uncompiled():
+        from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
     config = LoraConfig(
         task_type="CAUSAL_LM",

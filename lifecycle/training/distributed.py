@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import os
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import distributed
 from torch.distributed.distributed_c10d import _set_pg_timeout  # pyright: ignore[reportPrivateUsage] - as torchtitan does
 
 from lifecycle.pretrained import device as own_device
+from lifecycle.training.imports import uncompiled
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ def start() -> torch.device:
     On the CPU DeepSpeed would first compile a shared-memory kernel, which needs a C++ compiler and 40 s. Only its
     `inference_all_reduce` uses that kernel and training never calls it, so it is declared unavailable.
     """
-    _import_muon()
+    with uncompiled():  # before ZeRO imports it, to see that our optimizer is none
+        importlib.import_module("deepspeed.runtime.zero.muon.muon_optimizer")
     device = own_device()
     backend = "nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":
@@ -48,24 +49,6 @@ def start() -> torch.device:
         raise ConnectionError(f"the start-up all-reduce over {world()} ranks gave {total}")
     _set_pg_timeout(COLLECTIVE_TIMEOUT, distributed.group.WORLD)
     return device
-
-
-def _import_muon() -> None:
-    """Import DeepSpeed's Muon uncompiled, before ZeRO does it to see that our optimizer is none.
-
-    Its functions carry `torch.compile`, which loads the whole of TorchInductor: some 2 s of each rank's start. No
-    run can have Muon, since the engine's configuration has no optimizer.
-    """
-    name = "TORCHDYNAMO_DISABLE"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        importlib.import_module("deepspeed.runtime.zero.muon.muon_optimizer")
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 def rank() -> int:

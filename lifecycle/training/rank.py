@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass, classify
+from lifecycle.training.imports import uncompiled
 from lifecycle.training.ownership import own_launcher
 from lifecycle.training.parent import die_with_parent
 
@@ -36,7 +37,8 @@ def main() -> None:
     job = TrainingJob.read(path)
     try:
         gc.disable()  # of modules that come in nothing is ever freed: looking for it is a sixth of a rank's start
-        work = importlib.import_module(program).main
+        with uncompiled():
+            work = importlib.import_module(program).main
         gc.freeze()
         gc.enable()
         work(job)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from lifecycle.stages import STAGES
 from tests.graph_home import ROOT, Home
 from tests.patience import PATIENCE
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -192,12 +192,6 @@ def keep_screenshot(page: Page, name: str) -> None:
     directory = os.environ.get("LIFECYCLE_SCREENSHOTS")
     if directory:
         page.screenshot(path=f"{directory}/{name}.png")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:

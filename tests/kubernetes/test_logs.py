@@ -21,7 +21,7 @@ LINES = 60
 
 @pytest.fixture
 def cluster(fake_cluster: FakeCluster) -> Cluster:
-    return connect("default", str(fake_cluster.kubeconfig), patience=10)
+    return connect("default", str(fake_cluster.kubeconfig), patience=PATIENCE)
 
 
 def chatty(fake_cluster: FakeCluster, cluster: Cluster, script: str) -> str:

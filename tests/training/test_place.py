@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from lifecycle.training.exits import ConfigurationError, ExitClass
 from lifecycle.training.failures import Failure
 from lifecycle.training.place import find_place, folder
 from tests.patience import PATIENCE
+from tests.ports import free_port
 
 
 def job_of(run_dir: Path, processes: int, nodes: int, act: str = "succeed") -> TrainingJob:
@@ -69,12 +69,6 @@ def start(job: TrainingJob, node: int, port: int) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, **told, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_two_nodes_meet_and_share_one_run_directory(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lifecycle.training.exits import ConfigurationError, ExitClass
 from lifecycle.training.journal import FILE, follow, read_metrics
 from tests.patience import PATIENCE
 from tests.training import tiny
+from tests.training.held import held
 
 SETTINGS: dict[str, Any] = {"steps": 160, "checkpoint_every": 25, "micro_batch": 1, "keep_checkpoints": 2}
 
@@ -72,7 +73,8 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory, memmap: Path, tokenizer:
     seen["after_death"] = sorted(path.name for path in root.iterdir())
     seen["half"] = [path.stat().st_size for path in root.rglob("*.pt") if ".writing" in str(path)]
 
-    process = tiny.launch(job)
+    waiting, variables, _ = held(job, 60)
+    process = tiny.launch(waiting, **variables)
     wait_for_step(process, run_dir, 60)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
@@ -80,9 +82,14 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory, memmap: Path, tokenizer:
     seen["orphans"] = psutil.wait_procs(children, timeout=PATIENCE)[1]
     seen["killed_at"] = read_metrics(run_dir)[-1]["step"]
 
-    process = tiny.launch(job)
+    waiting, variables, go = held(job, seen["killed_at"] + 15)
+    process = tiny.launch(waiting, **variables)
     wait_for_step(process, run_dir, seen["killed_at"] + 15)
     process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None
+    while "asked to stop" not in (line := process.stdout.readline()):
+        assert line, "it ended before it was asked to stop"
+    go.touch()
     seen["stop_output"], _ = process.communicate(timeout=PATIENCE)
     seen["stop_code"] = process.returncode
     seen["stopped_at"] = read_metrics(run_dir)[-1]["step"]

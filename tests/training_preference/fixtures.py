@@ -105,9 +105,9 @@ def reward_job(root: Path, model: Path, pairs: Path, **changes: object) -> Train
     return which.model_copy(update={"stage": "reward_model", "program": program, "config": settings})
 
 
-def start(which: TrainingJob) -> subprocess.Popen:
+def start(which: TrainingJob, **variables: str) -> subprocess.Popen:
     """Run the job's program as one rank, without the launcher, so that a test can kill exactly it."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DS_ACCELERATOR": "cpu"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DS_ACCELERATOR": "cpu", **variables}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         environment.pop(name, None)
     log = Path(which.run_dir) / "log.txt"
