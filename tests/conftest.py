@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from lifecycle.recipe.training import TokenizerConfig
@@ -14,7 +14,8 @@ from tests.graph_home import Home, make_home
 
 SMALL_VOCABULARY = 1024
 
-settings.register_profile("any_machine", deadline=None)  # how long an example takes says how busy the machine is
+# How long an example takes, or its making, says how busy the machine is.
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any_machine")
 
 

@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "tests" / "recipes" / "tiny.yaml"
@@ -44,7 +47,7 @@ class Home:
             input=input,
             capture_output=True,
             text=True,
-            timeout=580,
+            timeout=2 * PATIENCE,
             check=False,
         )
 
@@ -54,6 +57,16 @@ class Home:
 
     def summary(self) -> dict:
         return json.loads((self.path / "tiny-summary.json").read_text(encoding="utf-8"))
+
+
+def home_without(finished: Home, path: Path, *stages: str) -> Home:
+    """A home in which everything that `finished` has made exists, but for these stages and every trace of work on them."""
+    home = make_home(path)
+    ignored = shutil.ignore_patterns(".runs", ".refs", "sampling")
+    shutil.copytree(finished.path / "store", home.path / "store", ignore=ignored)
+    for stage in stages:
+        shutil.rmtree(home.path / "store" / stage)
+    return home
 
 
 def make_home(path: Path) -> Home:

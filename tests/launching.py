@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.jobs import TrainingJob
+from tests.patience import PATIENCE
 
 
 def launch(job: TrainingJob) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def launch(job: TrainingJob) -> dict[str, Any]:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return json.loads((Path(job.run_dir) / "result.json").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from lifecycle.artifacts import InputReference, Published, Store, Workspace
 from lifecycle.errors import LifecycleError
 from lifecycle.files import write_atomically
 from lifecycle.garbage import find_garbage, remove
+from tests.patience import PATIENCE
 
 OLD = time.time() - 30 * 86400
 WEEK = 7 * 86400.0
@@ -106,7 +107,7 @@ def test_a_run_at_work_keeps_its_workspace(store: Store) -> None:
 
     gone: list[Any] = []
     made = store.materialize("model", "1", "x", (), build)
-    removers[0].join(30)
+    removers[0].join(PATIENCE)
     assert not removers[0].is_alive()
     assert sorted(entry.path for entry in made.manifest.files) == ["first.txt", "second.txt"]
     assert gone == []

@@ -15,12 +15,13 @@ import pytest
 
 from lifecycle.errors import DataError
 from lifecycle.parallel import Executor, chunks, ordered_map
+from tests.patience import PATIENCE
 
 PROGRAM = """
 import time
 from lifecycle.parallel import ordered_map
 if __name__ == "__main__":
-    for _ in ordered_map(time.sleep, [0.1] * 4 + [600.0] * 4, 2):
+    for _ in ordered_map(time.sleep, [0.1] * 4 + [3600.0] * 4, 2):
         print("ready", flush=True)
 """
 
@@ -155,7 +156,7 @@ def test_workers_end_when_the_orchestrator_is_killed(tmp_path) -> None:
     assert len(children) >= 2
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and any(child.is_running() for child in children):
         time.sleep(0.2)
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]

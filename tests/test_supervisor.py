@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from assets.run import _is_alive, _process_identity
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 READY = "ready"
@@ -22,11 +23,11 @@ from assets.supervisor import supervised
 def deaf():
     "As a run whose interrupt was raised inside a weakref callback, or while it waited for a pool's slot: it is lost."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    ready(), time.sleep(600)
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    ready(), time.sleep(3600)
 
 def plain():
-    ready(), time.sleep(600)
+    ready(), time.sleep(3600)
 
 def ends():
     raise SystemExit(3)
@@ -62,7 +63,7 @@ def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
     return not alive
 
 
@@ -73,7 +74,7 @@ def test_one_ctrl_c_ends_it_even_when_the_work_does_not_hear_it(worker: str, sen
     process = start(worker)
     below = descendants(process)
     send(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert output.count("the same command continues") == 1
     assert len(output.strip().splitlines()) == 1, output
@@ -86,7 +87,7 @@ def test_the_second_ctrl_c_does_not_wait() -> None:
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert gone(below)
 
@@ -95,14 +96,14 @@ def test_the_second_ctrl_c_does_not_wait() -> None:
 def test_other_requests_to_stop_have_their_own_status(number: signal.Signals, status: int) -> None:
     process = start("plain")
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == status
 
 
 @pytest.mark.parametrize(("worker", "status"), [("ends", 3), ("killed", 137)])
 def test_the_status_of_the_work_is_the_status_of_the_command(worker: str, status: int) -> None:
     process = start(worker)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == status
 
 
@@ -121,7 +122,7 @@ def test_a_run_whose_process_is_a_zombie_is_dead() -> None:
     identity = _process_identity(process.pid)
     assert _is_alive(identity)
     process.kill()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not _is_alive(identity)

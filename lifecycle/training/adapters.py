@@ -7,11 +7,10 @@ been run on one by us.
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, prepare_model_for_kbit_training
 from safetensors import safe_open
 from torch import distributed
 from transformers import BitsAndBytesConfig, PreTrainedModel
@@ -24,6 +23,10 @@ from lifecycle.training.distributed import rank
 from lifecycle.training.engine import Engine
 from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.export import copy_tokenizer, gather_weights, logits_of, verify
+from lifecycle.training.imports import uncompiled
+
+if TYPE_CHECKING:  # PEFT brings bitsandbytes and the compiler along: seconds that a run without an adapter need not spend
+    from peft import PeftModel
 
 DIRECTORY = "adapter"
 FILE = "adapter_model.safetensors"
@@ -44,7 +47,7 @@ class Adapted:
         directory: the unadapted model.
     """
 
-    peft: PeftModel
+    peft: "PeftModel"
     adapter: Adapter
     directory: Path
 
@@ -78,6 +81,9 @@ def adapt(model: PreTrainedModel, adapter: Adapter, directory: Path, seed: int) 
     Raises:
         ConfigurationError: the model has none of `adapter.targets`.
     """
+    with uncompiled():
+        from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=adapter.rank,
@@ -155,11 +161,13 @@ def export_adapted(engine: Engine, adapted: Adapted, data: Sequences, tokenizer:
     return facts
 
 
-def save_adapter(peft: PeftModel, weights: dict[str, torch.Tensor], directory: Path) -> dict[str, torch.Tensor]:
+def save_adapter(peft: "PeftModel", weights: dict[str, torch.Tensor], directory: Path) -> dict[str, torch.Tensor]:
     """Write the adapter from the whole `weights` of the model, by the model's own names; what the file must hold.
 
     PEFT would read the module's own parameters, which under ZeRO-3 are empty: its file then has every name, and no numbers.
     """
+    from peft import get_peft_model_state_dict
+
     whole = {PREFIX + name: tensor for name, tensor in weights.items()}
     config = peft.peft_config["default"]
     config.base_model_name_or_path = ""  # else a path of this machine, on which the artifact's bytes must not depend
@@ -205,11 +213,13 @@ def merge(adapted: Adapted, directory: Path, dtype: torch.dtype, batch: Batch, o
     verify(unmerged, logits_of(reloaded, batch), out, share=ROUNDING if dtype != torch.float32 else 1e-3)
 
 
-def _with_adapter(adapted: Adapted, directory: Path, dtype: torch.dtype, arguments: dict[str, Any]) -> PeftModel:
+def _with_adapter(adapted: Adapted, directory: Path, dtype: torch.dtype, arguments: dict[str, Any]) -> "PeftModel":
     """The unadapted model, read as `begin` reads it, with the saved adapter, its parameters cast as the engine casts them.
 
     Buffers keep float32, as in training; weights of 4 bits are no floating-point numbers, and stay.
     """
+    from peft import PeftModel
+
     base = load_model(adapted.directory, torch.float32, **arguments)
     peft = PeftModel.from_pretrained(base, str(directory), autocast_adapter_dtype=False)
     for parameter in peft.parameters():
@@ -218,6 +228,6 @@ def _with_adapter(adapted: Adapted, directory: Path, dtype: torch.dtype, argumen
     return peft
 
 
-def _model(peft: PeftModel) -> PreTrainedModel:
+def _model(peft: "PeftModel") -> PreTrainedModel:
     model: Any = peft.get_base_model()
     return model

@@ -1,5 +1,6 @@
 """The process group of a run, and the few numbers that all ranks must agree on at every step."""
 
+import importlib
 import logging
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from torch import distributed
 from torch.distributed.distributed_c10d import _set_pg_timeout  # pyright: ignore[reportPrivateUsage] - as torchtitan does
 
 from lifecycle.pretrained import device as own_device
+from lifecycle.training.imports import uncompiled
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ def start() -> torch.device:
     On the CPU DeepSpeed would first compile a shared-memory kernel, which needs a C++ compiler and 40 s. Only its
     `inference_all_reduce` uses that kernel and training never calls it, so it is declared unavailable.
     """
+    with uncompiled():  # before ZeRO imports it, to see that our optimizer is none
+        importlib.import_module("deepspeed.runtime.zero.muon.muon_optimizer")
     device = own_device()
     backend = "nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":

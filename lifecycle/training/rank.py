@@ -5,6 +5,7 @@ so that the launcher can tell the rank that failed from those that merely lost i
 """
 
 import faulthandler
+import gc
 import importlib
 import json
 import logging
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass, classify
+from lifecycle.training.imports import uncompiled
 from lifecycle.training.ownership import own_launcher
 from lifecycle.training.parent import die_with_parent
 
@@ -29,10 +31,17 @@ def main() -> None:
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # DeepSpeed imports MLflow for its autotuner, if it finds it: seconds of every start, for what no rank ever calls.
+    sys.modules.setdefault("mlflow", None)  # pyright: ignore[reportArgumentType]
     program, path = sys.argv[1:]
     job = TrainingJob.read(path)
     try:
-        importlib.import_module(program).main(job)
+        gc.disable()  # of modules that come in nothing is ever freed: looking for it is a sixth of a rank's start
+        with uncompiled():
+            work = importlib.import_module(program).main
+        gc.freeze()
+        gc.enable()
+        work(job)
     except BaseException as error:
         if isinstance(error, SystemExit) and not error.code:
             return

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,8 +16,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from lifecycle.stages import STAGES
 from tests.graph_home import ROOT, Home
+from tests.patience import PATIENCE
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
+
+expect.set_options(timeout=1000 * PATIENCE)
 
 GROUPS = ("1_corpora", "2_tokens", "3_pretraining", "4_instructions", "5_preferences", "6_evaluation")
 FLAGS = (
@@ -53,6 +56,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page of its own for each test: what the last one still asks its server for is not this one's request."""
     page = browser.new_page(viewport={"width": 1800, "height": 1000})
+    page.set_default_timeout(1000 * PATIENCE)
     yield page
     page.close()
 
@@ -71,8 +75,8 @@ def servers(finished: Home) -> Iterator[Servers]:
     finally:
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
-    _, alive = psutil.wait_procs(children, timeout=10)
+        process.wait(timeout=PATIENCE)
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE)
     assert not alive, f"`lifecycle ui` left servers behind: {alive}"
 
 
@@ -80,17 +84,17 @@ def test_graph_shows_every_asset(page: Page, servers: Servers) -> None:
     expanded = ",".join(f"global@global:{group}" for group in GROUPS)
     page.goto(f"{servers.dagster}/asset-groups/?expanded={expanded}")
     for name in [stage.name for stage in STAGES] + ["champion"]:
-        expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(name, exact=True).first).to_be_visible()
     keep_screenshot(page, "graph")
 
 
 def test_asset_page_shows_its_plot(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dagster}/assets/tiny/base_model")
     row = page.get_by_text("plot: loss", exact=True)
-    expect(row).to_be_visible(timeout=60_000)
+    expect(row).to_be_visible()
     page.get_by_text("Show Markdown").first.click()
     picture = page.locator("img[alt=loss]")
-    expect(picture).to_be_visible(timeout=30_000)
+    expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 300
     keep_screenshot(page, "plot")
 
@@ -106,7 +110,7 @@ def test_corpus_page_begins_with_what_became_of_the_text(page: Page, servers: Se
         expect(page.get_by_role("cell", name=cell, exact=True).first).to_be_visible()
     page.locator("tr", has=page.get_by_text("plot: drop funnel", exact=True)).last.get_by_text("Show Markdown").click()
     picture = page.locator("img[alt=drop_funnel]")
-    expect(picture).to_be_visible(timeout=30_000)
+    expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 300
     keep_screenshot(page, "corpus")
 
@@ -164,7 +168,7 @@ CONTRAST = """element => {
 def place_of(page: Page, key: str) -> float:
     """How far down the page this metadata entry stands."""
     cell = page.get_by_role("cell", name=key, exact=True).first
-    expect(cell).to_be_attached(timeout=60_000)
+    expect(cell).to_be_attached()
     box = cell.bounding_box()
     assert box is not None
     return box["y"]
@@ -172,14 +176,14 @@ def place_of(page: Page, key: str) -> float:
 
 def test_gate_is_a_check_with_its_value(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dagster}/assets/tiny/eval_report?view=checks")
-    expect(page.get_by_text("dpo_kind_of_object_acc_at_least").first).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("Passed").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("dpo_kind_of_object_acc_at_least").first).to_be_visible()
+    expect(page.get_by_text("Passed").first).to_be_visible()
 
 
 def test_mlflow_lists_the_registered_models(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.mlflow}/#/models")
     for name in ("tiny_base", "tiny_sft", "tiny_dpo"):
-        expect(page.get_by_text(name).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(name).first).to_be_visible()
     keep_screenshot(page, "models")
 
 
@@ -190,14 +194,8 @@ def keep_screenshot(page: Page, name: str) -> None:
         page.screenshot(path=f"{directory}/{name}.png")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(address: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert process.poll() is None, "`lifecycle ui` ended by itself"
         try:
@@ -206,4 +204,4 @@ def wait_for(address: str, process: subprocess.Popen[bytes], seconds: float = 12
                 return
         except OSError:
             time.sleep(0.5)
-    raise AssertionError(f"{address} did not answer within {seconds} s")
+    raise AssertionError(f"{address} did not answer within {PATIENCE} s")

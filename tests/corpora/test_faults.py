@@ -21,6 +21,7 @@ from tests.corpora.fixtures import PARAGRAPH, page, record, response
 from tests.corpora.reading import read, source
 from tests.curation.cleaning import rows, write_documents
 from tests.curation.test_minhash import random_text
+from tests.patience import PATIENCE
 
 NOBODY = 65534
 SENTENCE = "the quick brown fox number {:09d} jumps over the lazy dog, and that is all. "
@@ -86,7 +87,7 @@ def test_a_line_of_200_megabytes(tmp_path: Path, kind: str) -> None:
     size = 200_000_000
     _write_huge(tmp_path / f"a.{kind}", kind, size)
     command = [sys.executable, "-c", LONG, kind, str(tmp_path / f"a.{kind}"), str(tmp_path / "read")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr[-3000:]
     longest, peak = map(int, done.stdout.split())
     assert longest >= size

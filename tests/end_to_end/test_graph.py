@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from lifecycle.recipe import load_recipe
 from lifecycle.stages import stages_of
-from tests.graph_home import RECIPE, ROOT, SECRETS, Home, make_home
+from tests.graph_home import RECIPE, ROOT, SECRETS, Home, home_without
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -204,7 +205,7 @@ def test_damaged_artifact_is_set_aside_and_made_again(finished: Home) -> None:
 
 def test_killed_run_continues_to_the_same_model(finished: Home, tmp_path: Path) -> None:
     """`kill -9` in the middle of pretraining, then the same command: the same model, digest for digest."""
-    home = make_home(tmp_path / "killed")
+    home = home_without(finished, tmp_path / "killed", "tokenizer", "pretrain_memmap", "base_model")
     first = home.start("run")
     checkpoint = wait_for(home.path / "store", ".runs/*/checkpoints/step_*", first)
     os.kill(first.pid, signal.SIGKILL)
@@ -219,11 +220,11 @@ def test_killed_run_continues_to_the_same_model(finished: Home, tmp_path: Path) 
     assert "continuing after step" in (home.path / "output.log").read_text(encoding="utf-8")
 
 
-def wait_for(directory: Path, pattern: str, process, seconds: float = 240) -> Path:
-    deadline = time.monotonic() + seconds
+def wait_for(directory: Path, pattern: str, process) -> Path:
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for path in directory.glob(pattern):
             return path
         assert process.poll() is None, (directory.parent / "output.log").read_text(encoding="utf-8")[-3000:]
-        time.sleep(0.1)
-    raise AssertionError(f"{pattern} did not appear within {seconds} s")
+        time.sleep(0.02)
+    raise AssertionError(f"{pattern} did not appear within {PATIENCE} s")

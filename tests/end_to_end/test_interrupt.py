@@ -1,7 +1,6 @@
 """Ctrl-C in the middle of `lifecycle run`: prompt, quiet, without orphans, and the same command continues."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -10,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.graph_home import ROOT, Home, make_home
+from tests.graph_home import RECIPE, ROOT, Home, home_without, make_home
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def said(home: Home) -> str:
 
 
 def wait_until(happened, process: subprocess.Popen[bytes], home: Home) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while not happened():
         assert process.poll() is None, said(home)[-3000:]
         assert time.monotonic() < deadline, said(home)[-3000:]
@@ -45,8 +45,8 @@ def press_ctrl_c(process: subprocess.Popen[bytes], times: int = 1) -> list[psuti
 
 
 def assert_ended(process: subprocess.Popen[bytes], below: list[psutil.Process]) -> None:
-    assert process.wait(timeout=120) == 130
-    _, alive = psutil.wait_procs(below, timeout=20)
+    assert process.wait(timeout=PATIENCE) == 130
+    _, alive = psutil.wait_procs(below, timeout=PATIENCE)
     assert not alive
 
 
@@ -65,10 +65,10 @@ def test_ctrl_c_before_and_during_a_stage_in_worker_processes(tmp_path: Path, mo
 
 
 def test_ctrl_c_during_training_saves_and_the_same_command_continues(finished: Home, tmp_path: Path) -> None:
-    home = make_home(tmp_path / "home")
-    shutil.copytree(finished.path / "store", home.path / "store", dirs_exist_ok=True)
-    shutil.rmtree(home.path / "store" / "base_model")
-    shutil.rmtree(home.path / "store" / ".runs")
+    home = home_without(finished, tmp_path / "home", "base_model")
+    recipe = home.path / "recipe.yaml"  # of so many steps that it is not over, however late the signal comes
+    recipe.write_text(RECIPE.read_text(encoding="utf-8").replace("steps: 24", "steps: 24000"), encoding="utf-8")
+    home.environment["LIFECYCLE_RECIPE"] = str(recipe)
     process = start(home)
     journal = home.path / "store" / ".runs"
     wait_until(lambda: any('"metrics"' in path.read_text() for path in journal.glob("*/journal.jsonl")), process, home)

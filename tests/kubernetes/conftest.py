@@ -13,6 +13,7 @@ from resources.launchers.kubernetes.profile import load_profile
 from tests.kubernetes import workloads
 from tests.kubernetes.fake import FakeCluster, Image
 from tests.kubernetes.running import CODE, REAL, Place, View, write_profile
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 @pytest.fixture
 def view(place: Place) -> Iterator[View]:
     """The cluster of `place` through its API; nothing of ours is left in a real one."""
-    found = View(connect(load_profile(place.profile).namespace, str(place.kubeconfig), patience=20))
+    found = View(connect(load_profile(place.profile).namespace, str(place.kubeconfig), patience=PATIENCE))
     yield found
     if REAL:
         found.clear()

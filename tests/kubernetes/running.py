@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from resources.launchers.kubernetes.client import Cluster
 from resources.launchers.kubernetes.launcher import KubernetesLauncher
 from resources.launchers.kubernetes.manifests import STAGE
 from resources.launchers.kubernetes.reaper import OURS
+from tests.patience import PATIENCE
 
 REAL = os.environ.get("LIFECYCLE_TEST_KUBECONFIG")
 """A real cluster's kubeconfig; docs/kubernetes.md says what else is to be set."""
-SECONDS = 600.0 if REAL else 60.0
 CODE = "code"
 
 
@@ -34,7 +34,9 @@ class Place:
     kubeconfig: Path
     store: Path
 
-    def job(self, act: str = "count", processes: int = 2, steps: int = 6, pause: float = 0.1) -> TrainingJob:
+    def job(
+        self, act: str = "count", processes: int = 2, steps: int = 6, pause: float = 0.1, hold: Sequence[int] = ()
+    ) -> TrainingJob:
         """A small job of this store."""
         run_dir, output = self.store / ".runs" / "f00d", self.store / "out"
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,7 @@ class Place:
             stage="test_model",
             fingerprint="f00d",
             program="tests.kubernetes.programs",
-            config={"act": act, "steps": steps, "pause": pause},
+            config={"act": act, "steps": steps, "pause": pause, "hold": list(hold)},
             inputs={},
             output=str(output),
             run_dir=str(run_dir),
@@ -198,7 +200,7 @@ class Running:
 
     def outcome(self) -> Outcome:
         """Its outcome, waited for."""
-        self.thread.join(SECONDS * 4)
+        self.thread.join(PATIENCE)
         assert self.outcomes, "the materialization has not ended"
         return self.outcomes[0]
 
@@ -224,12 +226,12 @@ def interrupted(place: Place, job: TrainingJob, when: Callable[[], Any]) -> None
 
 
 def begin_process(place: Place, job: TrainingJob) -> subprocess.Popen[str]:
-    """Start to materialize in a process of its own."""
+    """Start to materialize in a process of its own; it prints what Dagster logs."""
     program = (
-        "import sys; from pathlib import Path; from tests.kubernetes.running import Place, materialize;"
+        "import sys; from pathlib import Path; from tests.kubernetes.running import Place, Printed, materialize;"
         "from lifecycle.jobs import TrainingJob;"
-        "out = materialize(Place(*map(Path, sys.argv[1:4])), TrainingJob.read(sys.argv[4]));"
-        "print(out.success, out.error); print(*out.log, sep='\\n')"
+        "out = materialize(Place(*map(Path, sys.argv[1:4])), TrainingJob.read(sys.argv[4]), log=Printed());"
+        "print(out.success, out.error)"
     )
     where = [str(place.profile), str(place.kubeconfig), str(place.store)]
     return subprocess.Popen(
@@ -240,7 +242,20 @@ def begin_process(place: Place, job: TrainingJob) -> subprocess.Popen[str]:
     )
 
 
-def wait_until(what: Callable[[], Any], said: str = "", seconds: float = SECONDS) -> Any:
+class Printed(list[str]):
+    """Lines that are printed as they come."""
+
+    def append(self, line: str) -> None:
+        super().append(line)
+        print(line, flush=True)
+
+
+def release(job: TrainingJob, step: int) -> None:
+    """Let a job that is held before `step` do it."""
+    (Path(job.run_dir) / f"go_{step}").touch()
+
+
+def wait_until(what: Callable[[], Any], said: str = "", seconds: float = PATIENCE) -> Any:
     """The first true answer of `what`."""
     until = time.monotonic() + seconds
     while not (answer := what()):

@@ -14,11 +14,12 @@ from resources.launchers.kubernetes.profile import load_profile
 from tests.kubernetes.fake import FakeCluster
 from tests.kubernetes.running import Place, wait_until
 from tests.kubernetes.test_manifests import PROFILES, launch_of
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
 def cluster(fake_cluster: FakeCluster) -> Cluster:
-    return connect("default", str(fake_cluster.kubeconfig), patience=1)
+    return connect("default", str(fake_cluster.kubeconfig), patience=PATIENCE)
 
 
 def suspended(place: Place, cluster: Cluster) -> Manifest:
@@ -64,8 +65,9 @@ def failed(observer: Observer) -> str:
     return ""
 
 
-def test_an_api_server_that_stays_away_is_a_network_failure(cluster: Cluster, fake_cluster: FakeCluster) -> None:
-    fake_cluster.away(30)
+def test_an_api_server_that_stays_away_is_a_network_failure(fake_cluster: FakeCluster) -> None:
+    cluster = connect("default", str(fake_cluster.kubeconfig), patience=1)
+    fake_cluster.away()
     with pytest.raises(JobFailedError, match="has not been reachable for 1 s") as caught:
         cluster.job("any")
     assert caught.value.exit_class == "network"

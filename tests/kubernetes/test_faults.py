@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import threading
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from tests.kubernetes.fake import FakeCluster, Image
 from tests.kubernetes.raw import ask
 from tests.kubernetes.running import wait_until
 from tests.kubernetes.workloads import Client, connect, ended, job, running
+from tests.patience import PATIENCE
 
 COUNT = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; sleep 0.02; done"
 
@@ -54,31 +56,35 @@ def test_denied_right_is_refused_and_reviewed(fake_cluster: FakeCluster, api: Cl
     assert refused.value.status == 403
 
 
-def test_server_away_refuses_and_cuts_and_comes_back(fake_cluster: FakeCluster, api: Client) -> None:
+def test_server_away_refuses_and_cuts_and_comes_back(fake_cluster: FakeCluster, api: Client, tmp_path: Path) -> None:
     """Its pods run on meanwhile."""
-    api.create(job("away", "sleep 0.6; echo done"))
+    api.create(job("away", f"until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo done; touch {tmp_path}/gone"))
     [pod] = running(api, "away")
     follow = api.core.read_namespaced_pod_log(pod.metadata.name, api.namespace, follow=True, _preload_content=False)
-    fake_cluster.away(1.0)
+    fake_cluster.away()
     with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
         follow.read()
     with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
         api.batch.api_client.rest_client.pool_manager.request("GET", fake_cluster.host, retries=False, timeout=5)
+    (tmp_path / "go").touch()
+    wait_until((tmp_path / "gone").exists, "the end of the pod")
+    fake_cluster.back()
 
-    def back() -> bool:
+    def succeeded() -> bool:
         try:
             return api.job("away").status.succeeded == 1
         except (urllib3.exceptions.HTTPError, OSError):
             return False
 
-    wait_until(back)
+    wait_until(succeeded)
     assert api.log(pod.metadata.name) == "done\n"
 
 
-def test_cut_logs_lose_nothing_for_who_asks_again(fake_cluster: FakeCluster, api: Client) -> None:
+def test_cut_logs_lose_nothing_for_who_asks_again(fake_cluster: FakeCluster, api: Client, tmp_path: Path) -> None:
     """Connections break in the middle of a line; times tell a follower where it was."""
     fake_cluster.faults.cut_logs_every = 0.2
-    api.create(job("cut", COUNT))
+    go = tmp_path / "go"
+    api.create(job("cut", f"{COUNT}; until [ -e {go} ]; do sleep 0.02; done; echo over"))
     [pod] = running(api, "cut")
     lines: dict[str, str] = {}
     cuts = 0
@@ -92,6 +98,8 @@ def test_cut_logs_lose_nothing_for_who_asks_again(fake_cluster: FakeCluster, api
                 text += piece
         except (urllib3.exceptions.HTTPError, OSError):
             cuts += 1
+            if cuts == 2:
+                go.touch()
         else:
             lines |= {line.partition(" ")[0]: line.partition(" ")[2] for line in text.decode().splitlines()}
             break
@@ -100,7 +108,7 @@ def test_cut_logs_lose_nothing_for_who_asks_again(fake_cluster: FakeCluster, api
         if api.job("cut").status.succeeded:
             fake_cluster.faults.cut_logs_every = None
     assert cuts >= 2
-    assert list(lines.values()) == [f"line {number}" for number in range(1, 61)]
+    assert list(lines.values()) == [*(f"line {number}" for number in range(1, 61)), "over"]
 
 
 def test_watch_goes_on_from_a_version_and_ends_with_410_when_it_is_forgotten(fake_cluster: FakeCluster, api: Client) -> None:
@@ -110,7 +118,7 @@ def test_watch_goes_on_from_a_version_and_ends_with_410_when_it_is_forgotten(fak
     ended(api, "seen")
     kinds = []
     for event in watch.Watch().stream(
-        api.batch.list_namespaced_job, api.namespace, resource_version=start, timeout_seconds=5
+        api.batch.list_namespaced_job, api.namespace, resource_version=start, timeout_seconds=60
     ):
         kinds.append((event["type"], [c.type for c in event["object"].status.conditions or []]))
         if "Complete" in kinds[-1][1]:
@@ -119,7 +127,7 @@ def test_watch_goes_on_from_a_version_and_ends_with_410_when_it_is_forgotten(fak
     assert kinds[-2:] == [("MODIFIED", ["SuccessCriteriaMet"]), ("MODIFIED", ["SuccessCriteriaMet", "Complete"])]
     fake_cluster.forget_history()
     with pytest.raises(ApiException) as gone:
-        next(watch.Watch().stream(api.batch.list_namespaced_job, api.namespace, resource_version=start, timeout_seconds=5))
+        next(watch.Watch().stream(api.batch.list_namespaced_job, api.namespace, resource_version=start, timeout_seconds=60))
     assert gone.value.status == 410
 
 
@@ -131,7 +139,7 @@ def test_cut_watch_can_be_resumed(fake_cluster: FakeCluster, api: Client) -> Non
     version = "0"
     while "Succeeded" not in seen:
         stream = watch.Watch().stream(
-            api.core.list_namespaced_pod, api.namespace, resource_version=version, timeout_seconds=5
+            api.core.list_namespaced_pod, api.namespace, resource_version=version, timeout_seconds=60
         )
         try:
             for event in stream:
@@ -147,7 +155,7 @@ def test_bookmarks_move_a_quiet_watch_forward(fake_cluster: FakeCluster, api: Cl
     start = int(api.batch.list_namespaced_job(api.namespace).metadata.resource_version)
     api.core.create_namespaced_config_map(api.namespace, {"metadata": {"name": "other"}})
     stream = watch.Watch().stream(
-        api.batch.list_namespaced_job, api.namespace, resource_version=start, allow_watch_bookmarks=True, timeout_seconds=10
+        api.batch.list_namespaced_job, api.namespace, resource_version=start, allow_watch_bookmarks=True, timeout_seconds=60
     )
     threading.Timer(0.3, fake_cluster.advance, [60]).start()
     event = next(stream)
@@ -200,7 +208,7 @@ def test_kubectl_creates_lists_logs_and_deletes(fake_cluster: FakeCluster, api: 
             input=text,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         return done.stdout + done.stderr
 

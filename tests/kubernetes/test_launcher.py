@@ -22,13 +22,16 @@ from tests.kubernetes.running import (
     begin_process,
     interrupted,
     materialize,
+    release,
     steps_done,
     wait_until,
     write_profile,
 )
 
 LONG = {"steps": 16, "pause": 0.15}
-"""Long enough for something to happen meanwhile."""
+"""Long enough for something to happen meanwhile, where it does not matter whether it does."""
+HELD: dict[str, Any] = {"steps": 16, "pause": 0.05, "hold": (8, 15)}
+"""Neither half done nor over before the test says so, however busy the machine is."""
 
 
 def profile_with(place: Place, **changes: object) -> Place:
@@ -48,6 +51,11 @@ def running(view: View, job: TrainingJob, step: int = 3) -> str:
     """The pod of node 0 once its rank has done `step` steps."""
     wait_until(lambda: len(steps_done(job)) >= step, f"step {step}")
     return view.pod("-0-0-")
+
+
+def release_all(job: TrainingJob) -> None:
+    for step in job.config["hold"]:
+        release(job, step)
 
 
 def test_two_nodes_run_it_and_everything_is_seen(place: Place, view: View) -> None:
@@ -77,14 +85,19 @@ def test_what_exists_is_not_made_again_and_what_is_wanted_anew_is(place: Place, 
 
 def test_a_killed_supervisor_leaves_the_job_running_and_the_next_one_adopts_it(place: Place, view: View) -> None:
     """Dagster's own client deletes nothing and adopts nothing: a killed supervisor was an orphan with GPUs."""
-    job = place.job(**LONG)
+    job = place.job(**HELD)
     first = begin_process(place, job)
-    running(view, job)
+    assert first.stdout is not None
+    while "finished step 3" not in (line := first.stdout.readline()):
+        assert line, "it ended before the third step"
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    before = len(steps_done(job))
-    wait_until(lambda: len(steps_done(job)) > before, "progress without a supervisor")
-    outcome = materialize(place, job)
+    release(job, 8)
+    wait_until(lambda: len(steps_done(job)) == 15, "progress without a supervisor")
+    present = begin(place, job)
+    wait_until(lambda: any("adopted" in line for line in present.log), "the adoption")
+    release(job, 15)
+    outcome = present.outcome()
     check_done(job, outcome)
     assert len(view.names()) == 1
     assert any("adopted" in line for line in outcome.log)
@@ -104,13 +117,14 @@ def test_a_job_that_ended_without_a_supervisor_is_adopted(place: Place, view: Vi
 
 
 def test_cancelling_saves_a_checkpoint_and_deletes_the_job(place: Place, view: View) -> None:
-    job = place.job(**LONG)
+    job = place.job(**HELD)
     interrupted(place, job, lambda: running(view, job))
     assert (view.jobs(), view.pods()) == ([], [])
     assert 0 < len(steps_done(job)) < job.config["steps"]
     record = last_record(Path(job.run_dir))
     assert record is not None
     assert record.state == "cancelled"
+    release_all(job)
     check_done(job, materialize(place, job))
 
 
@@ -124,7 +138,7 @@ def test_cancelling_waits_for_pods_that_the_watch_has_not_told_of(
         time.sleep(2)
         follow(self, *arguments)
 
-    job = place.job(processes=1, **LONG)
+    job = place.job(processes=1, **HELD)
 
     def deaf() -> None:
         running(view, job)
@@ -139,18 +153,22 @@ def test_a_supervisor_whose_own_pod_is_taken_away_leaves_the_job_running(
 ) -> None:
     """A drained node ends the supervisor with the same signal as a cancelled run; the training should not pay for it."""
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    job = place.job(**LONG)
+    job = place.job(**HELD)
     interrupted(place, job, lambda: running(view, job))
-    before = len(steps_done(job))
-    wait_until(lambda: len(steps_done(job)) > before, "progress without a supervisor")
-    check_done(job, materialize(place, job))
+    release(job, 8)
+    wait_until(lambda: len(steps_done(job)) == 15, "progress without a supervisor")
+    present = begin(place, job)
+    wait_until(lambda: any("adopted" in line for line in present.log), "the adoption")
+    release(job, 15)
+    check_done(job, present.outcome())
     assert len(view.names()) == 1
 
 
 def test_an_evicted_pod_of_one_node_is_replaced_and_goes_on(place: Place, view: View) -> None:
-    job = place.job(processes=1, **LONG)
+    job = place.job(processes=1, **HELD)
     present = begin(place, job)
     view.evict(running(view, job))
+    release_all(job)
     outcome = present.outcome()
     check_done(job, outcome)
     assert len(view.names()) == 1
@@ -158,15 +176,16 @@ def test_an_evicted_pod_of_one_node_is_replaced_and_goes_on(place: Place, view: 
 
 
 def test_an_evicted_pod_of_several_nodes_is_a_preemption_and_retried(place: Place, view: View) -> None:
-    job = place.job(**LONG)
+    job = place.job(**HELD)
     present = begin(place, job)
     view.evict(running(view, job))
+    release_all(job)
     check_done(job, present.outcome())
 
 
 def test_a_lost_node_is_left_and_avoided(place: Place, view: View, fake_cluster: FakeCluster) -> None:
     place = profile_with(place, grace_seconds=2)
-    job = place.job(processes=1, **LONG)
+    job = place.job(processes=1, **HELD)
     present = begin(place, job)
     pod = running(view, job)
     node = next(each["spec"]["nodeName"] for each in fake_cluster.pods() if each["metadata"]["name"] == pod)
@@ -174,6 +193,7 @@ def test_a_lost_node_is_left_and_avoided(place: Place, view: View, fake_cluster:
     for _ in range(8):
         time.sleep(0.1)
         fake_cluster.advance(60)
+    release_all(job)
     outcome = present.outcome()
     check_done(job, outcome)
     assert outcome.metadata["nodes"] != node
@@ -182,7 +202,7 @@ def test_a_lost_node_is_left_and_avoided(place: Place, view: View, fake_cluster:
 
 
 def test_out_of_memory_is_not_retried(place: Place, view: View, fake_cluster: FakeCluster) -> None:
-    job = place.job(**LONG)
+    job = place.job(**HELD)
     present = begin(place, job)
     fake_cluster.oom(running(view, job))
     outcome = present.outcome()
@@ -212,7 +232,7 @@ def test_bad_data_fails_at_once_with_rank_node_and_the_end_of_its_log(place: Pla
 
 def test_a_killed_process_is_retried_a_bounded_number_of_times(place: Place, view: View, fake_cluster: FakeCluster) -> None:
     place = profile_with(place, retries=1)
-    job = place.job(processes=1, steps=200, pause=0.1)
+    job = place.job(processes=1, steps=200, pause=0.1, hold=(199,))
     present = begin(place, job)
     for attempt in range(2):
         step = len(steps_done(job)) + 3
@@ -267,10 +287,11 @@ def test_a_job_in_a_kueue_queue_waits_to_be_released(place: Place, view: View, f
 
 
 def test_the_api_server_may_be_away(place: Place, view: View, fake_cluster: FakeCluster) -> None:
-    job = place.job(steps=40, pause=0.1)
+    job = place.job(**HELD)
     present = begin(place, job)
     running(view, job)
     fake_cluster.away(3)
+    release_all(job)
     check_done(job, present.outcome())
     assert len(view.names()) == 1
 
@@ -293,8 +314,10 @@ def test_cut_streams_lose_and_repeat_no_line(place: Place, view: View, fake_clus
 
 def test_two_supervisors_at_once_follow_one_job(place: Place, view: View) -> None:
     """The store's lock lets one run of a stage go on at a time; one that lost it without knowing may still be there."""
-    job = place.job(**LONG)
+    job = place.job(**HELD)
     both = [begin(place, job) for _ in range(2)]
+    wait_until(lambda: all(any("RUNNING" in line for line in each.log) for each in both), "two followers")
+    release_all(job)
     outcomes = [each.outcome() for each in both]
     assert len(view.names()) == 1
     winner, other = sorted(outcomes, key=lambda outcome: not outcome.success)

@@ -14,13 +14,14 @@ from resources.launchers.kubernetes.client import Cluster, connect
 from resources.launchers.kubernetes.logs import LogCopy
 from tests.kubernetes.fake import FakeCluster
 from tests.kubernetes.running import wait_until
+from tests.patience import PATIENCE
 
 LINES = 60
 
 
 @pytest.fixture
 def cluster(fake_cluster: FakeCluster) -> Cluster:
-    return connect("default", str(fake_cluster.kubeconfig), patience=10)
+    return connect("default", str(fake_cluster.kubeconfig), patience=PATIENCE)
 
 
 def chatty(fake_cluster: FakeCluster, cluster: Cluster, script: str) -> str:
@@ -66,7 +67,7 @@ def test_another_copier_goes_on_after_a_torn_line(fake_cluster: FakeCluster, clu
     LogCopy(cluster, pod, torn).run(lambda: over(fake_cluster))
     assert text(torn) == [f"line {number}" for number in range(1, LINES + 1)]
     stop.set()
-    first.join(20)
+    first.join(PATIENCE)
 
 
 def test_a_deleted_pod_ends_the_copy_with_what_it_said(fake_cluster: FakeCluster, cluster: Cluster, tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_deleted_pod_ends_the_copy_with_what_it_said(fake_cluster: FakeCluster
     wait_until(lambda: (tmp_path / "log").exists() and "begun" in (tmp_path / "log").read_text(), "the first line")
     job = fake_cluster.jobs()[0]["metadata"]
     cluster.delete_job(job["name"], job["uid"])
-    copy.join(30)
+    copy.join(PATIENCE)
     assert text(tmp_path / "log") == ["begun", "saved"]
 
 

@@ -13,11 +13,12 @@ from resources.launchers.kubernetes.profile import load_profile
 from resources.launchers.kubernetes.quantities import amount
 from tests.kubernetes.fake import FakeCluster
 from tests.kubernetes.running import Place, write_profile
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
 def cluster(fake_cluster: FakeCluster) -> Cluster:
-    return connect("default", str(fake_cluster.kubeconfig), patience=1)
+    return connect("default", str(fake_cluster.kubeconfig), patience=PATIENCE)
 
 
 def found(cluster: Cluster, place: Place, processes: int = 2, **changes: Any) -> dict[str, Finding]:

@@ -31,6 +31,7 @@ from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.export import copy_tokenizer
 from lifecycle.training.model import build_model
 from lifecycle.training.preflight import check_pieces, check_trained, pieces_digest
+from tests.patience import PATIENCE
 from tests.shared_data import shared
 from tests.training import tiny
 
@@ -120,7 +121,7 @@ def test_a_base_model_follows_its_extended_tokenizer_through_training(
     slow = {"learning_rate": 1e-6, "warmup_steps": 0}
     job = tiny.make_job(tmp_path, inputs, architecture=False, steps=2, precision="fp32", optimization=slow)
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     before, after = load_model(base_model), load_model(tmp_path / "out")
     assert after.config.vocab_size == len(load_tokenizer(tmp_path / "out")) == extension.base_size + 200

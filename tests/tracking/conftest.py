@@ -1,6 +1,5 @@
 """Tracking against a real database, and against a real server that can be stopped."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from lifecycle.artifacts import Store
 from lifecycle.recipe import Recipe
+from tests.ports import free_port
 from tests.tracking.chain import small_recipe
 from tests.tracking.server import Server
 
@@ -49,11 +49,8 @@ def server(tmp_path: Path, migrated: bytes) -> Iterator[Server]:
     directory = tmp_path / "server"
     directory.mkdir()
     (directory / "mlflow.db").write_bytes(migrated)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     variables = {
-        "MLFLOW_PORT": str(port),
+        "MLFLOW_PORT": str(free_port()),
         "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{directory / 'mlflow.db'}",
         "MLFLOW_ARTIFACTS_DESTINATION": str(directory / "artifacts"),
     }

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 START_SECONDS = 300
 """Eight seconds on a quiet machine; it imports half of MLflow on a busy one."""
 LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -46,7 +48,7 @@ class Server:
     def stop(self) -> None:
         if self.process:
             os.killpg(self.process.pid, signal.SIGKILL)  # a polite end waits for idle connections
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
             self.process = None
 
     def _answers(self) -> bool:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from lifecycle.errors import LifecycleError
 from lifecycle.tracking.promotion import usable_version
 from lifecycle.tracking.runs import record
 from tests.graph_home import ROOT
+from tests.patience import PATIENCE
+from tests.ports import free_port
 from tests.tiny_model import tiny_model
 from tests.tracking.test_registry_and_lineage import BAD, GOOD, promote_made
 
@@ -52,9 +53,7 @@ def test_the_champion_answers_as_it_answers_without_a_server(
     tracking_uri: str, store: Store, model: Published, tmp_path: Path
 ) -> None:
     promote_made(tracking_uri, store, model, GOOD)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "assets.cli", "serve", "small_dpo@champion", "--port", str(port)]
     command += ["--home", str(tmp_path), "--tracking-uri", tracking_uri]
     with (tmp_path / "server.log").open("wb") as log:
@@ -77,7 +76,7 @@ def test_the_champion_answers_as_it_answers_without_a_server(
         assert listening == {"127.0.0.1"}
     finally:
         server.send_signal(signal.SIGINT)
-        server.wait(timeout=60)
+        server.wait(timeout=PATIENCE)
 
 
 def connections(pid: int) -> list[Any]:
@@ -85,7 +84,7 @@ def connections(pid: int) -> list[Any]:
 
 
 def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
         try:

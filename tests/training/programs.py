@@ -10,8 +10,9 @@ from lifecycle.endpoint.calls import KEY
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import Preempted, StartAgain
-from lifecycle.training.heartbeat import Heartbeat
+from lifecycle.training.heartbeat import FOLDER, Heartbeat
 from lifecycle.training.journal import Journal
+from lifecycle.training.rank import ERRORS
 
 
 def main(job: TrainingJob) -> None:
@@ -19,6 +20,16 @@ def main(job: TrainingJob) -> None:
     rank = int(os.environ["RANK"])
     (Path(job.run_dir) / f"pid_{rank}").write_text(str(os.getpid()))
     ACTS[job.config["act"]](job, rank)
+
+
+def _wait_for(path: Path) -> None:
+    """However busy the machine is, what this rank waits for comes first."""
+    while not path.exists():
+        time.sleep(0.02)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def succeed(job: TrainingJob, rank: int) -> None:
@@ -33,15 +44,17 @@ def succeed(job: TrainingJob, rank: int) -> None:
 def lose_a_peer(job: TrainingJob, rank: int) -> None:
     """Rank 1 has bad data; rank 0 only notices that rank 1 is gone, and reports it sooner than rank 1 does."""
     if rank == 0:
+        _wait_for(Path(job.run_dir) / "pid_1")
         raise RuntimeError("[gloo] Connection closed by peer")
-    time.sleep(0.3)
+    _wait_for(Path(job.run_dir) / ERRORS / "rank_0.json")
     raise DataError("documents 7, 8 are empty")
 
 
 def hang_beside_a_kill(job: TrainingJob, rank: int) -> None:
     if rank == 1:
+        _wait_for(Path(job.run_dir) / "pid_0")
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(600)
+    time.sleep(3600)
 
 
 def end_silently(job: TrainingJob, rank: int) -> None:
@@ -78,10 +91,12 @@ def stand_still(job: TrainingJob, rank: int) -> None:
     """Rank 1 hangs while it reads the data of step 7; rank 0 waits for it."""
     heartbeat = Heartbeat(Path(job.run_dir), rank, limit=1.0)
     heartbeat.rest()
+    if rank == 0:
+        _wait_for(Path(job.run_dir) / FOLDER / "rank_1")
     heartbeat.beat(7, "data")
     if rank == 0:
         heartbeat.beat(7, "compute")
-    time.sleep(600)
+    time.sleep(3600)
 
 
 def need_too_much_memory(job: TrainingJob, rank: int) -> None:
@@ -104,8 +119,11 @@ def fail_an_assertion(job: TrainingJob, rank: int) -> None:
     launches = os.environ.get("CUDA_LAUNCH_BLOCKING", "0")
     with (Path(job.run_dir) / f"launches_{rank}").open("a") as file:
         file.write(launches)
+        attempt = file.tell()
+    while _size(Path(job.run_dir) / f"launches_{1 - rank}") < attempt:
+        time.sleep(0.02)
     if rank == 0:
-        time.sleep(1)
+        _wait_for(Path(job.run_dir) / ERRORS / "rank_1.json")
         raise RuntimeError("NCCL communicator was aborted")
     look_up_a_row_that_is_not_there() if launches == "1" else some_later_call()
 
@@ -144,7 +162,7 @@ def miss_the_meeting(job: TrainingJob, rank: int) -> None:
     from datetime import timedelta
 
     if rank == 1:
-        time.sleep(600)
+        time.sleep(3600)
     from lifecycle.training import distributed
 
     distributed.MEETING_TIMEOUT = timedelta(seconds=2)

@@ -19,6 +19,7 @@ from lifecycle.training.exits import ConfigurationError
 from lifecycle.training.journal import FILE, follow, read_metrics
 from lifecycle.training.model import build_model
 from lifecycle.training.validation import open_tasks
+from tests.patience import PATIENCE
 from tests.tracking.chain import small_recipe
 from tests.training import tiny
 
@@ -52,7 +53,7 @@ def make_job(home: Path, inputs: dict[str, Path], **settings: Any) -> TrainingJo
 
 def run(job: TrainingJob) -> str:
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=280)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     return output
 

@@ -33,6 +33,7 @@ from lifecycle.training.skipping import SkippedBatches
 from lifecycle.training.step import judge, train_step
 from lifecycle.training.stop import StopRequest
 from lifecycle.training.validation import Measured, ValidationSet, validate
+from tests.patience import PATIENCE
 from tests.training import tiny
 
 
@@ -94,7 +95,7 @@ def test_a_nan_weight_ends_the_launched_run_as_numerics(tmp_path: Path, sft_memm
         tmp_path, {"memmap": sft_memmap, "model": start_from}, kind="sft", architecture=False, processes=2, micro_batch=1
     )
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == ExitClass.NUMERICS.code, output
     failure = json.loads((tmp_path / "run" / "failure.json").read_text())
     assert failure["exit_class"] == "numerics"
@@ -220,7 +221,7 @@ def test_one_rank_is_told_to_stop_and_all_save_the_same_step(tmp_path: Path, mem
         time.sleep(0.05)
     ranks = [child for child in psutil.Process(process.pid).children() if child.environ().get("RANK") == "1"]
     ranks[0].terminate()
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == ExitClass.PREEMPTION.code, output
     step = read_metrics(tmp_path / "run")[-1]["step"]
     assert Checkpoints(tmp_path / "run", 2).steps() == [step]

@@ -1,5 +1,6 @@
 """ZeRO 1, 2 and 3: each trains, resumes and exports with two processes, and a run may change processes and stage midway."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from transformers import AutoModelForCausalLM
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.checkpoints import Checkpoints, Layout
 from lifecycle.training.exits import ConfigurationError
-from lifecycle.training.journal import read_metrics
+from lifecycle.training.journal import FILE, follow, read_metrics
 from lifecycle.training.restore import load
+from tests.patience import PATIENCE
 from tests.training import tiny
+from tests.training.several import together
 
 STEPS, EVERY = 9, 3
 SETTINGS: dict[str, Any] = {
@@ -29,16 +32,17 @@ TOLERANCE = 1e-5
 """Relative, in fp32: ranks add up gradients in another order. Weights and moments are carried over exactly."""
 
 
-def run(job: TrainingJob, expected: int = 0) -> str:
-    process = tiny.launch(job)
-    output, _ = process.communicate(timeout=280)
-    assert process.returncode == expected, output
-    return output
+def run(jobs: list[TrainingJob], home: Path) -> None:
+    process = tiny.launch(together(jobs, home))
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output
+    assert json.loads((home / "run" / "result.json").read_text()) == {"unused": []}, "a rank starts with what it uses"
 
 
 def go_on_from(home: Path, source: Path, step: int, inputs: dict[str, Path], **settings: Any) -> TrainingJob:
     """A job in a copy of another one's run directory, as it was after `step` steps."""
     shutil.copytree(source / "run", home / "run")
+    (home / "copied").write_text(str((home / "run" / FILE).stat().st_size))
     checkpoints = Checkpoints(home / "run", 5)
     for later in (name for name in checkpoints.steps() if name > step):
         shutil.rmtree(checkpoints.path(f"step_{later}"))
@@ -47,6 +51,12 @@ def go_on_from(home: Path, source: Path, step: int, inputs: dict[str, Path], **s
 
 def losses(home: Path) -> list[float]:
     return [entry["loss"] for entry in read_metrics(home / "run")]
+
+
+def said(home: Path) -> str:
+    """What a run that went on said since."""
+    entries, _ = follow(home / "run" / FILE, int((home / "copied").read_text()))
+    return "\n".join(entry["text"] for entry in entries if entry["kind"] == "message")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +68,42 @@ def inputs(memmap: Path, tokenizer: Path) -> dict[str, Path]:
 def trained(tmp_path_factory: pytest.TempPathFactory, inputs: dict[str, Path]) -> dict[int, Path]:
     """The same run of two processes under each ZeRO stage."""
     homes = {stage: tmp_path_factory.mktemp(f"zero_{stage}") for stage in (1, 2, 3)}
-    for stage, home in homes.items():
-        run(tiny.make_job(home, inputs, processes=2, zero_stage=stage, **SETTINGS))
+    jobs = [tiny.make_job(home, inputs, processes=2, zero_stage=stage, **SETTINGS) for stage, home in homes.items()]
+    run(jobs, tmp_path_factory.mktemp("trained") / "all")
+    return homes
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory, trained: dict[int, Path], inputs: dict[str, Path]) -> dict[int, Path]:
+    """Runs of two processes that went on after two thirds, in other processes, under ZeRO 1 and 3."""
+    homes = {stage: tmp_path_factory.mktemp(f"resumed_{stage}") for stage in (1, 3)}
+    jobs = [
+        go_on_from(home, trained[stage], 2 * EVERY, inputs, processes=2, zero_stage=stage) for stage, home in homes.items()
+    ]
+    run(jobs, tmp_path_factory.mktemp("resumed") / "all")
+    return homes
+
+
+CHANGES = ((1, 2, 3), (3, 3, 1))
+"""ZeRO stages of a run that begins with two processes, goes on with one, and then with two again."""
+
+
+@pytest.fixture(scope="module")
+def changed(
+    tmp_path_factory: pytest.TempPathFactory, trained: dict[int, Path], inputs: dict[str, Path]
+) -> dict[tuple[int, int, int], tuple[Path, Path]]:
+    """Where one process went on, and where two did."""
+    homes = {stages: (tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("again")) for stages in CHANGES}
+    jobs = [
+        go_on_from(alone, trained[first], EVERY, inputs, processes=1, zero_stage=second)
+        for (first, second, _), (alone, _) in homes.items()
+    ]
+    run(jobs, tmp_path_factory.mktemp("changed") / "alone")
+    jobs = [
+        go_on_from(again, alone, 2 * EVERY, inputs, processes=2, zero_stage=third)
+        for (_, _, third), (alone, again) in homes.items()
+    ]
+    run(jobs, tmp_path_factory.mktemp("changed") / "again")
     return homes
 
 
@@ -79,28 +123,23 @@ def test_all_stages_train_and_export_the_same_model(trained: dict[int, Path]) ->
 
 
 @pytest.mark.parametrize("stage", [1, 3])
-def test_two_processes_resume_bit_for_bit(
-    trained: dict[int, Path], inputs: dict[str, Path], tmp_path: Path, stage: int
-) -> None:
-    job = go_on_from(tmp_path, trained[stage], 2 * EVERY, inputs, processes=2, zero_stage=stage)
-    assert f"continuing after step {2 * EVERY} of {STEPS}" in run(job)
-    assert losses(tmp_path) == losses(trained[stage])
+def test_two_processes_resume_bit_for_bit(trained: dict[int, Path], resumed: dict[int, Path], stage: int) -> None:
+    assert f"continuing after step {2 * EVERY} of {STEPS}" in said(resumed[stage])
+    assert losses(resumed[stage]) == losses(trained[stage])
 
 
-@pytest.mark.parametrize(("stages"), [(1, 2, 3), (3, 3, 1)])
+@pytest.mark.parametrize("stages", CHANGES)
 def test_processes_and_stage_may_change_midway(
-    trained: dict[int, Path], inputs: dict[str, Path], tmp_path: Path, stages: tuple[int, int, int]
+    trained: dict[int, Path],
+    changed: dict[tuple[int, int, int], tuple[Path, Path]],
+    stages: tuple[int, int, int],
 ) -> None:
     """Two processes, then one, then two: equal sample order, equal losses within the tolerance."""
-    first, second, third = stages
-    alone, again = tmp_path / "alone", tmp_path / "again"
-    output = run(go_on_from(alone, trained[first], EVERY, inputs, processes=1, zero_stage=second))
-    assert "converted" in output
-    assert losses(alone) == pytest.approx(losses(trained[first]), rel=TOLERANCE)
-    output = run(go_on_from(again, alone, 2 * EVERY, inputs, processes=2, zero_stage=third))
-    assert "converted" in output
-    assert losses(again) == pytest.approx(losses(trained[first]), rel=TOLERANCE)
-    assert not (again / "run" / "checkpoints" / ".universal").exists()
+    expected = losses(trained[stages[0]])
+    for home in changed[stages]:
+        assert "converted" in said(home)
+        assert losses(home) == pytest.approx(expected, rel=TOLERANCE)
+        assert not (home / "run" / "checkpoints" / ".universal").exists()
 
 
 @pytest.mark.parametrize(("found", "wanted"), [(0, 1), (3, 0)])

@@ -17,6 +17,7 @@ from lifecycle.training.journal import read_metrics
 from lifecycle.training.loss import WeightedLoss, engine_scale, weighted_cross_entropy
 from lifecycle.training.model import build_model, parameter_groups
 from lifecycle.training.schedule import learning_rate
+from tests.patience import PATIENCE
 from tests.training import tiny
 
 
@@ -151,7 +152,7 @@ def test_two_processes_with_accumulation_train_like_plain_pytorch(tmp_path: Path
     }
     job = tiny.make_job(tmp_path, {"memmap": sft_memmap, "tokenizer": tokenizer}, kind="sft", **settings)
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     expected, model = plain_training(TokenMemmap(sft_memmap), tokenizer, settings)
     assert [entry["loss"] for entry in read_metrics(tmp_path / "run")] == pytest.approx(expected, rel=1e-4)

@@ -9,6 +9,7 @@ import pytest
 from lifecycle.training.checkpoints import Checkpoints, Layout, Progress, read_manifest
 from lifecycle.training.exits import ExitClass, Preempted
 from lifecycle.training.ownership import Owner, check_owner, take
+from tests.patience import PATIENCE
 from tests.training.test_launch import job_for, launch, wait_for
 
 LAYOUT = Layout(processes=1, zero_stage=0)
@@ -71,11 +72,11 @@ def test_a_launcher_that_comes_back_publishes_nothing_and_says_nothing_of_the_ru
     new = launch(job)
     second = wait_for_another(run_dir / "pid_0", first)
     (run_dir / f"go_{second}").touch()
-    output, _ = new.communicate(timeout=120)
+    output, _ = new.communicate(timeout=PATIENCE)
     assert new.returncode == 0, output
     handed_over = [path.name for path in Path(job.output).iterdir()]
     (run_dir / f"go_{first}").touch()
-    output, _ = old.communicate(timeout=120)
+    output, _ = old.communicate(timeout=PATIENCE)
     assert old.returncode == ExitClass.PREEMPTION.code, output
     assert [path.name for path in Path(job.output).iterdir()] == handed_over == [f"by_{second}"]
     assert not (run_dir / "failure.json").exists()
@@ -85,7 +86,7 @@ def test_a_launcher_that_comes_back_publishes_nothing_and_says_nothing_of_the_ru
 def test_a_run_that_fails_leaves_no_output(tmp_path: Path) -> None:
     """Half an output beside a failure was once taken for the whole."""
     job = job_for(tmp_path, "write_and_fail", processes=1)
-    launch(job).communicate(timeout=120)
+    launch(job).communicate(timeout=PATIENCE)
     assert json.loads((tmp_path / "run" / "failure.json").read_text())["exit_class"] == "data"
     assert not Path(job.output).exists()
     assert not list((tmp_path / "run").glob(".output-*"))
@@ -93,7 +94,7 @@ def test_a_run_that_fails_leaves_no_output(tmp_path: Path) -> None:
 
 def wait_for_another(path: Path, known: int) -> int:
     """The number of the process that has written its own over that of `known`."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + PATIENCE
     while (text := path.read_text()) in ("", str(known)):
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,8 @@ from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ConfigurationError, ExitClass
 from lifecycle.training.failures import Failure
 from lifecycle.training.place import find_place, folder
+from tests.patience import PATIENCE
+from tests.ports import free_port
 
 
 def job_of(run_dir: Path, processes: int, nodes: int, act: str = "succeed") -> TrainingJob:
@@ -70,19 +71,13 @@ def start(job: TrainingJob, node: int, port: int) -> subprocess.Popen[str]:
     )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_two_nodes_meet_and_share_one_run_directory(tmp_path: Path) -> None:
     """A lock, a `job.json` or a clean-up meant for one launcher made the second node wait for ever, or robbed the first."""
     job = job_of(tmp_path, 2, 2, "meet")
     job.write()
     port = free_port()
     nodes = [start(job, node, port) for node in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in nodes]
+    outputs = [process.communicate(timeout=PATIENCE)[0] for process in nodes]
     assert [process.returncode for process in nodes] == [0, 0], outputs
     assert (tmp_path / "result.json").exists()
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["rank_0.log", "rank_1.log"]
@@ -94,7 +89,7 @@ def test_each_node_leaves_its_own_verdict(tmp_path: Path) -> None:
     job.write()
     nodes = [start(job, node, free_port()) for node in range(2)]
     for process in nodes:
-        process.communicate(timeout=120)
+        process.communicate(timeout=PATIENCE)
     assert [process.returncode for process in nodes] == [ExitClass.NETWORK.code, ExitClass.DATA.code]
     verdicts = [Failure.read(folder(tmp_path, node)) for node in range(2)]
     assert [(each.exit_class, each.rank) for each in verdicts if each] == [("network", 0), ("data", 1)]

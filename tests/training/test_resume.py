@@ -18,7 +18,9 @@ from lifecycle.jobs import TrainingJob
 from lifecycle.training.checkpoints import Checkpoints, Layout, Progress, read_manifest
 from lifecycle.training.exits import ConfigurationError, ExitClass
 from lifecycle.training.journal import FILE, follow, read_metrics
+from tests.patience import PATIENCE
 from tests.training import tiny
+from tests.training.held import held
 
 SETTINGS: dict[str, Any] = {"steps": 160, "checkpoint_every": 25, "micro_batch": 1, "keep_checkpoints": 2}
 
@@ -27,14 +29,14 @@ LAYOUT = Layout(processes=1, zero_stage=1)
 
 def run_to_end(job: TrainingJob) -> str:
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     return output
 
 
 def wait_for_step(process: subprocess.Popen[str], run_dir: Path, step: int) -> None:
     offset = (run_dir / FILE).stat().st_size if (run_dir / FILE).exists() else 0
-    until = time.monotonic() + 90
+    until = time.monotonic() + PATIENCE
     while True:
         entries, offset = follow(run_dir / FILE, offset)
         if any(entry["kind"] == "metrics" and entry["step"] >= step for entry in entries):
@@ -66,23 +68,29 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory, memmap: Path, tokenizer:
     seen: dict[str, Any] = {"job": job}
 
     dying = tiny.launch(job.model_copy(update={"program": "tests.training.dies_while_writing"}))
-    dying.communicate(timeout=120)
+    dying.communicate(timeout=PATIENCE)
     seen["died_with"], root = dying.returncode, run_dir / "checkpoints"
     seen["after_death"] = sorted(path.name for path in root.iterdir())
     seen["half"] = [path.stat().st_size for path in root.rglob("*.pt") if ".writing" in str(path)]
 
-    process = tiny.launch(job)
+    waiting, variables, _ = held(job, 60)
+    process = tiny.launch(waiting, **variables)
     wait_for_step(process, run_dir, 60)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
-    seen["orphans"] = psutil.wait_procs(children, timeout=10)[1]
+    seen["orphans"] = psutil.wait_procs(children, timeout=PATIENCE)[1]
     seen["killed_at"] = read_metrics(run_dir)[-1]["step"]
 
-    process = tiny.launch(job)
+    waiting, variables, go = held(job, seen["killed_at"] + 15)
+    process = tiny.launch(waiting, **variables)
     wait_for_step(process, run_dir, seen["killed_at"] + 15)
     process.send_signal(signal.SIGTERM)
-    seen["stop_output"], _ = process.communicate(timeout=120)
+    assert process.stdout is not None
+    while "asked to stop" not in (line := process.stdout.readline()):
+        assert line, "it ended before it was asked to stop"
+    go.touch()
+    seen["stop_output"], _ = process.communicate(timeout=PATIENCE)
     seen["stop_code"] = process.returncode
     seen["stopped_at"] = read_metrics(run_dir)[-1]["step"]
     seen["checkpoints"] = Checkpoints(run_dir, 2).steps()

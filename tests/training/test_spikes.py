@@ -14,9 +14,11 @@ from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.batches import BLOCK, PackedDocuments, SampleOrder
 from lifecycle.training.exits import ExitClass
 from lifecycle.training.guards import ENOUGH_HISTORY, spike
-from lifecycle.training.journal import read_metrics
+from lifecycle.training.journal import FILE, read_metrics
 from lifecycle.training.skipping import SkippedBatches
+from tests.patience import PATIENCE
 from tests.training import tiny
+from tests.training.several import together
 
 BAD_STEP, STEPS = 44, 52
 """0-based: the order's place of the batch that is made of noise."""
@@ -50,12 +52,20 @@ def spiking_job(home: Path, memmap: Path, tokenizer: Path, on_spike: str, **guar
 
 def finish(job: TrainingJob) -> tuple[int, str]:
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=280)
+    output, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, output
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory, poisoned: Path, tokenizer: Path) -> tuple[Path, int, str]:
+    """The homes of a run that reports spikes and of one that stops, which one process does in this order; how that ended."""
+    home = tmp_path_factory.mktemp("others")
+    jobs = [spiking_job(home / name, poisoned, tokenizer, name) for name in ("report", "stop")]
+    return home, *finish(together(jobs, home / "both"))
+
+
 def test_a_spike_is_skipped_and_the_run_is_as_if_the_batch_did_not_exist(
-    tmp_path: Path, poisoned: Path, tokenizer: Path
+    tmp_path: Path, poisoned: Path, tokenizer: Path, others: tuple[Path, int, str]
 ) -> None:
     code, output = finish(spiking_job(tmp_path / "skip", poisoned, tokenizer, "skip"))
     assert code == 0, output
@@ -70,20 +80,20 @@ def test_a_spike_is_skipped_and_the_run_is_as_if_the_batch_did_not_exist(
     assert json.loads((tmp_path / "skip" / "run" / "skipped.json").read_text()) == [BAD_STEP]
     assert json.loads((tmp_path / "skip" / "run" / "result.json").read_text())["skipped_batches"] == 1
 
-    code, output = finish(spiking_job(tmp_path / "report", poisoned, tokenizer, "report"))
-    assert code == 0, output
-    assert f"step {BAD_STEP + 1}: the loss" in output
-    skipped, reported = (read_metrics(tmp_path / name / "run") for name in ("skip", "report"))
+    report, _, output = others
+    assert (report / "report" / "run" / "result.json").exists(), output
+    assert f"step {BAD_STEP + 1}: the loss" in (report / "report" / "run" / FILE).read_text(encoding="utf-8")
+    skipped, reported = (read_metrics(home / "run") for home in (tmp_path / "skip", report / "report"))
     before = slice(0, BAD_STEP)
     assert [e["loss"] for e in skipped[before]] == [e["loss"] for e in reported[before]]
     assert skipped[BAD_STEP]["loss"] < reported[BAD_STEP]["loss"] / 1.3
     assert len(skipped) == len(reported) == STEPS
 
 
-def test_a_spike_ends_the_run_where_the_recipe_says_so(tmp_path: Path, poisoned: Path, tokenizer: Path) -> None:
-    code, output = finish(spiking_job(tmp_path, poisoned, tokenizer, "stop"))
+def test_a_spike_ends_the_run_where_the_recipe_says_so(others: tuple[Path, int, str]) -> None:
+    home, code, output = others
     assert code == ExitClass.NUMERICS.code, output
-    assert read_metrics(tmp_path / "run")[-1]["step"] == BAD_STEP
+    assert read_metrics(home / "stop" / "run")[-1]["step"] == BAD_STEP
 
 
 def test_a_spike_is_measured_against_the_median() -> None:

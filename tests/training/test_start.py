@@ -26,6 +26,7 @@ from lifecycle.training.journal import read_metrics
 from lifecycle.training.loss import WeightedLoss
 from lifecycle.training.model import build_model, parameter_groups
 from lifecycle.training.preflight import check_pieces
+from tests.patience import PATIENCE
 from tests.training import tiny
 
 
@@ -69,7 +70,7 @@ def test_an_adapter_is_trained_saved_reloaded_and_merged(
     inputs = {"memmap": sft_memmap, "model": given}
     job = tiny.make_job(tmp_path, inputs, kind="sft", architecture=False, adapter=adapter, **settings)
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     facts = json.loads((tmp_path / "run" / "result.json").read_text())
     tensors = load_file(tmp_path / "out" / "adapter" / FILE)
@@ -112,7 +113,7 @@ def test_an_adapter_goes_on_from_checkpoints_that_hold_nothing_else(
     def train(home: Path, **more: Any) -> dict[int, float]:
         job = tiny.make_job(home, inputs, kind="sft", architecture=False, **settings | more)
         process = tiny.launch(job)
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, output
         return {entry["step"]: entry["loss"] for entry in read_metrics(home / "run")}
 
@@ -154,7 +155,7 @@ def test_continued_pretraining_starts_at_the_given_weights_and_leaves_frozen_one
     settings: dict[str, Any] = {"freeze": frozen, "precision": "fp32", "steps": 3}
     job = tiny.make_job(tmp_path, inputs, architecture=False, **settings)
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     before, after = load_model(given), load_model(tmp_path / "out")
     for name, parameter in after.named_parameters():
@@ -233,7 +234,7 @@ def test_too_long_a_sequence_for_a_given_model_stops_the_job_at_once(tmp_path: P
     inputs = {"memmap": sft_memmap, "model": given}
     job = tiny.make_job(tmp_path, inputs, kind="sft", architecture=False, sequence_length=256)
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == ExitClass.CONFIGURATION.code, output
     assert "exceeds the 128 positions" in output
 

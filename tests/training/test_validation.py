@@ -16,6 +16,7 @@ from lifecycle.training.batches import PackedDocuments
 from lifecycle.training.checkpoints import Checkpoints, Layout, Progress, read_manifest
 from lifecycle.training.exits import ExitClass
 from lifecycle.training.journal import read_metrics
+from tests.patience import PATIENCE
 from tests.training import tiny
 
 LAYOUT = Layout(processes=1, zero_stage=1)
@@ -34,7 +35,7 @@ SETTINGS: dict[str, Any] = {
 
 def run(job: Any) -> str:
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=280)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     return output
 
@@ -107,7 +108,7 @@ def test_an_interruption_changes_neither_the_best_nor_the_end(
 def test_validation_without_held_out_text_is_refused(tmp_path: Path, memmap: Path, tokenizer: Path) -> None:
     job = tiny.make_job(tmp_path, {"memmap": memmap, "tokenizer": tokenizer}, **SETTINGS)
     process = tiny.launch(job)
-    output, _ = process.communicate(timeout=280)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == ExitClass.CONFIGURATION.code
     assert "training.validation" in output
     assert "does not exist; give the job an input `validation`" in output

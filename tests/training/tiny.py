@@ -109,12 +109,12 @@ def make_job(
     )
 
 
-def launch(job: TrainingJob) -> subprocess.Popen[str]:
-    """Start the launcher on a job, one thread per rank."""
+def launch(job: TrainingJob, **variables: str) -> subprocess.Popen[str]:
+    """Start the launcher on a job, one thread per rank, with more `variables` in its environment."""
     return subprocess.Popen(
         [sys.executable, "-m", "lifecycle.training.launch", str(job.write())],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
     )

@@ -11,6 +11,7 @@ from lifecycle.instructions.conversations import Message
 from lifecycle.jobs import TrainingJob
 from lifecycle.preferences.table import Labelled, Pair, read_pairs, write_labels, write_pairs
 from tests.evaluation.fixtures import heldout_directory
+from tests.patience import PATIENCE
 
 CONFIG = {
     "global_batch": 8,
@@ -104,9 +105,9 @@ def reward_job(root: Path, model: Path, pairs: Path, **changes: object) -> Train
     return which.model_copy(update={"stage": "reward_model", "program": program, "config": settings})
 
 
-def start(which: TrainingJob) -> subprocess.Popen:
+def start(which: TrainingJob, **variables: str) -> subprocess.Popen:
     """Run the job's program as one rank, without the launcher, so that a test can kill exactly it."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DS_ACCELERATOR": "cpu"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DS_ACCELERATOR": "cpu", **variables}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         environment.pop(name, None)
     log = Path(which.run_dir) / "log.txt"
@@ -122,7 +123,7 @@ def start(which: TrainingJob) -> subprocess.Popen:
 
 def run(which: TrainingJob) -> int:
     """Run the job to its end; the exit code."""
-    return start(which).wait(timeout=500)
+    return start(which).wait(timeout=PATIENCE)
 
 
 def result(which: TrainingJob) -> dict:

@@ -25,6 +25,8 @@ from lifecycle.training.preference_data import read_pairs
 from lifecycle.training.preference_heldout import scores
 from lifecycle.training.throughput import shape_of
 from tests.launching import launch
+from tests.patience import PATIENCE
+from tests.training.held import held
 from tests.training_preference.fixtures import (
     job,
     kto_job,
@@ -61,7 +63,7 @@ def weights(which: TrainingJob) -> str:
 
 
 def wait_for_step(which: TrainingJob, process, step: int) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         metrics = read_metrics(Path(which.run_dir))
         if metrics and metrics[-1]["step"] >= step:
@@ -104,10 +106,12 @@ def test_two_processes_give_the_same_model_as_one(tmp_path: Path, model_director
 def test_a_stopped_run_continues_with_the_same_losses(tmp_path: Path, model_directory, pairs, finished, how):
     """Killed between two checkpoints: the steps that follow, and the weights, equal an undisturbed run's."""
     which = job(tmp_path, model_directory, pairs)
-    process = start(which)
+    waiting, variables, go = held(which, 5)
+    process = start(waiting, **variables)
     wait_for_step(which, process, 5)
     process.send_signal(how)
-    code = process.wait(timeout=300)
+    go.touch()
+    code = process.wait(timeout=PATIENCE)
     assert code == (-signal.SIGKILL if how == signal.SIGKILL else ExitClass.PREEMPTION.code)
     stopped_at = read_metrics(Path(which.run_dir))[-1]["step"]
     assert 5 <= stopped_at < 30

@@ -14,7 +14,7 @@ Use it
 
 Break it
     `.evict(pod)`, `.pressure(pod)`, `.oom(pod)`, `.kill(pod)`, `.lose_node(name)`, `.remove_node(name)`
-    `.away(seconds)`    the API server refuses and cuts connections for that many real seconds
+    `.away(seconds)`    the API server refuses and cuts connections for that many real seconds, or until `.back()`
     `.forget_history()`    watches and pages from older resource versions get 410
     `.access.deny(verb, resource)`    403, and a SelfSubjectAccessReview says so
     `.faults.refuse(code, verb=, resource=, name=, times=, retry_after=)`    400 to 5xx on chosen requests

@@ -173,14 +173,16 @@ class FakeCluster:
         """Compact: watches and pages from resource versions before now get 410."""
         self.store.forget()
 
-    def away(self, seconds: float) -> None:
-        """Close the API server for that many real seconds, without waiting for it: refused and cut connections."""
+    def away(self, seconds: float | None = None) -> None:
+        """Close the API server: refused and cut connections, for that many real seconds or else until `back`."""
         self._server.stop()
-        timer = threading.Timer(seconds, self._return)
-        timer.daemon = True
-        timer.start()
+        if seconds is not None:
+            timer = threading.Timer(seconds, self.back)
+            timer.daemon = True
+            timer.start()
 
-    def _return(self) -> None:
+    def back(self) -> None:
+        """Open the API server again."""
         if not self._stopping.is_set():
             self._server.start()
 

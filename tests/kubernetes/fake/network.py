@@ -1,12 +1,12 @@
 """Addresses and names of pods on this machine."""
 
 import re
-import socket
 import threading
 
 from tests.kubernetes.fake.answers import Object
 from tests.kubernetes.fake.resources import SERVICES
 from tests.kubernetes.fake.store import Store
+from tests.ports import free_port
 
 
 class Network:
@@ -50,9 +50,7 @@ class Network:
         key = (owners[0]["uid"], wanted)
         with self._lock:
             if key not in self._ports:
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", 0))
-                    self._ports[key] = str(probe.getsockname()[1])
+                self._ports[key] = str(free_port())
             return self._ports[key]
 
     def _allocate(self, namespace: str, name: str) -> str:
