@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.corpora.arrow import numbers, rows_table
 from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
@@ -103,7 +105,7 @@ def rows_at(directory: Path, rows: Iterable[int], columns: Sequence[str]) -> Ite
                 if here:
                     table = file.read_row_group(number, columns=list(columns))
                     check_rows(table.num_rows, end - begin)
-                    found = table.take([row - begin for row in here]).to_pylist()
+                    found = table.take(numbers(np.array(here) - begin)).to_pylist()
                     yield from zip(here, found, strict=True)
                 begin = end
 
@@ -169,7 +171,7 @@ class DocumentWriter:
         if not self._rows:
             return
         writer = self._writer or self._open()
-        writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
+        writer.write_table(rows_table(self._rows, SCHEMA))
         self._rows = []
         self._group_bytes = 0
         if self._shard_bytes >= SHARD_BYTES:

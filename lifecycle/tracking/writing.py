@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, Run, RunTag
 
 from lifecycle.artifacts import MANIFEST, Artifact, InputReference, Manifest, Published
+from lifecycle.plots import pictures_of
 from lifecycle.tracking.connection import experiment_of
 from lifecycle.tracking.models import find_run, is_model, model_id_of, register_model
 from lifecycle.training.journal import read_metrics
@@ -198,7 +199,7 @@ def _files(published: Published) -> Iterator[tuple[Path, str | None]]:
     out = published.artifact.path
     candidates: list[tuple[Path, str | None]] = [(out / MANIFEST, None)]
     candidates += [(path, None) for path in (out / "report.html", out / "report.md", out / "ledger.json") if path.exists()]
-    candidates += [(path, "plots") for path in sorted((published.run_dir / "plots").glob("*.png"))]
+    candidates += [(path, "plots") for path in pictures_of(published.run_dir)]
     return ((path, folder) for path, folder in candidates if path.stat().st_size <= LARGEST_FILE)
 
 
