@@ -109,7 +109,8 @@ def by_preference(index: Index, numbers: Numbers) -> Numbers:
         "id": index.ids.column(numbers),
         "number": as_column(numbers),
     }
-    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
+    by = [(name, "ascending") for name in keys]
+    order = pc.sort_indices(pa.table(keys), sort_keys=by)  # pyright: ignore[reportAttributeAccessIssue]
     return numbers[order.to_numpy()]
 
 
