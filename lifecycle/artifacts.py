@@ -152,7 +152,7 @@ class Store:
             started = time.monotonic()
             with self._workspace(stage, fingerprint) as workspace, telling_when_full(stage, workspace.out):
                 facts = build(workspace)
-                files = scan(workspace.out)
+                files = scan(workspace.out, self._digests_of_links(stage, workspace.out))
                 if not files:
                     raise LifecycleError(f"{stage}: the stage wrote no file")
                 lock.ensure_held()
@@ -208,6 +208,23 @@ class Store:
         os.rename(out, target)
         fsync(target.parent)
         self._remember(target, manifest)
+
+    def _digests_of_links(self, stage: str, out: Path) -> Callable[[Path], str | None]:
+        """What tells the SHA-256 of files of `out` that are also files of verified artifacts of the stage, by hard links.
+
+        They are the same bytes, known by what `_verify` goes by: size, time and inode as they were when they were hashed.
+        """
+        unknown = {tuple(_stat(path)) for path in out.rglob("*") if path.is_file() and path.stat().st_nlink > 1}
+        found: dict[tuple[int, ...], str] = {}
+        for directory in (self.root / stage).glob("*") if unknown else ():
+            stats = {name: tuple(stat) for name, stat in _read_stats(self._stats_path(directory.name)).items()}
+            if unknown.isdisjoint(stats.values()):
+                continue
+            with suppress(CorruptArtifactError):
+                listed = read_manifest(directory).files
+                found |= {stats[entry.path]: entry.sha256 for entry in listed if stats.get(entry.path) in unknown}
+                unknown -= found.keys()
+        return lambda path: found.get(tuple(_stat(path)))
 
     def _verify(self, directory: Path, manifest: Manifest) -> None:
         """Check names and sizes always; hash a file only when its size, time or inode moved since it was last hashed."""

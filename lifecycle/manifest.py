@@ -1,6 +1,7 @@
 """The manifest of an artifact: what it is, from what it was made, and the hash of every file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -84,8 +85,12 @@ def content_digest(files: tuple[FileEntry, ...]) -> str:
     return digest_json([[entry.path, entry.size, entry.sha256] for entry in files])[:32]
 
 
-def scan(out: Path) -> tuple[FileEntry, ...]:
-    """Every file of `out` with its hash. Raises LifecycleError for what an artifact cannot hold."""
+def scan(out: Path, known: Callable[[Path], str | None] = lambda path: None) -> tuple[FileEntry, ...]:
+    """Every file of `out` with its hash. Raises LifecycleError for what an artifact cannot hold.
+
+    Args:
+        known: the hash of a file where it need not be read for that.
+    """
     for path in out.rglob("*"):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise LifecycleError(f"{path}: an artifact holds plain files only; a link's target would not be kept")
@@ -93,6 +98,6 @@ def scan(out: Path) -> tuple[FileEntry, ...]:
         raise LifecycleError(f"{out / MANIFEST}: this name is the store's own; the stage must call its file something else")
     paths = sorted(path for path in out.rglob("*") if path.is_file())
     return tuple(
-        FileEntry(path=path.relative_to(out).as_posix(), size=path.stat().st_size, sha256=digest_file(path))
+        FileEntry(path=path.relative_to(out).as_posix(), size=path.stat().st_size, sha256=known(path) or digest_file(path))
         for path in paths
     )

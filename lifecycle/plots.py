@@ -13,6 +13,16 @@ DPI = 110
 PALETTE = 64
 """Colours of a picture: a third of the bytes, which Dagster's database keeps with every materialization."""
 
+PLOTS = "plots"
+"""Directory of a run's pictures."""
+PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
+"""Kinds of files that are pictures."""
+
+
+def pictures_of(run_dir: Path) -> list[Path]:
+    """All pictures of a run, by name."""
+    return sorted(path for path in (run_dir / PLOTS).glob("*") if path.suffix in PICTURES)
+
 
 @contextmanager
 def plot(run_dir: Path, name: str, title: str, size: tuple[float, float] = (7.0, 3.4)) -> Iterator["Axes"]:
@@ -58,6 +68,6 @@ def panels(
         canvas.draw()
         drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         image = drawn.quantize(PALETTE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        directory = run_dir / "plots"
+        directory = run_dir / PLOTS
         directory.mkdir(parents=True, exist_ok=True)
         image.save(directory / f"{name}.png", optimize=True)

@@ -11,6 +11,7 @@ from pydantic import PrivateAttr
 
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.errors import DataError
+from lifecycle.plots import PICTURES, pictures_of
 from lifecycle.recipe import Recipe, parse_recipe
 from lifecycle.stages import Stage, input_references
 from resources.store import References, StoreResource, metadata_size
@@ -145,7 +146,7 @@ def _shown(value: Any) -> dg.MetadataValue:
 
 def pictures(directory: Path) -> dict[str, dg.MetadataValue]:
     """The plots below `directory`, as they are shown in the UI."""
-    return {f"plot: {path.stem.replace('_', ' ')}": _picture(path) for path in sorted((directory / "plots").glob("*.png"))}
+    return {f"plot: {path.stem.replace('_', ' ')}": _picture(path) for path in pictures_of(directory)}
 
 
 def _picture(path: Path) -> dg.MetadataValue:
@@ -153,4 +154,4 @@ def _picture(path: Path) -> dg.MetadataValue:
     if len(content) > SHOWN_PICTURE_BYTES:
         return dg.MetadataValue.path(str(path))
     data = base64.b64encode(content).decode("ascii")
-    return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{data})")
+    return dg.MetadataValue.md(f"![{path.stem}](data:{PICTURES[path.suffix]};base64,{data})")

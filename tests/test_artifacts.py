@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.artifacts import Artifact, InputReference, Store, Workspace, fingerprint_of
+from lifecycle.digests import digest_file
 from lifecycle.errors import CorruptArtifactError, LifecycleError
 from tests.patience import PATIENCE
 
@@ -49,6 +50,37 @@ def _make(store: Store, build: Any, identity: Any = None):
 
 def _visible(store: Store) -> list[str]:
     return sorted(path.name for path in (store.root / "corpus").glob("*"))
+
+
+def test_a_file_that_a_verified_artifact_holds_too_is_not_hashed_again_but_one_that_changed_is(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results that are kept between runs reach artifacts as hard links; what the link holds decides, never its name."""
+    results = {name: tmp_path / name for name in ("same.bin", "changed.bin")}
+    for path in results.values():
+        path.write_bytes(bytes(1000))
+        os.utime(path, (1_000_000, 1_000_000))
+
+    def link(workspace: Workspace) -> dict[str, Any]:
+        for name, path in results.items():
+            os.link(path, workspace.out / name)
+        return {}
+
+    first = _make(store, link)
+    with results["changed.bin"].open("r+b") as file:
+        file.write(b"damage")
+    hashed = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return digest_file(path)
+
+    monkeypatch.setattr("lifecycle.manifest.digest_file", counted)
+    second = _make(store, link, {"seed": 2})
+    assert hashed == ["changed.bin"]
+    entries = {entry.path: entry.sha256 for entry in second.manifest.files}
+    assert entries == {name: digest_file(path) for name, path in results.items()}
+    assert entries["same.bin"] == {entry.path: entry.sha256 for entry in first.manifest.files}["same.bin"]
 
 
 def test_made_once_then_reused_with_the_same_reference(store: Store) -> None:

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.corpora.arrow import numbers
 from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
@@ -104,7 +106,7 @@ def rows_at(directory: Path, rows: Iterable[int], columns: Sequence[str]) -> Ite
                 if here:
                     table = file.read_row_group(number, columns=list(columns))
                     check_rows(table.num_rows, end - begin)
-                    found = table.take([row - begin for row in here]).to_pylist()
+                    found = table.take(numbers(np.array(here) - begin)).to_pylist()
                     yield from zip(here, found, strict=True)
                 begin = end
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.corpora.arrow import rows_table
 from lifecycle.corpora.documents import Document
 from lifecycle.curation.passages import PassageIndex, Shared
 
@@ -66,7 +67,7 @@ class Overlaps:
 
     def write(self, path: Path) -> None:
         """Write what was found as Parquet: document id, source, file and item, the shared text, and both contexts."""
-        pq.write_table(pa.Table.from_pylist(self.rows, schema=SCHEMA), path, compression="zstd")
+        pq.write_table(rows_table(self.rows, SCHEMA), path, compression="zstd")
 
     def facts(self, documents_by_file: Mapping[str, int]) -> dict[str, Any]:
         """Texts and passages looked for, texts too short for one, and documents found by file."""

@@ -25,6 +25,7 @@ from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
 from lifecycle.curation.duplicates import Duplicate, find_duplicates, write_duplicates
 from lifecycle.curation.first_said import mark_repeated
 from lifecycle.curation.index import Index, index_documents
+from lifecycle.curation.minhash import threshold
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
 from lifecycle.curation.quoted import HeldAnchors, unit_anchors
 from lifecycle.curation.sides import (
@@ -94,7 +95,7 @@ def build_corpus(
     Ledger(sources=tuple(accounts)).write(out)
     rules = sum((Counter(account.dropped) for account in accounts), Counter())
     plot_drops(run_dir, "all sources", index.own, rules)
-    plot_collision_curve(run_dir, curation.minhash.bands, curation.minhash.rows)
+    plot_collision_curve(run_dir, curation.minhash.bands, curation.minhash.rows, threshold(curation.minhash))
     return written.facts(accounts) | {
         "dropped": dict(sorted(rules.items())),
         "sources": {each.source: {"read": each.read, "kept": each.kept, **each.notes["split"]} for each in accounts},
@@ -270,7 +271,11 @@ def _tasks(
 
 
 def _join(paths: list[Path], out: Path) -> None:
-    tables = [OVERLAP_SCHEMA.empty_table(), *(pq.read_table(path, schema=OVERLAP_SCHEMA) for path in paths)]
+    tables = [pa.Table.from_batches([], OVERLAP_SCHEMA)]
+    for path in paths:
+        with pq.ParquetFile(path) as file:  # `read_table` takes six times as long, and most of these hold nothing
+            if file.metadata.num_rows:
+                tables.append(file.read().cast(OVERLAP_SCHEMA))
     pq.write_table(pa.concat_tables(tables), out, compression="zstd")
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lifecycle.corpora.arrow import numbers as as_column
+from lifecycle.corpora.arrow import strings
 from lifecycle.curation.banding import Numbers
 from lifecycle.curation.index import AGAINST, Index
 from lifecycle.curation.near_duplicates import near_duplicates
@@ -88,8 +91,9 @@ def write_duplicates(path: Path, index: Index, dropped: Mapping[int, Duplicate])
     fates = [dropped[position] for position in sorted(dropped)]
     gone, kept = np.array(sorted(dropped), np.int64), np.array([fate.kept for fate in fates], np.int64)
     columns = [index.ids.take(gone), index.sources.take(gone), index.ids.take(kept), index.sources.take(kept)]
-    columns += [[fate.rule for fate in fates], [fate.similarity for fate in fates]]
-    pq.write_table(pa.Table.from_arrays(list(map(pa.array, columns, SCHEMA.types)), schema=SCHEMA), path, compression="zstd")
+    columns = [*map(strings, columns), strings(fate.rule for fate in fates)]
+    columns.append(as_column(np.array([fate.similarity for fate in fates], np.float64)))
+    pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), path, compression="zstd")
 
 
 def _duplicate(rule: str, kept: int, alike: float, index: Index) -> Duplicate:
@@ -98,15 +102,16 @@ def _duplicate(rule: str, kept: int, alike: float, index: Index) -> Duplicate:
 
 def by_preference(index: Index, numbers: Numbers) -> Numbers:
     """Some documents, the best first."""
-    keys = zip(
-        (numbers < index.own).tolist(),
-        (-index.lengths[numbers]).tolist(),
-        index.sources.take(numbers),
-        index.ids.take(numbers),
-        numbers.tolist(),
-        strict=True,
-    )
-    return np.array([key[-1] for key in sorted(keys)], dtype=np.int64)
+    keys = {
+        "own": as_column((numbers < index.own).astype(np.uint8)),
+        "shortness": as_column(-index.lengths[numbers]),
+        "source": index.sources.column(numbers),
+        "id": index.ids.column(numbers),
+        "number": as_column(numbers),
+    }
+    by = [(name, "ascending") for name in keys]
+    order = pc.sort_indices(pa.table(keys), sort_keys=by)  # pyright: ignore[reportAttributeAccessIssue]
+    return numbers[order.to_numpy()]
 
 
 def _exact_copies(index: Index, compared: Numbers) -> tuple[Numbers, Numbers]:

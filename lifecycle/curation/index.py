@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lifecycle.corpora.arrow import numbers as as_column
+from lifecycle.corpora.arrow import strings
 from lifecycle.corpora.documents import check_rows, open_shard, shards
 from lifecycle.corpora.row_groups import RowGroup, row_groups
 from lifecycle.curation.banding import Part, SignedTexts, partitions_for, write_part
@@ -21,6 +23,7 @@ AGAINST = "against"
 """Stands for the source of documents that are only compared with."""
 TASKS_PER_WORKER = 8
 MAX_GROUPS_PER_TASK = 64
+NAMES = pa.schema([("id", pa.large_string()), ("group", pa.large_string())])
 
 
 class Names(Sequence[str]):
@@ -45,7 +48,11 @@ class Names(Sequence[str]):
 
     def take(self, numbers: NDArray[np.int64]) -> list[str]:
         """The strings of some documents."""
-        return self._column.take(pa.array(numbers)).to_pylist()
+        return self.column(numbers).to_pylist()
+
+    def column(self, numbers: NDArray[np.int64]) -> pa.ChunkedArray:
+        """The same as a column."""
+        return self._column.take(as_column(numbers)).cast(pa.large_string())
 
 
 @dataclass(frozen=True)
@@ -93,12 +100,12 @@ def index_documents(
     """
     source_of = {path: source for source, directory in cleaned.items() for path in shards(directory)}
     source_of |= dict.fromkeys(against, AGAINST)
-    names = [pa.table({"id": pa.array([], pa.large_string()), "group": pa.array([], pa.large_string())})]
+    names = [pa.Table.from_batches([], NAMES)]
     sources: list[tuple[str, int]] = []
     groups: list[RowGroup] = []
     for path, source in source_of.items():
         with open_shard(path) as file:
-            names.append(file.read(columns=["id", "group"]).cast(names[0].schema))
+            names.append(file.read(columns=["id", "group"]).cast(NAMES))
             check_rows(names[-1].num_rows, file.metadata.num_rows)
             groups += row_groups(file, path, of_store=source is not AGAINST)
         sources.append((source, names[-1].num_rows))
@@ -150,7 +157,7 @@ def _sign(
 def _repeated(runs: Sequence[tuple[str, int]]) -> pa.ChunkedArray:
     """Each name as often as it says, as indices into the few different ones."""
     arrays = [
-        pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int16)), pa.array([name], pa.large_string()))
+        pa.DictionaryArray.from_arrays(as_column(np.zeros(count, np.int16)), strings([name]).cast(pa.large_string()))
         for name, count in runs
     ]
     return pa.chunked_array(arrays, pa.dictionary(pa.int16(), pa.large_string()))

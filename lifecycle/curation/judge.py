@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lifecycle.corpora.arrow import flags, strings
 from lifecycle.curation.blocklists import listed
 from lifecycle.curation.buffers import buffers_of, column_of, lengths_of, text_of
 from lifecycle.curation.language import mixed_language, verdict_of
@@ -68,8 +69,8 @@ def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(
         changes = sorted([*changes, *rewritten], key=lambda change: change.document)
         left = lengths_of(*buffers_of(texts))
     judged = table.set_column(table.schema.get_field_index("text"), "text", texts.cast(pa.string()))
-    judged = judged.set_column(table.schema.get_field_index("lang"), "lang", pa.array(languages, pa.string()))
-    kept = judged.filter(pa.array(decided == KEPT))
+    judged = judged.set_column(table.schema.get_field_index("lang"), "lang", strings(languages))
+    kept = judged.filter(flags(decided == KEPT))
     return Judged(kept, languages, decided, columns, changes, repaired.characters, repaired.texts, left)
 
 

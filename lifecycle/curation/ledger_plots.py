@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lifecycle.curation.account import STAGES, Way
 from lifecycle.curation.plots import plot_length_bins
-from lifecycle.plots import COLOURS, plot
+from lifecycle.plots import COLOURS
+from lifecycle.svg import write_bars, write_shares
 
 BARS = 40
 """Sources and languages shown one by one; the smallest share a bar."""
@@ -53,19 +54,9 @@ def _plot_fates(out: Path, found: Mapping[str, Way]) -> None:
         groups.append((f"{len(ordered) - BARS} others", [way for _, way in ordered[BARS:]]))
     groups.append(("all", list(found.values())))
     counts = [_fates(ways) for _, ways in groups]
-    names = [f"{name}  {sum(count):,}" for (name, _), count in zip(groups, counts, strict=True)]
-    with plot(out, "drop_funnel", "Documents read, and what became of them", size=(7.0, 1.3 + 0.22 * len(names))) as axes:
-        left = [0.0] * len(names)
-        for place, (fate, colour) in enumerate(FATES):
-            shares = [100 * count[place] / max(1, sum(count)) for count in counts]
-            axes.barh(names, shares, left=left, color=colour, label=fate, height=0.75)
-            left = [begin + share for begin, share in zip(left, shares, strict=True)]
-        axes.invert_yaxis()
-        axes.set_xlim(0, 100)
-        axes.set_xlabel("% of the documents read")
-        axes.tick_params(axis="y", labelsize=7)
-        axes.margins(y=0.01)
-        axes.figure.legend(loc="outside lower center", ncols=len(FATES), frameon=False, fontsize=7)
+    rows = [(f"{name}  {sum(count):,}", count) for (name, _), count in zip(groups, counts, strict=True)]
+    title = "Documents read, and what became of them"
+    write_shares(out, "drop_funnel", title, rows, FATES, "% of the documents read")
 
 
 def _plot_bars(out: Path, name: str, title: str, counts: Mapping[str, int], unit: str = "characters") -> None:
@@ -74,10 +65,5 @@ def _plot_bars(out: Path, name: str, title: str, counts: Mapping[str, int], unit
     shown = ordered[:BARS]
     if len(ordered) > BARS:
         shown.append((f"{len(ordered) - BARS} others", sum(count for _, count in ordered[BARS:])))
-    shown.reverse()
-    with plot(out, name, f"{title}: {total:,} {unit}", size=(7.0, 1.2 + 0.22 * len(shown))) as axes:
-        bars = axes.barh([label for label, _ in shown], [count for _, count in shown], color=COLOURS[0])
-        axes.bar_label(bars, [f" {count / total:.1%}" for _, count in shown], fontsize=7)
-        axes.tick_params(axis="y", labelsize=7)
-        axes.margins(x=0.1, y=0.01)
-        axes.set_xlabel(unit)
+    bars = [(label, count, f"{count / total:.1%}") for label, count in shown]
+    write_bars(out, name, f"{title}: {total:,} {unit}", bars, unit)

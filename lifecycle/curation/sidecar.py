@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lifecycle.corpora.arrow import numbers, strings
 from lifecycle.curation.columns import COLUMNS
 from lifecycle.errors import DataError
 
@@ -75,8 +76,14 @@ class SidecarWriter:
         """Append documents; every column is of shape (documents,)."""
         arrays = dict(zip(TEXT_COLUMNS, (ids, languages, decided), strict=True)) | dict(columns)
         self._writer.write_table(
-            pa.Table.from_arrays([pa.array(arrays[each.name], each.type) for each in self._schema], schema=self._schema)
+            pa.Table.from_arrays([_column(arrays[each.name], each.type) for each in self._schema], schema=self._schema)
         )
+
+
+def _column(values: NDArray[Any] | Sequence[str], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_string(kind):
+        return strings(values.tolist() if isinstance(values, np.ndarray) else values)
+    return numbers(np.asarray(values)).cast(kind)
 
 
 def read_sidecar(directory: Path) -> pa.Table:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
+from lifecycle.corpora.arrow import flags, rows_table, strings
 from lifecycle.corpora.documents import SCHEMA, Document, check_rows, open_shard, shard_writer
 from lifecycle.corpora.units import Unit, rows_of
 from lifecycle.curation.buffers import beginning_of, buffers_of, lengths_of, text_of
@@ -56,7 +57,8 @@ class Protected:
 
 def protect(path: Path, texts: Sequence[tuple[str, str, str]], digest: str, config: OverlapConfig, hits: int) -> Protected:
     """Write texts, given as file, item and text, for `Protected`."""
-    pq.write_table(pa.Table.from_pylist([dict(zip(PROTECTED.names, each, strict=True)) for each in texts], PROTECTED), path)
+    rows = [dict(zip(PROTECTED.names, each, strict=True)) for each in texts]
+    pq.write_table(rows_table(rows, PROTECTED), path)
     return Protected(path, digest, config, hits)
 
 
@@ -191,7 +193,7 @@ class _Unit:
             if self._passing.side == HELDOUT and ledger.wants(HELDOUT, ids[place]):
                 ledger.sample(HELDOUT, ids[place], beginning() if rest is None else rest)
         kept = _with_texts(table, rests)
-        return (kept if stays.all() else kept.filter(pa.array(stays))), int(np.array(lengths)[stays].sum())
+        return (kept if stays.all() else kept.filter(flags(stays))), int(np.array(lengths)[stays].sum())
 
     def _verdict(self, table: pa.Table, place: int, known: int, repeated: set[int] | None) -> tuple[str | None, str | None]:
         """The rule that drops a document, or None; and its text where lines were taken out, or None."""
@@ -223,7 +225,7 @@ def _with_texts(table: pa.Table, texts: dict[int, str]) -> pa.Table:
     column = table["text"].to_pylist()
     for place, text in texts.items():
         column[place] = text
-    return table.set_column(table.schema.get_field_index("text"), SCHEMA.field("text"), pa.array(column, pa.string()))
+    return table.set_column(table.schema.get_field_index("text"), SCHEMA.field("text"), strings(column))
 
 
 def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int], list[int]]]:
@@ -241,7 +243,7 @@ def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int], list[int]]]:
             table = file.read_row_group(number)
             check_rows(table.num_rows, rows)
             mine = here != OTHER_SIDE
-            yield table.filter(pa.array(mine)), here[mine].tolist(), numbers[mine].tolist()
+            yield table.filter(flags(mine)), here[mine].tolist(), numbers[mine].tolist()
 
 
 def texts_at(tasks: Sequence[Task], positions: Sequence[int]) -> dict[int, Any]:

@@ -3,15 +3,14 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from lifecycle.endpoint.calls import Address
 from lifecycle.endpoint.client import Endpoint
+from lifecycle.endpoint.rubric import read_rubric
 from lifecycle.evaluation.rates import rate
 from lifecycle.evaluation.results import Metric
 from lifecycle.evaluation.said import Said
@@ -20,7 +19,6 @@ from lifecycle.recipe.evaluation_sets import SafetyConfig
 
 FILE = "safety.parquet"
 RUBRIC = Path(__file__).parent / "refusal_rubric.yaml"
-FALLBACK = "en"
 VERDICT = re.compile(r"\[\[(REFUSED|ANSWERED)\]\]")
 COLUMNS = ("part", "id", "language", "harmful", "question", "answer", "finished")
 SCHEMA = pa.schema(
@@ -66,11 +64,8 @@ def judge_refusals(said: Sequence[Said], endpoint: Endpoint) -> list[bool | None
     Raises:
         EndpointError: the endpoint refuses all requests, or is away.
     """
-    rubric: dict[str, str] = yaml.safe_load(RUBRIC.read_text(encoding="utf-8"))
-    requests = []
-    for row in said:
-        text = Template(rubric.get(row.language, rubric[FALLBACK]))
-        requests.append([{"role": "user", "content": text.safe_substitute(question=row.question, answer=row.answer)}])
+    rubric = read_rubric(None, RUBRIC, "evaluation.safety.judge", ("question", "answer"))
+    requests = [rubric.message(row.language, question=row.question, answer=row.answer) for row in said]
     replies = endpoint.ask(requests, "verdicts on refusals")
     verdicts = [VERDICT.findall(reply.answer.text) if reply.answer else [] for reply in replies]
     return [found[-1] == "REFUSED" if found else None for found in verdicts]

@@ -13,6 +13,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, M
 from lifecycle.artifacts import MANIFEST, Artifact, InputReference, Manifest, Published, Store
 from lifecycle.evaluation.report_pages import HTML, MARKDOWN
 from lifecycle.evaluation.results import RESULTS, Results
+from lifecycle.plots import pictures_of
 from lifecycle.tracking.card_records import CARD, current_card
 from lifecycle.tracking.cards import About
 from lifecycle.tracking.connection import experiment_of
@@ -215,7 +216,7 @@ def _files(published: Published) -> Iterator[tuple[Path, str | None]]:
     candidates: list[tuple[Path, str | None]] = [(out / MANIFEST, None)]
     pages = (published.run_dir / HTML, published.run_dir / MARKDOWN, out / "ledger.json")
     candidates += [(path, None) for path in pages if path.exists()]
-    candidates += [(path, "plots") for path in sorted((published.run_dir / "plots").glob("*.png"))]
+    candidates += [(path, "plots") for path in pictures_of(published.run_dir)]
     return ((path, folder) for path, folder in candidates if path.stat().st_size <= LARGEST_FILE)
 
 

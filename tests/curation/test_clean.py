@@ -37,8 +37,8 @@ def test_documents_are_repaired_judged_and_accounted_for(tmp_path: Path) -> None
     assert account.samples["language"][0].before == FRENCH
     assert account.characters_kept == 2 * len(ENGLISH) + len(CHINESE)
     assert sorted(path.name for path in (tmp_path / "run" / "plots").iterdir()) == [
-        "dropped_by_rule.png",
-        "lengths.png",
+        "dropped_by_rule.svg",
+        "lengths.svg",
     ]
 
 

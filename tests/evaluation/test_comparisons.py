@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lifecycle.preferences.rubric import read_rubric
 
 from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
@@ -70,7 +69,7 @@ def test_a_judge_is_asked_in_both_orders_and_never_about_equal_answers(tmp_path:
     judge = EndpointJudge(kind="endpoint", endpoint=EndpointConfig(model="judge"))
     with chat_server(behaviour, key=None) as server:
         endpoint = Endpoint(judge.endpoint, server.address, tmp_path / "cache")
-        rubric = read_rubric(None)
+        rubric = judge.read_rubric()
         judges: dict[str, Judge] = {"endpoint": lambda asked: judge_by_endpoint(asked, judge, rubric, endpoint)}
         (reference, found), _ = compare(tmp_path, ours, {"sft": sft}, judges)
     assert reference.won.ties == 6
