@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pyarrow.lib import StringBuilder  # pyright: ignore[reportMissingModuleSource, reportAttributeAccessIssue]
 
 
-def strings(values: Iterable[str | None]) -> pa.StringArray:
-    """A column of strings and nulls; raises UnicodeEncodeError where one holds a lone surrogate."""
+def strings(values: Iterable[str | bytes | None]) -> pa.StringArray:
+    """A column of strings, as such or in UTF-8, and nulls; raises UnicodeEncodeError where one holds a lone surrogate."""
     builder = StringBuilder()
     builder.append_values(values)
     return builder.finish()

@@ -177,7 +177,7 @@ class DocumentWriter:
         writer = self._writer or self._open()
         # Arrow takes the bytes as they are; of strings it would encode each text once more.
         columns = [self._texts if name == "text" else [row.get(name) for row in self._rows] for name in SCHEMA.names]
-        writer.write_table(pa.Table.from_arrays([pa.array(each, pa.string()) for each in columns], schema=SCHEMA))
+        writer.write_table(pa.Table.from_arrays([strings(each) for each in columns], schema=SCHEMA))
         self._rows, self._texts = [], []
         self._group_bytes = 0
         if self._shard_bytes >= SHARD_BYTES:

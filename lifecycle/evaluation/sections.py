@@ -65,13 +65,13 @@ def is_detail(metric: str) -> bool:
     return metric == NEITHER_BETTER or metric.partition("/")[0] in DETAILS
 
 
-def tables(report: dict[str, Any]) -> list[Table]:
+def tables(report: Mapping[str, Any]) -> list[Table]:
     """The tables of those sections that a report has."""
     made = (health_table(report), turns_table(report), safety_table(report), contamination_table(report), win_table(report))
     return [table for table in made if table.rows]
 
 
-def health_table(report: dict[str, Any]) -> Table:
+def health_table(report: Mapping[str, Any]) -> Table:
     """Each figure over the seeds, and the standard deviation between them."""
     rows = []
     for key in _keys(report["health"], "health"):
@@ -86,7 +86,7 @@ def health_table(report: dict[str, Any]) -> Table:
     return Table("Generation health", note, ("figure", *report["models"]), tuple(rows))
 
 
-def turns_table(report: dict[str, Any]) -> Table:
+def turns_table(report: Mapping[str, Any]) -> Table:
     """What becomes of conversations turn by turn."""
     rows = [
         (key.partition("/")[2].replace("_", ", turn "), *_cells(report, "health", key))
@@ -96,14 +96,14 @@ def turns_table(report: dict[str, Any]) -> Table:
     return Table("Health by turn", note, ("figure", *report["models"]), tuple(rows))
 
 
-def safety_table(report: dict[str, Any]) -> Table:
+def safety_table(report: Mapping[str, Any]) -> Table:
     """Refusals of harmful prompts, and of harmless ones."""
     rows = [(key, *_cells(report, "safety", key)) for task in SAFETY for key in _keys(report["safety"], task)]
     note = "Refusals are of harmful prompts (higher is better), over-refusals of harmless ones (lower is better)."
     return Table("Safety", note, ("figure", *report["models"]), tuple(rows))
 
 
-def contamination_table(report: dict[str, Any]) -> Table:
+def contamination_table(report: Mapping[str, Any]) -> Table:
     """Each set with its contaminated items, and each model's score beside that on the clean items."""
     rows = []
     for each in report["contamination"]:
@@ -116,7 +116,7 @@ def contamination_table(report: dict[str, Any]) -> Table:
     return Table("Contamination", note, columns, tuple(rows))
 
 
-def win_table(report: dict[str, Any]) -> Table:
+def win_table(report: Mapping[str, Any]) -> Table:
     """Every comparison of two models' answers."""
     rows = []
     for each in report["comparisons"]:
@@ -128,7 +128,7 @@ def win_table(report: dict[str, Any]) -> Table:
     return Table("Comparisons", "Greedy answers to the same prompts; bootstrap intervals.", columns, tuple(rows))
 
 
-def _cells(report: dict[str, Any], section: str, key: str) -> Iterator[str]:
+def _cells(report: Mapping[str, Any], section: str, key: str) -> Iterator[str]:
     """One figure of a section, model by model."""
     return (_cell(report[section].get(model, {}).get(key)) for model in report["models"])
 
