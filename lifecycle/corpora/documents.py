@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.corpora.arrow import numbers
+from lifecycle.corpora.arrow import numbers, strings
 from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
