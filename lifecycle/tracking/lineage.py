@@ -108,7 +108,7 @@ class Walk:
 
 def _details(run: Run) -> dict[str, str]:
     tags = run.data.tags
-    wanted = ("uri", "code_version", "created_at", "git_commit", "git_dirty", "image", "dagster_run_id")
+    wanted = ("uri", "code_version", "created_at", "git_commit", "git_dirty", "image", "hardware", "dagster_run_id")
     found = {key: tags[f"lifecycle.{key}"] for key in wanted if f"lifecycle.{key}" in tags}
     return {"run_id": run.info.run_id} | found
 

@@ -1,7 +1,7 @@
 """The way forward: which registered models a source, or one document, trained."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ TRAINED_ON = {
     "instructions": "conversations.parquet",
     "selected_instructions": "conversations.parquet",
     "preference_pairs": "train.parquet",
+    "raw_preferences": "labels.parquet",
 }
 """Stages whose rows are trained on (in a later stage), and their files."""
 IDENTIFIERS = ("id", "document_id", "group")
@@ -49,15 +50,16 @@ def used_by(tracking_uri: str, name: str) -> Uses:
     """
     trees = _Trees(tracking_uri)
     if any(node.source == name for root in trees.roots.values() for node in each_once(root)):
-        return _collect(trees, lambda node: node.source == name)
+        return _collect(trees, lambda node, _: node.source == name)
     return _collect(trees, _Rows(name).has)
 
 
-def _collect(trees: "_Trees", holds: Callable[[LineageNode], bool | None]) -> Uses:
+def _collect(trees: "_Trees", holds: Callable[[LineageNode, Collection[str]], bool | None]) -> Uses:
     found: list[Use] = []
     unread: dict[str, None] = {}
     for label, root in trees.roots.items():
-        answers = {f"{_title(node)} {node.digest[:12]}": holds(node) for node in each_once(root)}
+        stages = {node.stage for node in each_once(root)}
+        answers = {f"{_title(node)} {node.digest[:12]}": holds(node, stages) for node in each_once(root)}
         through = tuple(title for title, answer in answers.items() if answer)
         unread |= dict.fromkeys(title for title, answer in answers.items() if answer is None)
         if through:
@@ -90,8 +92,15 @@ class _Rows:
         self._name = name
         self._known: dict[str, bool | None] = {}
 
-    def has(self, node: LineageNode) -> bool | None:
-        """None when the artifact is not there to be read."""
+    def has(self, node: LineageNode, stages: Collection[str]) -> bool | None:
+        """Whether the row was trained on; None when the artifact is not there to be read.
+
+        Args:
+            stages: of the model's whole life: rows of one stage may be chosen from in another, or pass it by.
+        """
+        chosen_from = node.stage == "instructions" and "selected_instructions" in stages
+        if chosen_from or (node.stage == "raw_preferences" and "kto_model" not in stages):
+            return False
         pattern = TRAINED_ON.get(re.sub(r"_r\d+$", "", node.stage))  # each round of preferences has pairs of its own
         if pattern is None:
             return False

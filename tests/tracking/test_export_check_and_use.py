@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from lifecycle.tracking.checking import check
 from lifecycle.tracking.export import export_model
 from lifecycle.tracking.lineage import lineage
 from lifecycle.tracking.use import used_by
-from tests.tracking.chain import make_all
+from tests.tracking.chain import make_all, small_recipe
 from tests.tracking.test_registry_and_lineage import BAD, GOOD, promote_made, record_all
 
 MODEL = "small_dpo"
@@ -115,3 +116,30 @@ def test_a_document_leads_to_the_models_that_were_trained_on_it_and_to_no_other(
     uses = used_by(tracking_uri, "d1")
     assert uses.found == ()
     assert "corpus" in {title.split()[0] for title in uses.unread}, "silence would look like a no"
+
+
+def test_what_was_not_chosen_trained_nothing_and_labels_train_only_kto(
+    tracking_uri: str, store: Store, tmp_path: Path
+) -> None:
+    """`--used-by` named `instructions` also for a conversation that selection dropped, and never looked at KTO's labels."""
+
+    def rows(name: str, *ids: str) -> Callable[[Workspace], dict]:
+        def build(workspace: Workspace) -> dict:
+            pq.write_table(pa.table({"id": list(ids)}), workspace.out / name)
+            return {}
+
+        return build
+
+    chosen = "instructions:\n  embeddings: {kind: lexical}\n  selection: {keep: 0.5, by: {column: turns}}\n"
+    recipe = small_recipe(tmp_path, lambda text: text.replace("instructions:\n", chosen) + "kto: {}\n")
+    build = {
+        "corpus": rows("x.parquet"),
+        "instructions": rows("conversations.parquet", "kept", "dropped"),
+        "selected_instructions": rows("conversations.parquet", "kept"),
+        "raw_preferences": rows("labels.parquet", "label"),
+        "preference_pairs": rows("train.parquet", "pair"),
+    }
+    record_all(tracking_uri, store, make_all(recipe, store, build=build))
+    assert used_by(tracking_uri, "dropped").found == ()
+    assert {use.version.name for use in used_by(tracking_uri, "kept").found} == {"small_sft", "small_dpo", "small_kto"}
+    assert {use.version.name for use in used_by(tracking_uri, "label").found} == {"small_kto"}

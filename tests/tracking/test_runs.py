@@ -88,6 +88,7 @@ def test_a_run_holds_identity_inputs_figures_journal_and_pictures(tracking_uri: 
     }.items():
         assert run.data.tags[f"lifecycle.{key}"] == value
     assert "mlflow=3" in run.data.tags["lifecycle.packages"]
+    assert "GiB" in run.data.tags["lifecycle.hardware"]
     names = {item.path for item in client.list_artifacts(run_id)}
     assert names == {"manifest.json", "report.html", "plots"}, "reports and pictures, never the data"
 
