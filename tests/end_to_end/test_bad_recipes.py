@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.graph_home import RECIPE, Home, make_home
 
@@ -50,18 +51,14 @@ def test_empty_corpus_is_named(home: Home, tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("", encoding="utf-8")
     recipe = tmp_path / "empty.yaml"
-    text = RECIPE.read_text(encoding="utf-8")
-    source = f"  - {{name: chinese, kind: jsonl, path: '{empty}', language: zh, licence: none}}\n"
-    start = text.index("  - {name: packages")
-    end = text.index("\ntokenizer:")
-    recipe.write_text(text[:start] + source + text[end:].replace("[packages]", "[]"), encoding="utf-8")
-    text = recipe.read_text(encoding="utf-8")
-    text = text.replace("  sources:\n    - {kind: sibling_answers, sources: [], max_pairs: 40}\n", "")
-    text = text.replace("{kind: documented_objects, sources: [], max_conversations: 600}", instruction_file(tmp_path))
-    text = text.replace(
-        "{model: dpo, metric: kind_of_object/acc, at_least: 0.0}", "{metric: heldout_bits_per_byte/x, at_most: 9}"
-    )
-    recipe.write_text(text, encoding="utf-8")
+    data = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
+    data["sources"] = [{"name": "chinese", "kind": "jsonl", "path": str(empty), "language": "zh", "licence": "none"}]
+    data["instructions"]["sources"] = [yaml.safe_load(instruction_file(tmp_path))]
+    data["preferences"]["sources"] = []
+    data["gates"] = [{"metric": "heldout_bits_per_byte/x", "at_most": 9}]
+    for section in ("curation", "kto"):
+        data.pop(section, None)
+    recipe.write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8")
     done = home.run("run", "--recipe", str(recipe))
     said = done.stdout + done.stderr
     assert done.returncode == 1
