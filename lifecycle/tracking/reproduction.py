@@ -35,8 +35,8 @@ class Recorded:
     packages: Mapping[str, str]
 
     def nodes(self) -> Iterator[LineageNode]:
-        """The artifacts of its life, raw bytes apart."""
-        return (node for node in each_once(self.root) if node.stage != SNAPSHOT)
+        """The artifacts of its life, raw bytes apart, each behind what it was made from."""
+        return (node for node in _inputs_first(self.root, set()) if node.stage != SNAPSHOT)
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,18 @@ def other_packages(made: Recorded) -> list[str]:
 
 def compare(made: Recorded, store: Store) -> list[Compared]:
     """Each artifact beside the one that was made in `store`, in the order in which they were made."""
-    nodes = reversed(list(made.nodes()))
     return [
         Compared(label(node.stage, node.source), node.digest, _digest(store, made.recipe, node.stage, node.source))
-        for node in nodes
+        for node in made.nodes()
     ]
+
+
+def _inputs_first(node: LineageNode, seen: set[str]) -> Iterator[LineageNode]:
+    if node.key not in seen:
+        seen.add(node.key)
+        for item in node.inputs:
+            yield from _inputs_first(item, seen)
+        yield node
 
 
 def _digest(store: Store, recipe: Recipe, stage: str, source: str | None) -> str | None:

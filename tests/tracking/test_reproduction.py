@@ -57,7 +57,10 @@ def test_the_recipe_and_the_whole_life_come_from_mlflow_alone(
     _refer(again, make_all(recipe, again, until="base_model"))
     results = compare(found, again)
     assert all(each.same for each in results)
-    assert [each.name for each in results][-1] == "base_model", "in the order in which they are made"
+    order = [each.name for each in results]
+    for earlier, later in (("raw_corpora/packages", "cleaned_corpora/packages"), ("corpus", "tokenizer")):
+        assert order.index(earlier) < order.index(later), "in the order in which they are made"
+    assert order[-1] == "base_model"
 
 
 def test_the_first_artifact_that_differs_is_found(
