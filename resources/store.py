@@ -49,7 +49,8 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
 def reference_path(root: Path, key: dg.AssetKey, partition: str | None) -> Path:
     """Where the reference of an asset (and partition) is kept."""
-    return root.resolve() / ".refs" / Path(*key.path) / f"{partition or 'artifact'}.json"
+    recipe, stage = key.path
+    return Store(root).reference_path(recipe, stage, partition)
 
 
 def read_reference(root: Path, key: dg.AssetKey, partition: str | None) -> Artifact:

@@ -27,8 +27,13 @@ def rate(flags: Sequence[bool], questions: Sequence[str], higher_is_better: bool
 
 
 def mean(values: Sequence[float], questions: Sequence[str], higher_is_better: bool) -> Metric:
-    """The mean of the questions' means, with a 95 % interval from their spread."""
-    return _mean(_means(np.asarray(values, dtype=np.float64), questions), higher_is_better)
+    """The mean of the questions' means, with a 95 % interval from their spread; that of shares stays within 0 and 1."""
+    means = _means(np.asarray(values, dtype=np.float64), questions)
+    found = _mean(means, higher_is_better)
+    if found.interval is None or means.min() < 0 or means.max() > 1:
+        return found
+    low, high = found.interval
+    return found.model_copy(update={"interval": (max(low, 0.0), min(high, 1.0))})
 
 
 def change(first: Sequence[float], last: Sequence[float]) -> Metric:

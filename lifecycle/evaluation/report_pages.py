@@ -20,6 +20,7 @@ from lifecycle.files import write_atomically
 from lifecycle.pages import environment, markdown_cell
 from lifecycle.provenance import StageFacts
 from lifecycle.recipe.gates import CHAMPION
+from lifecycle.words import number
 
 HTML, MARKDOWN = "report.html", "report.md"
 CONTROLS = {"shuffled_pairs": "with the pairs shuffled", "length_only": "by length alone"}
@@ -43,7 +44,7 @@ class Shown:
 def write_pages(shown: Shown, directory: Path) -> None:
     """Write `report.md` and `report.html`; a reader sees the old page or the new one."""
     for name, autoescape in ((MARKDOWN, False), (HTML, True)):
-        template = environment(TEMPLATES, autoescape, number=_number, cell=markdown_cell, verdict=verdict, short=_short)
+        template = environment(TEMPLATES, autoescape, number=number, cell=markdown_cell, verdict=verdict, short=_short)
         write_atomically(directory / name, template.get_template(f"{name}.jinja").render(**_values(shown)))
 
 
@@ -171,15 +172,11 @@ def _contaminated(report: Mapping[str, Any]) -> dict[str, str]:
     for found in report.get("contamination") or []:
         for name, own in found["scores"].items():
             clean = own["clean"]
-            figure = "none is left without them" if clean is None else f"{name} without them {_number(clean['value'])}"
+            figure = "none is left without them" if clean is None else f"{name} without them {number(clean['value'])}"
             text = f"{found['contaminated']:,} of {found['items']:,} items ({found['share']:.1%}) were trained on"
             before = said.get(own["metric"], text)
             said[own["metric"]] = before if found["contaminated"] == 0 else f"{before}; {figure}"
     return said
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def _short(value: float | None, form: str = ",") -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from lifecycle.evaluation.clean_scores import contamination_section
 from lifecycle.evaluation.comparisons import REFERENCE, read_comparisons
 from lifecycle.evaluation.results import Metric, Results
+from lifecycle.words import number
 
 CONTAMINATION, COMPARISONS = "contamination", "comparisons"
 DETAILS = ("health_seeds", "health_turns")
@@ -149,16 +150,12 @@ def _keys(section: Mapping[str, Mapping[str, Any]], task: str) -> list[str]:
 def _cell(metric: Mapping[str, Any] | None) -> str:
     if metric is None:
         return "–"
-    interval = f" ({_number(metric['interval'][0])} – {_number(metric['interval'][1])})" if metric["interval"] else ""
-    return _number(metric["value"]) + interval
+    interval = f" ({number(metric['interval'][0])} – {number(metric['interval'][1])})" if metric["interval"] else ""
+    return number(metric["value"]) + interval
 
 
 def _clean(score: Mapping[str, Any] | None) -> str:
     if score is None:
         return "–"
     clean = score["clean"]
-    return f"{_number(score['value'])} → {_number(clean['value']) if clean else 'no item left'}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    return f"{number(score['value'])} → {number(clean['value']) if clean else 'no item left'}"

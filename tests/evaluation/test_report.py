@@ -9,11 +9,13 @@ import pytest
 
 from lifecycle.errors import DataError
 from lifecycle.evaluation.champion import Champion
+from lifecycle.evaluation.comparisons import Comparison
 from lifecycle.evaluation.contrasts import Contrast
 from lifecycle.evaluation.figures import WIN_RATE, metrics_of, worst_first
 from lifecycle.evaluation.gates import evaluate_gates
 from lifecycle.evaluation.report import build_report
 from lifecycle.evaluation.report_pages import Shown, differences, headline, write_pages
+from lifecycle.evaluation.statistics import WinRate
 from lifecycle.provenance import StageFacts
 from lifecycle.recipe.gates import Gate
 from tests.evaluation.fixtures import evaluation, heldout_directory
@@ -245,13 +247,16 @@ def test_contamination_and_comparisons_are_shown_where_the_report_has_them(three
             "scores": {"sft": {"metric": "kind_of_object/acc", "value": 0.74, "clean": {"value": 0.7125}}},
         }
     ]
-    made["comparisons"] = [{"against": "demo_dpo/1", "rate": 0.4321, "interval": [0.4, 0.5]}]
+    won = WinRate(n=81, wins=30, ties=10, losses=41, rate=0.4321, interval=(0.4, 0.5))
+    compared = Comparison(model="dpo", against="demo_dpo/1", by="reference", won=won, percent=43.21, no_verdict=0, facts={})
+    made["comparisons"] = [compared.model_dump(mode="json")]
     write_pages(shown(made), out)
     for name in ("report.html", "report.md"):
         text = (out / name).read_text()
         assert "12 of 300 items (4.0%) were trained on; sft without them 0.71" in text
-        assert "0.432" in text
-        assert "0.400 – 0.500" in text
+        assert "12 of 300 (4.0%)" in text
+        assert "dpo over demo" in text
+        assert "43.2 (40.0 – 50.0)" in text
 
 
 def test_the_headline_begins_with_the_verdict_of_the_gates(three):
