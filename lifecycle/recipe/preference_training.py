@@ -118,8 +118,8 @@ class KtoConfig(AlignmentTraining):
 
     answers: ClassVar[int] = 1
 
-    micro_batch: Annotated[int, RUNTIME] = Field(default=16, gt=0)
-    """Per process; times processes it must be the global batch."""
+    global_batch: int = Field(default=8, gt=0)
+    """Answers per optimizer step: processes times micro-batch."""
     loss_type: Literal["kto", "apo_zero_unpaired"] = "kto"
     wanted_weight: float = Field(default=1.0, gt=0)
     """Weight of the loss of wanted answers; the paper advises it to make up for unequal numbers of the two kinds."""
