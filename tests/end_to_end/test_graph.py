@@ -47,9 +47,9 @@ def test_the_report_shows_health_contamination_and_comparisons(finished: Home) -
         assert metrics["health/endless"]["interval"][0] <= metrics["health/endless"]["value"]
     sets = {each["set"]: each for each in report["contamination"]}
     assert set(sets) == {"kind_of_object", "first_word_match", "heldout_bits_per_byte", "win_rate", "health"}
-    assert set(sets["win_rate"]["by"]) == {"corpus", "selected_instructions", "preference_pairs"}
+    assert set(sets["win_rate"]["by"]) == {*("corpus", "selected_instructions", "preference_pairs", "raw_preferences")}
     assert sets["heldout_bits_per_byte"]["contaminated"] == 0, "curation took such documents out of the corpus"
-    assert set(sets["kind_of_object"]["scores"]) == {"base", "sft", "dpo"}
+    assert set(sets["kind_of_object"]["scores"]) == {"base", "sft", "dpo", "kto"}
     over = {each["against"]: each["won"] for each in report["comparisons"]}
     assert set(over) == {"sft", "tiny_sft/1"}, "there is no champion yet"
     assert over["sft"]["rate"] == report["win_rate"]["rate"]

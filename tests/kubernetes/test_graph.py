@@ -30,7 +30,7 @@ def cluster_home(finished: Home, place: Place) -> Home:
         shutil.rmtree(home.path / "store" / stage)
     recipe = home.path / "recipe.yaml"
     text = RECIPE.read_text(encoding="utf-8")
-    text = text.replace("evaluation: {", "evaluation: {processes: 2, ").replace(
+    text = text.replace("evaluation:\n", "evaluation:\n  processes: 2\n").replace(
         "preferences:\n", "preferences:\n  processes: 2\n"
     )
     recipe.write_text(text, encoding="utf-8")
