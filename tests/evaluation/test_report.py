@@ -141,7 +141,7 @@ def test_html_is_self_contained_and_shows_every_model(three):
     assert page.count("<svg") == 3
     assert "prefers-color-scheme: dark" in page
     for name in ("base", "sft", "dpo"):
-        assert f"<th>{name}</th>" in page
+        assert f'<th class="number">{name}</th>' in page
         assert f"{name} says 3" in page
     assert "&lt;b&gt;Summarise&lt;/b&gt;" in page
     assert "<b>Summarise</b>" not in page
@@ -203,7 +203,7 @@ def test_rounds_are_compared_with_the_one_before_and_the_final_model_is_the_last
     compared = {(each.model, each.compared_to) for each in differences(shown(made))}
     assert compared == {("sft", "base"), ("dpo", "sft"), ("dpo_r2", "dpo"), ("dpo_r2", "base"), ("kto", "sft")}
     page = (out / "report.html").read_text()
-    assert "<th>dpo_r2</th><th>kto</th>" in page
+    assert 'dpo_r2</th><th class="number">kto</th>' in page
     assert "Round by round" in page
 
 
@@ -226,12 +226,12 @@ def test_the_champion_stands_beside_the_models_or_the_page_says_why_not(three, t
         text = (out / name).read_text()
         assert "Against the champion demo_dpo/3: 1 worse" in text
         assert "0.810" in text
-    assert "<th>champion</th>" in (out / "report.html").read_text()
+    assert '<th class="number">champion</th>' in (out / "report.html").read_text()
     other = champion.model_copy(update={"contrasts": (), "problem": "demo_dpo/3 was evaluated by other settings: x 1 → 2"})
     write_pages(shown(made, other), out)
     page = (out / "report.html").read_text()
     assert "by other settings: x 1 → 2" in page
-    assert "<th>champion</th>" not in page, "figures by other settings do not stand beside these"
+    assert ">champion</th>" not in page, "figures by other settings do not stand beside these"
 
 
 def test_contamination_and_comparisons_are_shown_where_the_report_has_them(three, tmp_path: Path):

@@ -89,7 +89,8 @@ def test_the_graph_on_two_nodes_makes_what_one_machine_makes(finished: Home, pla
     before, after = finished.summary()["assets"], home.summary()["assets"]
     if not REAL:  # its nodes' processors may round otherwise than this machine's
         assert {stage: after[stage]["digest"] for stage in SAME} == {stage: before[stage]["digest"] for stage in SAME}
-        assert {name for name, asset in after.items() if not asset["reused"]} <= {*MADE_IN_THE_CLUSTER, "eval_report"}
+        anew = {name for name, asset in after.items() if not asset["reused"]}
+        assert anew <= {*MADE_IN_THE_CLUSTER, "comparisons", "eval_report"}, "these two read the evaluation"
         check_portions(finished, home, before["dpo_eval"]["fingerprint"])
     check_cluster(view)
 
