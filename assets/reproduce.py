@@ -49,7 +49,7 @@ def reproduce(tracking_uri: str, model: str, directory: Path) -> bool:
         _tell("the model was made by code with changes that no commit holds", [f"commit {made.commit}"])
     directory.mkdir(parents=True)
     (directory / RECIPE).write_text(made.recipe_text, encoding="utf-8")
-    _run(made, directory, _checkout(made, directory / CODE) if code else None)
+    run_graph(made, directory, _checkout(made, directory / CODE) if code else None)
     results = compare(made, Store(directory / "store"))
     console.print(_table(model, results))
     first = next((each for each in results if not each.same), None)
@@ -71,11 +71,12 @@ def _checkout(made: Recorded, directory: Path) -> Path:
     return directory
 
 
-def _run(made: Recorded, directory: Path, code: Path | None) -> None:
+def run_graph(made: Recorded, directory: Path, code: Path | None) -> None:
     """Run the graph as far as the model; older code, which may not know how to stop there, runs it whole."""
     select = [] if code else ["--select", made.root.stage]
     places = ["--recipe", str(directory / RECIPE), "--home", str(directory)]
     variables = os.environ | {"PYTHONPATH": os.pathsep.join([str(code or PROJECT), *_further_paths()])}
+    variables["PYTHONSAFEPATH"] = "1"  # or the code in the present directory would come first, here and in every job
     variables.pop("LIFECYCLE_TRACKING_URI", None)  # what is made again is no new version
     done = subprocess.run([sys.executable, "-m", "assets.cli", "run", *places, *select], env=variables, check=False)
     if done.returncode:

@@ -28,6 +28,7 @@ HEAVY = {
     "matplotlib",
     "numba",
     "sklearn",
+    "requests",
 }
 
 

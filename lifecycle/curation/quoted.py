@@ -29,8 +29,6 @@ VERSION = 2
 """Raised when the same text has other anchors, or other files hold them."""
 HASHES, OWNERS, DIGESTS = "anchors.npy", "documents.npy", "digests.npy"
 
-Owners = NDArray[np.uint32]
-
 
 @dataclass(frozen=True)
 class Quoted:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import requests
 
 from lifecycle.endpoint.cache import Answer
+from lifecycle.endpoint.variables import KEY, URL
 from lifecycle.errors import EndpointError
 
-URL, KEY = "LIFECYCLE_ENDPOINT_URL", "LIFECYCLE_ENDPOINT_KEY"
 CONNECT_SECONDS = 10.0
 LONGEST_PAUSE = 900.0
 """Seconds that a server may ask to wait; one that asks for more has a quota of a day, and nobody should wait for it."""

@@ -14,7 +14,6 @@ from lifecycle.previous import previous_manifest
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
-from lifecycle.recipe.base import identity as identity_of
 from lifecycle.recipe.corpora import FilesRead, SourceBase
 from lifecycle.recipe.quality import samples
 from lifecycle.stages import (
@@ -96,7 +95,7 @@ class _Walk:
         previous = previous_manifest(self.store, self.recipe.name, stage, source)
         line = self._line(stage, source, identity, previous)
         if line.action in ("run", "maybe"):
-            line = line.model_copy(update={"cost": measured(previous, identity_of(identity))})
+            line = line.model_copy(update={"cost": measured(previous, identity)})
         self.lines.append(line)
         if line.action == "reuse" and line.fingerprint and line.digest:
             uri = str(self.store.directory(stage.name, line.fingerprint))

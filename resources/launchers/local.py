@@ -15,7 +15,7 @@ from dagster import (
     open_pipes_session,
 )
 
-from lifecycle.endpoint.calls import KEY
+from lifecycle.endpoint.variables import KEY
 from lifecycle.errors import JobFailedError
 from lifecycle.jobs import TrainingJob
 from resources.launchers.base import Launcher

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from lifecycle.endpoint.calls import KEY, URL, Address, retry_after
+from lifecycle.endpoint.calls import Address, retry_after
 from lifecycle.endpoint.client import Endpoint
+from lifecycle.endpoint.variables import KEY, URL
 from lifecycle.errors import EndpointError
 from lifecycle.recipe.endpoint import EndpointConfig
 from tests.chat_server import KEY as PLANTED

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pytest
 
-from lifecycle.endpoint.calls import KEY, URL
+from lifecycle.endpoint.variables import KEY, URL
 from lifecycle.instructions import score_program, units
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
 from lifecycle.instructions.quality import build_instruction_scores, difficulties, read_instruction_scores

@@ -20,7 +20,7 @@ from dagster._core.instance.config import dagster_instance_config_schema
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
 
-from lifecycle.endpoint.calls import KEY, URL
+from lifecycle.endpoint.variables import KEY, URL
 from resources.launchers.kubernetes.preflight import RIGHTS, TO_LOOK, TO_MAKE_CLAIMS
 from tests.kubernetes.fake import FakeCluster
 from tests.kubernetes.raw import Reply, ask

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.endpoint.calls import KEY, URL
+from lifecycle.endpoint.variables import KEY, URL
 from lifecycle.errors import DataError
 from lifecycle.instructions.conversations import Conversation, Message, write_conversations
 from lifecycle.jobs import ModelFolder

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from assets.reproduce import run_graph
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Store
 from lifecycle.corpora.snapshot import snapshot
@@ -99,3 +100,20 @@ def test_a_model_recorded_without_its_recipe_says_so(tracking_uri: str, store: S
     record(tracking_uri, published, asset="a", recipe_name="small", tags={}, store_root=store.root)
     with pytest.raises(LifecycleError, match="no run in MLflow made"):
         recorded(tracking_uri, "small_base")
+
+
+def test_older_code_runs_and_not_that_of_the_present_directory(
+    tracking_uri: str, made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m` looks into the present directory first: the newest code ran, and was called the old one."""
+    program = "import subprocess, sys, pathlib\npathlib.Path(sys.argv[-1], {name!r}).write_text(__file__)\n"
+    child = "subprocess.run([sys.executable, '-m', 'assets.job', sys.argv[-1]], check=True)\n"
+    code = tmp_path / "code"
+    (code / "assets").mkdir(parents=True)
+    (code / "assets" / "__init__.py").touch()
+    (code / "assets" / "cli.py").write_text(program.format(name="said") + child)
+    (code / "assets" / "job.py").write_text(program.format(name="said by a job"))
+    monkeypatch.chdir(Path(__file__).parents[2])
+    run_graph(recorded(tracking_uri, "small_base"), tmp_path, code)
+    for name, file in (("said", "cli.py"), ("said by a job", "job.py")):
+        assert Path((tmp_path / name).read_text()) == code / "assets" / file

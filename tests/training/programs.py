@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from lifecycle.endpoint.calls import KEY
+from lifecycle.endpoint.variables import KEY
 from lifecycle.errors import DataError
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import Preempted, StartAgain

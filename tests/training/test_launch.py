@@ -12,7 +12,7 @@ import psutil
 import pytest
 from torch import AcceleratorError
 
-from lifecycle.endpoint.calls import KEY
+from lifecycle.endpoint.variables import KEY
 from lifecycle.jobs import TrainingJob
 from lifecycle.training.exits import ExitClass, classify
 from lifecycle.training.failures import Failure
