@@ -56,16 +56,16 @@ def test_a_run_of_one_source_goes_on_to_what_is_made_from_all(tmp_path: Path, so
 
     partitions = dg.StaticPartitionsDefinition(sources)
 
-    @dg.asset(partitions_def=partitions, dagster_type=ANY, io_manager_key="artifacts")
+    @dg.asset(key_prefix="small", partitions_def=partitions, dagster_type=ANY, io_manager_key="artifacts")
     def raw(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         return artifact("raw")
 
-    @dg.asset(partitions_def=partitions, dagster_type=ANY, io_manager_key="artifacts")
+    @dg.asset(key_prefix="small", partitions_def=partitions, dagster_type=ANY, io_manager_key="artifacts")
     def cleaned(context: dg.AssetExecutionContext, raw: Artifact) -> dg.MaterializeResult:
         given.append(raw)
         return artifact("cleaned")
 
-    @dg.asset(dagster_type=ANY, io_manager_key="artifacts")
+    @dg.asset(key_prefix="small", dagster_type=ANY, io_manager_key="artifacts")
     def corpus(context: dg.AssetExecutionContext, cleaned: dict[str, Artifact]) -> dg.MaterializeResult:
         given.append(sorted(cleaned))
         return artifact("corpus")
@@ -79,5 +79,5 @@ def test_a_run_of_one_source_goes_on_to_what_is_made_from_all(tmp_path: Path, so
         graph.resolve_job_def("all").execute_in_process(instance=instance, partition_key=sources[-1])
     assert given[-1] == sources
     assert all(isinstance(each, Artifact) for each in given[:-1])
-    assert (tmp_path / ".refs" / "corpus" / "artifact.json").exists()
-    assert not list((tmp_path / ".refs" / "corpus").glob("news*"))
+    kept = store.reference_path("small", "corpus", None)
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
