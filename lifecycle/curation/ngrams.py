@@ -4,6 +4,7 @@ An n-gram can only occur twice where both (n-1)-grams in it do. So each length a
 length before left over, and names an n-gram by the pair of the names of its halves: exact but for collisions of the 64-bit
 hashes of words and of pairs of words, and most places are gone after n = 3. Most words occur twice, so that a look at single
 words would save less than it costs; of the places that are left, a table of one byte each leaves out most that occur once.
+Of lengths above 4 nothing is asked but what was there before: one walk each over the places whose 4-gram is repeated.
 """
 
 import numpy as np
@@ -16,7 +17,8 @@ Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
-LONGEST = 10
+NAMED, LONGEST = 4, 10
+"""Occurrences are counted up to the first of these lengths."""
 MIN_REPEATS = 4
 """A pair of words that occurs less often is not repetition: short texts name their subject two or three times."""
 
@@ -87,9 +89,7 @@ def repetition(
     name, live, frequency, first, used = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     result[:] = 0
     alive = max(0, count - 1)
-    for n in range(2, LONGEST + 1):
-        if count < n:
-            break
+    for n in range(2, min(NAMED, count) + 1):
         stamp += 1
         if n == 2:
             for i in range(alive):
@@ -110,12 +110,13 @@ def repetition(
             frequency[found] += 1
             name[i] = found
         alive = _forget_single(name, live, frequency, kept)
-        if n <= 4:
-            result[TOP + n - 2] = _top(lengths, frequency, first, total, n)
+        result[TOP + n - 2] = _top(lengths, frequency, first, total, n)
         if n == 2:
             result[COVERED] = _covered(name, live, alive, lengths, frequency, first, used, total)
-        if n >= 5:
-            result[REPEATED + n - 5] = _repeated(name, live, alive, lengths, used, total, n)
+    mask = table_mask(alive)
+    for n in range(NAMED + 1, min(LONGEST, count) + 1):
+        stamp += 1
+        result[REPEATED + n - NAMED - 1] = _repeated(name, live, alive, lengths, table, mask, stamp, n)
     return stamp
 
 
@@ -214,17 +215,22 @@ def _covered(
 
 
 @compiled
-def _repeated(name: Small, live: Small, alive: int, lengths: Small, seen: Small, total: int, n: int) -> int:
-    for found in range(total):
-        seen[found] = 0
+def _repeated(name: Small, live: Small, alive: int, lengths: Small, table: Hashes, mask: int, stamp: int, n: int) -> int:
+    """Characters of the words of n-grams that were there before, going on behind each.
+
+    The names of the 4-grams that it begins and ends with, and of the one between where these leave out words, are an n-gram's.
+    """
+    behind = n - NAMED
     characters = 0
     following = 0
-    for index in range(alive):
+    for index in range(alive - behind):
         i = live[index]
-        if i < following:
+        if i < following or live[index + behind] != i + behind:
             continue
-        if seen[name[i]]:
+        key = mix((np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + behind]))
+        if behind > NAMED:
+            key = mix(key + np.uint64(name[i + NAMED]))
+        if enter(table, mask, stamp, key, index) != index:
             characters += _span(lengths, i, n)
             following = i + n
-        seen[name[i]] = 1
     return characters
