@@ -218,7 +218,7 @@ def _covered(
 def _repeated(name: Small, live: Small, alive: int, lengths: Small, table: Hashes, mask: int, stamp: int, n: int) -> int:
     """Characters of the words of n-grams that were there before, going on behind each.
 
-    The names of the 4-grams that it begins and ends with, and of the one between where these leave out words, are an n-gram's.
+    The 4-grams that an n-gram begins and ends with name it, with the one between them where they leave out words.
     """
     behind = n - NAMED
     characters = 0

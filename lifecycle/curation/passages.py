@@ -47,6 +47,21 @@ class Shared:
 
 
 @dataclass(frozen=True)
+class Passages:
+    """A text, the hash of each of its passages and the number of the word that it begins with; shape (passages,)."""
+
+    text: str
+    hashes: Hashes
+    starts: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, text: str, config: OverlapConfig) -> "Passages":
+        """The passages of a text."""
+        hashes, starts, _ = windows_of(text, config)
+        return cls(text, hashes, starts.astype(np.uint32))
+
+
+@dataclass(frozen=True)
 class _Spelled:
     """A text in lower case as code points, and where its words begin and end in it: 20 bytes for a word of five letters."""
 
@@ -64,15 +79,16 @@ class PassageIndex:
         silent: texts too short to hold one passage; they can never be found.
     """
 
-    def __init__(self, texts: Iterable[str], config: OverlapConfig) -> None:
-        self.texts = list(texts)
+    def __init__(self, texts: Iterable[str | Passages], config: OverlapConfig) -> None:
+        self.texts: list[str] = []
         self._config = config
         parts: list[Hashes] = [np.empty(0, dtype=np.uint64)]
         starts: list[NDArray[np.uint32]] = [np.empty(0, dtype=np.uint32)]
-        for text in self.texts:
-            hashes, begun, _ = self._windows(text)
-            parts.append(hashes)
-            starts.append(begun.astype(np.uint32))
+        for text in texts:
+            found = Passages.of(text, config) if isinstance(text, str) else text
+            self.texts.append(found.text)
+            parts.append(found.hashes)
+            starts.append(found.starts)
         sizes = [part.size for part in parts[1:]]
         self.silent = sizes.count(0)
         hashes = np.concatenate(parts)
@@ -87,17 +103,13 @@ class PassageIndex:
         _fill(self._filter, self._hashes, self._shift)
         self._words_of = lru_cache(maxsize=SPELLED_TEXTS)(lambda number: _spell(self.texts[number]))
 
-    def _windows(self, text: str) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
-        classes, lower = character_tables()
-        return _windows(code_points(text), classes, lower, self._config.words, self._config.han_characters)
-
     def find(self, text: str, most: int | None = None) -> list[Shared]:
         """The passages of `text` that an indexed text holds too, in order; none lies within another of the list.
 
         Args:
             most: so many of them are enough; None looks for all.
         """
-        hashes, starts, ends = self._windows(text)
+        hashes, starts, ends = windows_of(text, self._config)
         hits, entries = _candidates(hashes, self._hashes, self._filter, self._shift)
         if not hits.size:
             return []
@@ -123,6 +135,12 @@ class PassageIndex:
             if len(shared) == most:
                 break
         return shared
+
+
+def windows_of(text: str, config: OverlapConfig) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
+    """Each passage's hash, the number of its first word and of the word after it; shape (passages,)."""
+    classes, lower = character_tables()
+    return _windows(code_points(text), classes, lower, config.words, config.han_characters)
 
 
 def folded_words(text: str) -> list[str]:

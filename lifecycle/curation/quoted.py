@@ -7,27 +7,31 @@ beside new text is one look at each anchor.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import xxhash
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import open_shard
 from lifecycle.corpora.row_groups import row_groups
 from lifecycle.corpora.units import Unit, rows_of, unit_of
 from lifecycle.curation.anchors import Hashes, among, anchors_of
-from lifecycle.curation.buffers import buffers_of
+from lifecycle.curation.buffers import Bytes, Integers, buffers_of
 from lifecycle.curation.contamination import HELDOUT, Overlaps
-from lifecycle.curation.passages import PassageIndex
+from lifecycle.curation.passages import PassageIndex, Passages
 from lifecycle.digests import digest_json
 from lifecycle.parallel import Executor, ordered_map
 from lifecycle.recipe.corpora import OverlapConfig
 from lifecycle.results import result
 
-VERSION = 2
+VERSION = 3
 """Raised when the same text has other anchors, or other files hold them."""
 HASHES, OWNERS, DIGESTS = "anchors.npy", "documents.npy", "digests.npy"
+READY_BYTES = 1 << 26
+"""Held-out texts that a process keeps ready with their passages: neighbouring units quote much the same ones."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,38 @@ class Quoted:
 
     def overlaps(self) -> Overlaps:
         """What finds their passages, with nothing found yet; one passage of a document is enough."""
-        rows = [row for unit, places in self.places for _, row in rows_of(unit, places, ["id", "text"])]
-        index = PassageIndex((row["text"] for row in rows), self.config)
-        return Overlaps(index, [(HELDOUT, row["id"]) for row in rows], hits_per_document=1)
+        texts = [text for unit, places in self.places for text in _held_texts(unit, places, self.config)]
+        index = PassageIndex((text.passages for text in texts), self.config)
+        return Overlaps(index, [(HELDOUT, text.id) for text in texts], hits_per_document=1)
+
+
+@dataclass(frozen=True)
+class _HeldText:
+    id: str
+    passages: Passages
+
+    @property
+    def size(self) -> int:
+        """Bytes, about: text in two bytes a character, a hash and a place of each passage."""
+        return 2 * len(self.passages.text) + 12 * self.passages.hashes.size + 200
+
+
+_ready: LRUCache[tuple[str, int, OverlapConfig], _HeldText] = LRUCache(READY_BYTES, getsizeof=lambda text: text.size)
+
+
+def _held_texts(unit: Unit, places: Sequence[int], config: OverlapConfig) -> list[_HeldText]:
+    """The texts at some places of a unit, in order."""
+    found = {place: text for place in places if (text := _ready.get((unit.content, place, config)))}
+    missing = [place for place in places if place not in found]
+    for place, row in rows_of(unit, missing, ["id", "text"]) if missing else ():
+        found[place] = text = _HeldText(row["id"], Passages.of(row["text"], config))
+        _keep_ready((unit.content, place, config), text)
+    return [found[place] for place in places]
+
+
+def _keep_ready(key: tuple[str, int, OverlapConfig], text: _HeldText) -> None:
+    if text.size <= READY_BYTES:
+        _ready[key] = text
 
 
 class HeldAnchors:
@@ -63,7 +96,7 @@ class HeldAnchors:
         for unit, entry in zip(self._units, unit_anchors(self._units, config, cache, workers, executor), strict=True):
             hashes.append(np.load(entry / HASHES))
             owners.append(np.load(entry / OWNERS).astype(np.int64) + first)
-            digests.append(_unit_digests(cache, unit))
+            digests.append(np.load(entry / DIGESTS))
             first += unit.rows
         every = np.concatenate(hashes)
         order = np.argsort(every, kind="stable")
@@ -103,7 +136,8 @@ class HeldAnchors:
 def unit_anchors(
     units: Sequence[Unit], config: OverlapConfig, cache: Path, workers: int, executor: Executor = "local"
 ) -> Iterable[Path]:
-    """An entry for each unit: anchors uint64, sorted, and the number of the document of each within the unit uint32."""
+    """An entry for each unit: anchors uint64, sorted, the number of the document of each within the unit uint32, and digests
+    of the ids and texts uint64 (documents, 2)."""
     return ordered_map(partial(_unit_anchors, config, cache), units, workers, executor)
 
 
@@ -114,25 +148,29 @@ def _whole(shard: Path) -> Unit:
 
 def _unit_anchors(config: OverlapConfig, cache: Path, unit: Unit) -> Path:
     def make(directory: Path) -> None:
-        hashes, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
+        hashes, counts, digests = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], []
         with open_shard(unit.path) as file:
             for number in range(unit.first, unit.last):
-                column = file.read_row_group(number, columns=["text"])["text"]
-                found, many = anchors_of(*buffers_of(column), config)
-                hashes, counts = np.concatenate([hashes, found]), np.concatenate([counts, many])
-        order = np.argsort(hashes, kind="stable")
-        np.save(directory / HASHES, hashes[order])
-        np.save(directory / OWNERS, np.repeat(np.arange(counts.size, dtype=np.uint32), counts)[order])
+                table = file.read_row_group(number, columns=["id", "text"])
+                buffer, offsets = buffers_of(table["text"])
+                found, many = anchors_of(buffer, offsets, config)
+                hashes.append(found)
+                counts.append(many)
+                digests += _digests(table["id"].to_pylist(), buffer, offsets)
+        every, owners = np.concatenate(hashes), np.concatenate(counts)
+        order = np.argsort(every, kind="stable")
+        np.save(directory / HASHES, every[order])
+        np.save(directory / OWNERS, np.repeat(np.arange(owners.size, dtype=np.uint32), owners)[order])
+        np.save(directory / DIGESTS, np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(-1, 2))
 
     return result(cache, unit.key(f"anchors {VERSION} {config.model_dump_json()}"), make)[0]
 
 
-def _unit_digests(cache: Path, unit: Unit) -> NDArray[np.uint64]:
-    """A digest of the id and text of each document, shape (documents, 2)."""
-
-    def make(directory: Path) -> None:
-        rows = rows_of(unit, range(unit.rows), ["id", "text"])
-        digests = b"".join(xxhash.xxh3_128_digest(f"{row['id']}\n{row['text']}".encode()) for _, row in rows)
-        np.save(directory / DIGESTS, np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2))
-
-    return np.load(result(cache, unit.key(f"digests {VERSION}"), make)[0] / DIGESTS)
+def _digests(ids: Sequence[str], buffer: Bytes, offsets: Integers) -> list[bytes]:
+    """A digest of the id and text of each document."""
+    data, found = buffer.data, []
+    for name, (begin, end) in zip(ids, pairwise(offsets.tolist()), strict=True):
+        state = xxhash.xxh3_128(f"{name}\n".encode())
+        state.update(data[begin:end])
+        found.append(state.digest())
+    return found

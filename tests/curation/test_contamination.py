@@ -12,7 +12,7 @@ import pytest
 
 from lifecycle.corpora.snapshot import file_snapshots
 from lifecycle.curation.contamination import Overlaps
-from lifecycle.curation.passages import PassageIndex
+from lifecycle.curation.passages import PassageIndex, Passages
 from lifecycle.errors import DataError
 from lifecycle.evaluation.texts import EvaluationText, read_evaluation_texts
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, OverlapConfig
@@ -137,7 +137,7 @@ def test_real_items_planted_in_real_text_are_found(name: str) -> None:
         "Preface of the second edition, with notes on the text and its readers.\n",
         "\n编者按：本文转自网络，文字略有改动。",
     ]
-    long = [text for text in overlaps.index.texts if overlaps.index._windows(text)[0].size][::17]
+    long = [text for text in overlaps.index.texts if Passages.of(text, OverlapConfig()).hashes.size][::17]
     assert len(long) > 20
     for text in long:
         document = {"id": "d", "source": "s", "text": around[0] + text + around[1]}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifecycle.curation import passages
 from lifecycle.curation.passages import PassageIndex, folded_words
 from lifecycle.recipe.corpora import OverlapConfig
 from tests.curation.test_minhash import random_text
@@ -62,13 +63,13 @@ def test_two_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -
     """The words decide: with a hash that is the same for everything, nothing false is found and nothing true is lost."""
     item, other = random_text(1, 13), random_text(2, 13)
     index = PassageIndex([item], CONFIG)
-    real = PassageIndex._windows
+    real = passages.windows_of
 
-    def colliding(self: PassageIndex, text: str):
-        _, starts, ends = real(self, text)
+    def colliding(text: str, config: OverlapConfig):
+        _, starts, ends = real(text, config)
         return np.full(starts.size, index._hashes[0], dtype=np.uint64), starts, ends
 
-    monkeypatch.setattr(PassageIndex, "_windows", colliding)
+    monkeypatch.setattr(passages, "windows_of", colliding)
     assert not index.find(other)
     assert index.find(item)
 
