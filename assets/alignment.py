@@ -17,9 +17,13 @@ from resources.stages import StageRunner
 
 ENOUGH_PAIRS, STILL_ANSWERS = "enough_pairs", "still_answers"
 KINDS = {"pytorch", "huggingface"}
-ENOUGH = f"At least {FEW_PAIRS} preference pairs were trained on. Fewer are a warning, not an error."
+ENOUGH = (
+    f"At least {FEW_PAIRS} preference pairs were trained on. When it warns: raise `preferences.prompts` or `candidates`, "
+    "lower `min_margin`, or name files of pairs; the ledger of `preference_pairs` says where the others went."
+)
 ANSWERS = (
-    "The held-out answers are not all much less probable than under the reference. A collapse is a warning, not an error."
+    "The held-out answers are not all much less probable than under the reference. When it warns, the model forgets how to "
+    "answer: raise `beta`, lower `learning_rate` or `epochs`, or (DPO) add `sft` to `loss_type`."
 )
 
 

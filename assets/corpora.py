@@ -15,7 +15,8 @@ from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.digests import digest_json
 from lifecycle.recipe import Recipe, identity
 from lifecycle.retention import remember
-from resources.stages import StageRunner, pictures
+from resources.shown import pictures
+from resources.stages import StageRunner
 
 if TYPE_CHECKING:
     from lifecycle.curation.account import Way

@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.policy import ANY, EVALUATION, stage_asset
 from assets.recipe import RECIPE
+from assets.report_metadata import gate_table, report_metadata
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Store, Workspace
 from lifecycle.errors import LifecycleError
@@ -182,7 +183,7 @@ def eval_report(context: dg.AssetExecutionContext, runner: StageRunner, **inputs
     def show(published: Published) -> dict[str, dg.MetadataValue]:
         from lifecycle.evaluation.figures import read_report
         from lifecycle.evaluation.gates import evaluate_gates
-        from lifecycle.evaluation.report_pages import HTML, Shown, headline, read_markdown, write_pages
+        from lifecycle.evaluation.report_pages import Shown, write_pages
         from lifecycle.provenance import stage_facts
 
         report, store = published.artifact, runner.store.open()
@@ -192,11 +193,7 @@ def eval_report(context: dg.AssetExecutionContext, runner: StageRunner, **inputs
         shown = Shown(figures, decided, champion, stage_facts(store, report))
         write_pages(shown, published.run_dir)
         runner.tracking.describe(runner.recipe, store, report)
-        return {
-            "verdict": dg.MetadataValue.md("\n".join(f"- {line}" for line in headline(shown))),
-            "report": dg.MetadataValue.md(read_markdown(published.run_dir)),
-            "report page": dg.MetadataValue.path(str(published.run_dir / HTML)),
-        }
+        return report_metadata(shown, published.run_dir)
 
     return runner.materialize(
         context, REPORT_STAGE, inputs, build, checks=lambda _: list(map(_check_result, decided)), show=show
@@ -265,7 +262,7 @@ def champion(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: A
             "promoted": promotion.moved,
             "reason": promotion.reason,
             "champion": promotion.champion or "none yet",
-            "gates": dg.MetadataValue.json([result.model_dump() for result in decided]),
+            "gates": gate_table(decided),
         },
         data_version=dg.DataVersion(promotion.champion_digest or "none"),
     )

@@ -1,10 +1,12 @@
 """What the Dagster pages of the corpora show: rules, samples, duplicates, settings; most important first, bounded."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
+
+from resources.shown import markdown, table
 
 if TYPE_CHECKING:
     from lifecycle.curation.account import Way
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 RULES_SHOWN = SOURCES_SHOWN = 20
 """The ledger page has all of them. The UI's column is narrow, and what follows a long table is not found."""
 SAMPLES_SHOWN, SAMPLES_PER_RULE = 24, 2
-SAMPLE_CHARACTERS = 160
 SHORT_STAGES = {"raw_corpora": "reading", "cleaned_corpora": "cleaning", "corpus": "corpus"}
 
 
@@ -189,29 +190,3 @@ def _contamination(corpus: Path) -> dg.MetadataValue:
 
 def _pairs(settings: Mapping[str, str]) -> dg.MetadataValue:
     return table([{"setting": key, "value": value} for key, value in settings.items()])
-
-
-def table(rows: Sequence[Mapping[str, Any]], limit: int | None = None) -> dg.MetadataValue:
-    """A table of at most `limit` rows, and how many there are beyond."""
-    if not rows:
-        return dg.MetadataValue.text("none")
-    columns = [dg.TableColumn(name, "int" if isinstance(value, int) else "string") for name, value in rows[0].items()]
-    records = [dg.TableRecord({key: _cell(value) for key, value in row.items()}) for row in rows[:limit]]
-    if len(rows) > len(records):
-        more = f"and {len(rows) - len(records)} more: see the ledger page"
-        records.append(dg.TableRecord({column.name: more if place == 0 else "" for place, column in enumerate(columns)}))
-    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
-
-
-def _cell(value: str | int) -> str:
-    return f"{value:,}" if isinstance(value, int) else value
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> dg.MetadataValue:
-    """A table of strangers' text: escaped, each cell cut."""
-    from lifecycle.pages import markdown_cell
-
-    lines = [f"| {' | '.join(markdown_cell(cell, SAMPLE_CHARACTERS) for cell in row)} |" for row in rows]
-    if not lines:
-        return dg.MetadataValue.text("none")
-    return dg.MetadataValue.md("\n".join([f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines]))

@@ -9,6 +9,7 @@ from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.stages import Round
 from resources.launchers.base import Launcher
+from resources.shown import shown
 from resources.stages import StageRunner
 
 SHOWN = ("judges", "agreement", "length", "length_before_balance", "tasks", "languages", "sampling", "warnings")
@@ -89,7 +90,7 @@ def _show_pairs(published: Published) -> dict[str, dg.MetadataValue]:
     return {
         "samples_markdown": dg.MetadataValue.md(facts["samples_markdown"]),
         **sources_metadata(ledgers, published.artifact.stage),
-        **{name: dg.MetadataValue.json(facts[name]) for name in SHOWN},
+        **{name: shown(facts[name]) for name in SHOWN},
     }
 
 

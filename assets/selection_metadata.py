@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.ledger_metadata import markdown, table
 from lifecycle.artifacts import Published
 from lifecycle.recipe.selection import Selection
+from resources.shown import markdown, table
 
 if TYPE_CHECKING:
     import pyarrow as pa

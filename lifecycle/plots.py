@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ DPI = 110
 PALETTE = 64
 """Colours of a picture: a third of the bytes, which Dagster's database keeps with every materialization."""
 
+TITLE_CHARACTERS = 72
+"""A longer title goes on in a second line."""
 PLOTS = "plots"
 """Directory of a run's pictures."""
 PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -28,8 +31,14 @@ def pictures_of(run_dir: Path) -> list[Path]:
 def plot(run_dir: Path, name: str, title: str, size: tuple[float, float] = (7.0, 3.4)) -> Iterator["Axes"]:
     """Draw into the axes given; the picture is written to `<run_dir>/plots/<name>.png` and shown in the Dagster UI."""
     with panels(run_dir, name, None, size) as (axes,):
-        axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+        axes.set_title(fill(title, TITLE_CHARACTERS), loc="left", fontsize=10, fontweight="bold")
         yield axes
+
+
+def over_steps(axes: "Axes") -> None:
+    """Name the axis below and give it whole numbers."""
+    axes.set_xlabel("step")
+    axes.locator_params(axis="x", integer=True)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def write_lines(run_dir: Path, name: str, title: str, chart: Chart, colours: Seq
         lines.append(
             f'<path d="M{x:.1f},{TITLE + TOP}V{TITLE + HEIGHT - BOTTOM}" stroke="{COLOURS[3]}" stroke-dasharray="4 3"/>'
         )
-        lines.append(_text(x - 6, TITLE + HEIGHT / 2, words, SOFT, "end"))
+        lines.append(_text(x - 6, TITLE + TOP + 10, words, SOFT, "end"))
     named = [(words, colour) for (words, _), colour in zip(chart.lines, colours, strict=True)]
     legend, _ = _legend(named, LEFT, TITLE + HEIGHT + 8) if chart.filled else ([], 0.0)
     height = TITLE + HEIGHT + FOOT + (ROW if chart.filled else 0)

@@ -14,7 +14,7 @@ from lifecycle.previous import last_artifact
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.base import Section
 from lifecycle.stages import BASE_MODEL, CORPUS, PRETRAIN_MEMMAP
-from lifecycle.usage import gpu_hours, uses
+from lifecycle.usage import hours_of
 
 FILE = "training-due.json"
 MFU = 0.4
@@ -127,9 +127,7 @@ def _cost(recipe: Recipe, store: Store, last: Manifest | None, device: str | Non
     if training is None:
         return None, "base_model.training is null: nothing is trained"
     if last and last.identity.get("architecture") == BASE_MODEL.identity(recipe, None).get("architecture"):
-        measured = gpu_hours(
-            (use for use in uses(store.root) if use.fingerprint == last.fingerprint), 0.0, float("inf"), lambda _: 0.0
-        )
+        measured = hours_of(store.root, last.fingerprint)
         before, now = training_tokens(last.identity), training_tokens(BASE_MODEL.identity(recipe, None))
         if measured and before and now:
             return measured * now / before, "measured on the last training"

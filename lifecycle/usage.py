@@ -22,6 +22,7 @@ class Use(Section):
 
     stage: str
     fingerprint: str
+    """Of the artifact that it was for."""
     processes: int
     run_id: str
     """Of Dagster."""
@@ -34,10 +35,9 @@ class Use(Section):
 @contextmanager
 def counted(job: TrainingJob, run_id: str) -> Iterator[None]:
     """Record that `job` runs within this block. The record is there from the first moment, so that nothing is free."""
-    run_dir = Path(job.run_dir)
-    store = next((path.parent for path in run_dir.parents if path.name == RUNS), run_dir)
-    use = Use(stage=job.stage, fingerprint=job.fingerprint, processes=job.processes, run_id=run_id, started=time.time())
-    path = store / PLACE / f"{int(use.started)}-{job.stage}-{uuid.uuid4().hex[:8]}.json"
+    store, artifact = _place(job)
+    use = Use(stage=job.stage, fingerprint=artifact, processes=job.processes, run_id=run_id, started=time.time())
+    path = store / PLACE / f"{int(use.started)}-{job.stage}-{uuid.uuid4().hex[:8]}-{artifact}.json"
     write_atomically(path, use.model_dump_json())
     begun = time.monotonic()
     try:
@@ -46,10 +46,21 @@ def counted(job: TrainingJob, run_id: str) -> Iterator[None]:
         write_atomically(path, use.model_copy(update={"seconds": time.monotonic() - begun}).model_dump_json())
 
 
-def uses(store: Path) -> Iterator[Use]:
-    """All records; one that cannot be read is left out."""
+def _place(job: TrainingJob) -> tuple[Path, str]:
+    """The store, and the fingerprint of the artifact that the job is for: a stage with several jobs gives each its own."""
+    run_dir = Path(job.run_dir)
+    for path in (run_dir, *run_dir.parents):
+        if path.parent.name == RUNS:
+            return path.parent.parent, path.name
+    return run_dir, job.fingerprint
+
+
+def uses(store: Path, artifact: str = "") -> Iterator[Use]:
+    """All records, or those of the artifact with this fingerprint; one that cannot be read is left out."""
     directory = store / PLACE
     for name in sorted(os.listdir(directory)) if directory.is_dir() else ():
+        if not name.endswith(f"{artifact}.json"):
+            continue
         try:
             yield Use.model_validate_json((directory / name).read_text(encoding="utf-8"))
         except (OSError, ValidationError):
@@ -68,3 +79,8 @@ def gpu_hours(found: Iterator[Use], since: float, until: float, ended: Callable[
         end = until if end is None else end
         total += max(0.0, min(end, until) - max(use.started, since)) * use.processes
     return total / 3600
+
+
+def hours_of(store: Path, artifact: str) -> float:
+    """Hours times processes of all jobs that ran for one artifact, failed ones too; of a killed one nothing is known."""
+    return gpu_hours(uses(store, artifact), 0.0, float("inf"), lambda _: 0.0)

@@ -1,7 +1,5 @@
 """Runs one stage for one asset: reuse or build, record, and tell Dagster what a person wants to see."""
 
-import base64
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,10 @@ from pydantic import PrivateAttr
 
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.errors import DataError
-from lifecycle.plots import PICTURES, pictures_of
 from lifecycle.recipe import Recipe, parse_recipe
 from lifecycle.stages import Stage, input_references
+from lifecycle.usage import hours_of
+from resources.shown import pictures, shown, table
 from resources.store import References, StoreResource, metadata_size
 from resources.tracking import TrackingResource
 
@@ -21,16 +20,19 @@ Build = Callable[[Workspace], dict[str, Any]]
 Checks = Callable[[Published], Sequence[dg.AssetCheckResult]]
 Show = Callable[[Published], Mapping[str, dg.MetadataValue]]
 
-SHOWN_FACT_CHARACTERS = 4000
-SHOWN_JSON_CHARACTERS = 20_000
-SHOWN_PICTURE_BYTES = 150_000
-"""Dagster keeps the metadata of every materialization for ever, in one database."""
+PROCESS_HOURS = "process-hours"
+"""Of all jobs that ran for the artifact: GPU-hours where there are GPUs, since each process holds one."""
+INPUTS_SHOWN = 12
+DIGEST_SHOWN = 12
+"""Of inputs, and of characters of their digests."""
 
 
-class StageRunner(dg.ConfigurableResource):
+class StageRunner(dg.ConfigurableResource, use_attribute_docstrings=True):
     """What every asset calls: the recipe, the artifact store and the tracking server, used in one order."""
 
     recipe_path: str
+    """The recipe that this run reads. The graph itself is that of LIFECYCLE_RECIPE: name another file only where it has the
+    same sources and stages."""
     store: dg.ResourceDependency[StoreResource]
     tracking: dg.ResourceDependency[TrackingResource]
 
@@ -95,7 +97,7 @@ class StageRunner(dg.ConfigurableResource):
         context.log.info("%s %s (%s)", stage.name, verb, _headline(manifest.facts))
         return dg.MaterializeResult(
             value=published.artifact,
-            metadata=_metadata(published, first) | self.tracking.link(run_id),
+            metadata=_metadata(published, first, self.store.open().root) | self.tracking.link(run_id),
             data_version=dg.DataVersion(published.artifact.digest),
             check_results=list(checks(published)) if checks else None,
         )
@@ -107,8 +109,8 @@ def _headline(facts: Mapping[str, Any]) -> str:
     return ", ".join(shown[:4]) or "no figures"
 
 
-def _metadata(published: Published, first: Mapping[str, Any]) -> dict[str, Any]:
-    """In the order in which the UI lists it: what is asked for most on top."""
+def _metadata(published: Published, first: Mapping[str, Any], store: Path) -> dict[str, Any]:
+    """In the order in which the UI lists it: what is asked for most on top; then from what, how long and at what cost."""
     manifest = published.manifest
     metadata: dict[str, Any] = {"dagster/uri": published.artifact.uri}
     if "rows" in manifest.facts:
@@ -118,40 +120,16 @@ def _metadata(published: Published, first: Mapping[str, Any]) -> dict[str, Any]:
         metadata.setdefault(key, picture)
     for key, value in manifest.facts.items():
         if key not in {"rows", *first} and not (first and isinstance(value, dict | list)):
-            metadata[key] = _shown(value)
+            metadata[key] = shown(value)
+    made_from = [{"input": each.name, "digest": each.digest[:DIGEST_SHOWN]} for each in manifest.inputs]
+    hours = hours_of(store, manifest.fingerprint)
     return metadata | {
+        "made from": table(made_from, INPUTS_SHOWN),
         "reused": published.reused,
         "seconds": manifest.seconds,
+        **({PROCESS_HOURS: round(hours, 4)} if hours else {}),
         "size": metadata_size(sum(entry.size for entry in manifest.files)),
         "files": len(manifest.files),
         "fingerprint": manifest.fingerprint,
         "digest": manifest.digest,
     }
-
-
-def _shown(value: Any) -> dg.MetadataValue:
-    if isinstance(value, bool):
-        return dg.MetadataValue.bool(value)
-    if isinstance(value, int):
-        return dg.MetadataValue.int(value)
-    if isinstance(value, float):
-        return dg.MetadataValue.float(value)
-    if isinstance(value, str):
-        return dg.MetadataValue.md(value[:SHOWN_FACT_CHARACTERS]) if "\n" in value else dg.MetadataValue.text(value)
-    size = len(json.dumps(value, ensure_ascii=False))
-    if size > SHOWN_JSON_CHARACTERS:
-        return dg.MetadataValue.text(f"{size:,} characters: see `facts` in the artifact's manifest.json")
-    return dg.MetadataValue.json(value)
-
-
-def pictures(directory: Path) -> dict[str, dg.MetadataValue]:
-    """The plots below `directory`, as they are shown in the UI."""
-    return {f"plot: {path.stem.replace('_', ' ')}": _picture(path) for path in pictures_of(directory)}
-
-
-def _picture(path: Path) -> dg.MetadataValue:
-    content = path.read_bytes()
-    if len(content) > SHOWN_PICTURE_BYTES:
-        return dg.MetadataValue.path(str(path))
-    data = base64.b64encode(content).decode("ascii")
-    return dg.MetadataValue.md(f"![{path.stem}](data:{PICTURES[path.suffix]};base64,{data})")

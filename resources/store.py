@@ -12,23 +12,25 @@ from lifecycle.files import write_atomically
 References = Artifact | dict[str, Artifact]
 
 
-class StoreResource(dg.ConfigurableResource):
+class StoreResource(dg.ConfigurableResource, use_attribute_docstrings=True):
     """Where artifacts live."""
 
     root: str
+    """Directory of the artifact store; what it holds already is reused."""
 
     def open(self) -> Store:
         """The store itself."""
         return Store(self.root)
 
 
-class ArtifactIOManager(dg.ConfigurableIOManager):
+class ArtifactIOManager(dg.ConfigurableIOManager, use_attribute_docstrings=True):
     """Hands over artifact references (a few hundred bytes), never data.
 
     The reference of each asset and partition is a small JSON file under `<store>/.refs/`, replaced atomically.
     """
 
     root: str
+    """Directory of the artifact store, the same as that of the resource `store`."""
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Remember which artifact this asset (and partition) now is."""

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from lifecycle.tracking.registry import RegisteredVersion
 
 
-class TrackingResource(dg.ConfigurableResource):
+class TrackingResource(dg.ConfigurableResource, use_attribute_docstrings=True):
     """Where materializations are recorded and models registered."""
 
     tracking_uri: str
+    """MLflow's address, as LIFECYCLE_TRACKING_URI gives it: a server's URL or `sqlite:///` and a path."""
     store_root: str
+    """Directory of the artifact store, where records wait while MLflow does not answer."""
 
     def following(
         self, context: dg.AssetExecutionContext, stage: str, run_dir: Path, recipe_name: str

@@ -17,7 +17,7 @@ LONGEST_TEXT = 3000
 PASSING = (408, 425, 429)
 
 
-class Webhook(dg.ConfigurableResource):
+class Webhook(dg.ConfigurableResource, use_attribute_docstrings=True):
     """Where alerts go. Without the environment variable LIFECYCLE_WEBHOOK_URL they go nowhere."""
 
     pause: float = 1.0

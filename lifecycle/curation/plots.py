@@ -11,7 +11,9 @@ BY_LENGTH = "documents per doubling of length, against characters"
 
 
 def plot_drops(run_dir: Path, name: str, read: int, dropped: Mapping[str, int]) -> None:
-    """Bars of dropped documents by rule, largest first, with their share of what was read."""
+    """Bars of dropped documents by rule, largest first, with their share of what was read; none where there are none."""
+    if not dropped:
+        return
     rules = sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
     title = f"{name}: {read - sum(dropped.values()):,} of {read:,} documents kept"
     bars = [(rule, count, f"{count:,} ({count / read:.1%})") for rule, count in rules]

@@ -48,9 +48,10 @@ def write_pages(shown: Shown, directory: Path) -> None:
         write_atomically(directory / name, template.get_template(f"{name}.jinja").render(**_values(shown)))
 
 
-def read_markdown(directory: Path) -> str:
-    """`report.md` without its samples: what everybody looks at first."""
-    return (directory / MARKDOWN).read_text(encoding="utf-8").partition("\n## Samples")[0]
+def read_markdown(directory: Path) -> tuple[str, str]:
+    """`report.md` without its samples, and these: the answers of all models side by side."""
+    report, _, samples = (directory / MARKDOWN).read_text(encoding="utf-8").partition("\n## Samples\n")
+    return report, samples.strip()
 
 
 def differences(shown: Shown) -> list[Contrast]:

@@ -16,7 +16,7 @@ from torch import distributed
 from transformers import PreTrainedModel
 
 from lifecycle.jobs import TrainingJob
-from lifecycle.plots import plot
+from lifecycle.plots import over_steps, plot
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.adapters import export_adapted
@@ -180,13 +180,13 @@ def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
     steps = [entry["step"] for entry in metrics]
     with plot(run_dir, "loss", "Training loss") as axes:
         axes.plot(steps, [entry["loss"] for entry in metrics], linewidth=1)
-        axes.set_xlabel("step")
+        over_steps(axes)
         axes.set_ylabel("nats per token")
     validated = [entry for entry in metrics if "validation_bits_per_byte" in entry]
     if validated:
         with plot(run_dir, "validation", "Held-out text") as axes:
             axes.plot([e["step"] for e in validated], [e["validation_bits_per_byte"] for e in validated], marker=".")
-            axes.set_xlabel("step")
+            over_steps(axes)
             axes.set_ylabel("bits per byte")
     shares = ("valid_token_share", "data_wait_share", "mfu")
     with plot(run_dir, "utilization", "Shares: labels with weight, time waiting for data, MFU") as axes:
@@ -194,7 +194,7 @@ def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
             known = [(entry["step"], entry[name]) for entry in metrics if name in entry]
             if known:
                 axes.plot(*zip(*known, strict=True), linewidth=1, label=name.replace("_", " "))
-        axes.set_xlabel("step")
+        over_steps(axes)
         axes.set_ylim(0, 1)
         axes.legend(frameon=False)
     timed = [entry for entry in metrics if "tokens_per_second" in entry]
@@ -207,7 +207,7 @@ def _draw(run_dir: Path, metrics: list[dict[str, Any]]) -> None:
                 axes.plot(
                     [e["step"] for e in timed], [e[figure] for e in timed], linewidth=1, label=figure.replace("_", " ")
                 )
-            axes.set_xlabel("step")
+            over_steps(axes)
             axes.set_ylabel(unit)
             axes.set_ylim(bottom=0)
             axes.legend(frameon=False)

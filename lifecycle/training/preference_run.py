@@ -12,7 +12,7 @@ import torch
 from transformers import PrinterCallback
 
 from lifecycle.jobs import TrainingJob
-from lifecycle.plots import plot
+from lifecycle.plots import over_steps, plot
 from lifecycle.pretrained import device
 from lifecycle.recipe.preference_training import AlignmentTraining, PreferenceTraining
 from lifecycle.training import distributed
@@ -225,12 +225,17 @@ def plots(run_dir: Path, name: str, history: list[dict[str, float]], curves: dic
     with plot(run_dir, f"{name}_loss", f"{name}: loss by step") as axes:
         for metric, label in (("loss", "training"), ("heldout/loss", "held-out, -log sigmoid(margin)")):
             _line(axes, history, metric, label)
-        axes.set_xlabel("step")
+        over_steps(axes)
         axes.legend(frameon=False)
+    with plot(run_dir, "throughput", "Throughput, from the second step on") as axes:
+        _line(axes, history, "tokens_per_second", "")
+        over_steps(axes)
+        axes.set_ylabel("tokens per second")
+        axes.set_ylim(bottom=0)
     with plot(run_dir, f"{name}_rewards", f"{name}: rewards by step") as axes:
         for metric, label in curves.items():
             _line(axes, history, metric, label)
-        axes.set_xlabel("step")
+        over_steps(axes)
         axes.legend(frameon=False)
 
 

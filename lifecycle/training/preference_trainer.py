@@ -1,6 +1,7 @@
 """TRL's trainers with this project's rendering, sample order, learning rate, guards and journal."""
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ class Watch(TrainerCallback):
         self._stop = stop
         self._journal = journal
         self._config = config
+        self._first: tuple[int, float, float] | None = None
         self._fingerprint = fingerprint
         self._world_size = world_size
 
@@ -165,8 +167,20 @@ class Watch(TrainerCallback):
         if not math.isclose(values["learning_rate"], expected, rel_tol=1e-6, abs_tol=1e-12):
             raise RuntimeError(f"step {state.global_step}: the learning rate is {values['learning_rate']}, not {expected}")
         if self._journal is not None:
-            self._journal.metrics(step=state.global_step, **values, **self._measured)
+            pace = self._pace(state, values.get("num_tokens", 0.0))
+            self._journal.metrics(step=state.global_step, **values, **pace, **self._measured)
         self._measured = {}
+
+    def _pace(self, state: TrainerState, tokens: float) -> dict[str, float]:
+        """tokens_per_second and seconds_left, over all steps behind the first one of this process."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = state.global_step, now, tokens
+            return {}
+        step, began, before = self._first
+        seconds = max(now - began, 1e-6)
+        left = (state.max_steps - state.global_step) * seconds / (state.global_step - step)
+        return {"tokens_per_second": (tokens - before) / seconds, "seconds_left": left}
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Seal what every rank has finished writing."""

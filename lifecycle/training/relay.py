@@ -9,9 +9,12 @@ from typing import Any
 import dagster_pipes
 
 from lifecycle.training.journal import FILE, cut_torn_line, follow
+from lifecycle.words import duration
 
-METRICS_INTERVAL = 3.0
-"""Least seconds between two lines of metrics."""
+LEAST_INTERVAL, GREATEST_INTERVAL = 3.0, 300.0
+SHARE_OF_RUN = 0.02
+"""Seconds between two lines of metrics: this share of the time that the run has taken, within these bounds. An orchestrator
+keeps every line for ever: a minute has some twenty, a day five hundred."""
 
 
 class Relay:
@@ -25,7 +28,8 @@ class Relay:
         self.fail = fail
         self._path: Path | None = None
         self._offset = 0
-        self._said_metrics = 0.0
+        self._began = time.monotonic()
+        self._said_metrics = -GREATEST_INTERVAL
         self._held: dict[str, Any] | None = None
 
     def watch(self, run_dir: Path) -> None:
@@ -43,10 +47,16 @@ class Relay:
                 self.say(entry["text"])
             elif entry["kind"] == "metrics":
                 self._held = entry
-        if self._held and (last or time.monotonic() - self._said_metrics >= METRICS_INTERVAL):
-            self._said_metrics = time.monotonic()
+        now = time.monotonic()
+        if self._held and (last or now - self._said_metrics >= interval(now - self._began)):
+            self._said_metrics = now
             self.say(progress_line(self._held))
             self._held = None
+
+
+def interval(seconds: float) -> float:
+    """Least seconds between two lines of metrics, so long after a run began."""
+    return min(GREATEST_INTERVAL, max(LEAST_INTERVAL, SHARE_OF_RUN * seconds))
 
 
 @contextmanager
@@ -75,8 +85,9 @@ def progress_line(metrics: dict[str, Any]) -> str:
         ("gradient_norm", "gradient norm {:.2f}"),
         ("tokens_per_second", "{:,.0f} tokens/s"),
         ("mfu", "MFU {:.1%}"),
-        ("seconds_left", "{:.0f} s left"),
     ):
         if name in metrics:
             parts.append(form.format(metrics[name]))
+    if "seconds_left" in metrics:
+        parts.append(f"{duration(metrics['seconds_left'])} left")
     return "  ".join(parts)

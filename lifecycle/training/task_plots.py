@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lifecycle.plots import COLOURS, plot
+from lifecycle.plots import COLOURS, over_steps, plot
 
 PICTURES = (
     ("validation_loss/task/", "validation_loss_per_task", "Validation loss per task", "nats per trained token"),
@@ -28,7 +28,6 @@ def draw_tasks(run_dir: Path, metrics: Sequence[dict[str, Any]]) -> None:
                 points = [(entry["step"], entry[key]) for entry in metrics if key in entry]
                 line = LINES[number // len(COLOURS) % len(LINES)]
                 axes.plot(*zip(*points, strict=True), line, linewidth=1, marker=".", label=key.removeprefix(prefix))
-            axes.set_xlabel("step")
+            over_steps(axes)
             axes.set_ylabel(unit)
-            axes.locator_params(axis="x", integer=True)
             axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

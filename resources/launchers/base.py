@@ -9,7 +9,7 @@ from lifecycle.jobs import TrainingJob
 from lifecycle.usage import counted
 
 
-class Launcher(ConfigurableResource, ABC):
+class Launcher(ConfigurableResource, ABC, use_attribute_docstrings=True):
     """Runs training and generation programs."""
 
     def run(self, context: AssetExecutionContext, job: TrainingJob) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class KubernetesLauncher(Launcher):
     """Makes or adopts the job's Job and follows it. The job needs nobody: whoever asks for the same again adopts it."""
 
     profile_path: str
+    """The cluster profile, as LIFECYCLE_CLUSTER names it: where and as what pods of trainings run."""
     kubeconfig: str | None = None
     """None: $KUBECONFIG or ~/.kube/config, else the cluster that this process runs in."""
 
