@@ -23,7 +23,7 @@ from lifecycle.previous import last_artifact
 from lifecycle.recipe.operation import Retention
 from lifecycle.retention import remember, retained
 from lifecycle.training_due import judge, read_verdict
-from lifecycle.usage import Use, counted, gpu_hours, uses
+from lifecycle.usage import Use, counted, gpu_hours, hours_of, uses
 from tests.operation.small import curate_source, make, small_recipe
 
 TRAINING = "{training: {threshold: 0.2, device: H100, automatic: {gpu_hours: 5, days: 30}}}"
@@ -90,6 +90,18 @@ def test_what_a_job_took_is_on_record_however_it_ends(tmp_path: Path) -> None:
     assert (ended.processes, ended.run_id) == (4, "run")
 
 
+def test_what_an_artifact_took_is_that_of_all_jobs_that_ran_for_it(tmp_path: Path) -> None:
+    """Several jobs of one stage have fingerprints of their own, and were once found under none."""
+    store, artifact = Store(tmp_path), "a" * 32
+    inside = {"fingerprint": "b" * 32, "run_dir": str(store.run_directory(artifact) / "sample")}
+    for each in ({"run_dir": str(store.run_directory(artifact))}, inside, {}):
+        with counted(job(store).model_copy(update=each), "run"):
+            pass
+    found = list(uses(store.root, artifact))
+    assert [each.fingerprint for each in found] == [artifact] * 2
+    assert hours_of(store.root, artifact) == gpu_hours(iter(found), 0.0, float("inf"), lambda _: None) > 0
+
+
 def test_hours_are_those_within_the_period_and_of_killed_runs_until_their_end() -> None:
     use = Use(stage="s", fingerprint="f", processes=8, run_id="r", started=0.0, seconds=7200.0)
     killed = use.model_copy(update={"seconds": None, "processes": 1})
@@ -143,7 +155,7 @@ def test_training_is_launched_only_within_the_budget_and_a_refusal_says_what_is_
     now = time.time()
     use = Use(stage="base_model", fingerprint=base.fingerprint, processes=4, run_id="r", started=now - 7200, seconds=900)
     (store.root / ".usage").mkdir()
-    (store.root / ".usage" / "1.json").write_text(use.model_dump_json())
+    (store.root / ".usage" / f"1-{base.fingerprint}.json").write_text(use.model_dump_json())
     with dg.DagsterInstance.ephemeral() as instance:
         assert "has not looked at this memmap" in (asked(recipe, store, instance) or "")
         verdict = judge(recipe, store)
@@ -152,7 +164,7 @@ def test_training_is_launched_only_within_the_budget_and_a_refusal_says_what_is_
         assert read_verdict(recipe, store) == verdict
         assert asked(recipe, store, instance) is None
         other = use.model_copy(update={"fingerprint": "another", "processes": 14})
-        (store.root / ".usage" / "2.json").write_text(other.model_dump_json())
+        (store.root / ".usage" / f"2-{other.fingerprint}.json").write_text(other.model_dump_json())
         assert spent_gpu_hours(instance, store, now - 86400, now) == pytest.approx(4.5)
         refused = asked(recipe, store, instance) or ""
         assert "takes about 1.00 GPU-hours, but 0.50 of 5 GPU-hours in 30 days are left" in refused

@@ -29,6 +29,18 @@ def test_every_intent_has_a_job_that_says_what_it_does(name: str) -> None:
     assert (job.tags[RECIPE_TAG], job.tags[INTENT_TAG]) == ("demo", name)
 
 
+def test_every_field_of_a_launchpad_says_what_it_is_and_has_a_value() -> None:
+    config = defs.resolve_job_def(jobs.EVERYTHING).run_config_schema.config_type.fields["resources"]
+    ours = {"runner", "artifacts", "launcher", "webhook"}
+    shown = {name: field for name, field in config.config_type.fields.items() if name in ours}
+    assert set(shown) == ours
+    for name, resource in shown.items():
+        assert resource.description, name
+        assert not resource.is_required, name
+        for field_name, field in resource.config_type.fields["config"].config_type.fields.items():
+            assert field.description, f"{name}.{field_name}"
+
+
 def test_what_runs_by_the_clock_asks_for_no_gpu_and_every_training_waits_for_its_turn() -> None:
     assert pools(defs.resolve_job_def(jobs.CURATE)) | pools(defs.resolve_job_def(jobs.MEMMAPS)) == {None}
     assert GPU_POOL in pools(defs.resolve_job_def(jobs.PRETRAIN))
