@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from click.testing import Result
+from typer.testing import CliRunner
+
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +53,13 @@ class Home:
             timeout=2 * PATIENCE,
             check=False,
         )
+
+    def ask(self, *arguments: str) -> Result:
+        """Run a command that reads, in this process, where what it imports is imported once; an error is in `exception`."""
+        from assets.cli import app  # takes Ctrl-C for itself
+
+        environment = {**self.environment, "DS_ACCELERATOR": os.environ.get("DS_ACCELERATOR", "cpu")}
+        return CliRunner().invoke(app, arguments, env=environment)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         log = (self.path / "output.log").open("ab")

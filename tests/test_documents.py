@@ -2,10 +2,8 @@
 
 import os
 import re
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +12,12 @@ import typer
 
 import assets.cli
 from lifecycle.cli import app
+from tests.documented import PAGES, commands, without_variables, words
+from tests.graph_home import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-BLOCK = re.compile(r"^```(?:bash|sh|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-INLINE = re.compile(r"`(lifecycle [a-z][^`]*)`")
 USAGE = typer.BadParameter.__base__ or Exception
 """Everything that is wrong with the words of a command."""
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
-
-
-def _commands(path: Path) -> Iterator[str]:
-    text = path.read_text(encoding="utf-8")
-    for block in BLOCK.findall(text):
-        yield from block.replace("\\\n", " ").splitlines()
-    yield from INLINE.findall(text)
-
-
-def _words(line: str) -> list[str]:
-    """The words of a command without variables before it and a comment behind it; none for other lines."""
-    words = shlex.split(re.sub(r"\[(--\w+)\]", r"\1", line), comments=True)
-    while words and re.match(r"^[A-Z_]+=", words[0]):
-        words = words[1:]
-    return words
 
 
 def _refusal(words: list[str]) -> str | None:
@@ -60,13 +41,13 @@ def test_every_command_of_a_page_is_one_that_there_is(path: Path, monkeypatch: p
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("LIFECYCLE_CLUSTER", "cluster.yaml")
     targets = TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8"))
-    for line in _commands(path):
-        words = _words(line)
-        if words[:1] == ["make"]:
-            assert words[1] in targets, line
-        if words[:1] != ["lifecycle"] or words[1:] in ([], ["--help"]) or "…" in line:
+    for line in commands(path):
+        command = without_variables(words(line))
+        if command[:1] == ["make"]:
+            assert command[1] in targets, line
+        if command[:1] != ["lifecycle"] or command[1:] in ([], ["--help"]) or "…" in line:
             continue
-        refusal = _refusal(words[1:])
+        refusal = _refusal(command[1:])
         assert refusal is None, f"{path.name}: {line}: {refusal}"
 
 

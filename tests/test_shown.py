@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from resources.shown import FACT_CHARACTERS, JSON_CHARACTERS, ROWS, shown
 
 PLAIN = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.text(max_size=20)
-FACTS = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=6))
+FACTS = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=6)
+)
 
 
 @given(FACTS)

@@ -69,14 +69,14 @@ def test_second_run_reuses_everything(finished: Home) -> None:
 
 
 def test_plan_says_reuse_after_a_run_and_why_after_a_change(finished: Home, tmp_path: Path) -> None:
-    lines = json.loads(finished.run("plan", "--json").stdout)
+    lines = json.loads(finished.ask("plan", "--json").stdout)
     assert {line["action"] for line in lines[:-1]} == {"reuse"}
     assert (lines[-1]["stage"], lines[-1]["action"]) == ("champion", "decide")
     assert "all blocking gates hold; decided then against the champion: 1" in lines[-1]["why"]
     changed = tmp_path / "changed.yaml"
     text = Path(finished.environment["LIFECYCLE_RECIPE"]).read_text(encoding="utf-8")
     changed.write_text(text.replace("steps: 8", "steps: 9"), encoding="utf-8")
-    lines = json.loads(finished.run("plan", "--json", "--recipe", str(changed)).stdout)
+    lines = json.loads(finished.ask("plan", "--json", "--recipe", str(changed)).stdout)
     actions = {line["stage"]: line for line in lines}
     assert actions["base_model"]["action"] == "reuse"
     assert actions["sft_model"]["action"] == "run"
@@ -85,13 +85,13 @@ def test_plan_says_reuse_after_a_run_and_why_after_a_change(finished: Home, tmp_
 
 
 def test_scores_are_swept_explained_and_decide_the_phases(finished: Home) -> None:
-    swept = finished.run("sweep", "difficulty.max_difficulty", "0", "1", "--steps", "3", "--instructions", "--json")
+    swept = finished.ask("sweep", "difficulty.max_difficulty", "0", "1", "--steps", "3", "--instructions", "--json")
     steps = json.loads(swept.stdout)
     assert [step["value"] for step in steps] == [0.0, 0.5, 1.0]
     assert steps[0]["kept"] == 0
     assert steps[0]["documents"] > 100
-    told = finished.run("explain", steps[0]["boundary"][0]["id"], "--instructions")
-    assert "cleaned: kept" in told.stdout, told.stderr
+    told = finished.ask("explain", steps[0]["boundary"][0]["id"], "--instructions")
+    assert "cleaned: kept" in told.stdout, told.exception
     assert "difficulty" in told.stdout
     assets = finished.summary()["assets"]
     memmap = finished.path / "store" / "sft_memmap" / assets["sft_memmap"]["fingerprint"]
@@ -101,8 +101,8 @@ def test_scores_are_swept_explained_and_decide_the_phases(finished: Home) -> Non
 
 def test_lineage_reaches_the_bytes_of_every_source(finished: Home) -> None:
     """Which data made this model? is answered from MLflow alone, down to the digest of each source."""
-    done = finished.run("lineage", "tiny_dpo@champion", "--format", "json")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = finished.ask("lineage", "tiny_dpo@champion", "--format", "json")
+    assert done.exit_code == 0, (done.output, done.exception)
     tree = json.loads(done.stdout)
     assert tree["nodes"][tree["root"]]["stage"] == "dpo_model"
     leaves = [node for node in tree["nodes"].values() if not node["inputs"]]
@@ -111,16 +111,16 @@ def test_lineage_reaches_the_bytes_of_every_source(finished: Home) -> None:
 
 
 def test_the_champion_is_whole_leaves_as_a_folder_and_nothing_of_it_is_garbage(finished: Home, tmp_path: Path) -> None:
-    checked = finished.run("lineage", "tiny_dpo@champion", "--check")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    checked = finished.ask("lineage", "tiny_dpo@champion", "--check")
+    assert checked.exit_code == 0, (checked.output, checked.exception)
     assert "whole" in checked.stdout
-    used = finished.run("lineage", "--used-by", "chinese")
-    assert "tiny_dpo/1" in used.stdout, used.stdout + used.stderr
-    exported = finished.run("export", "tiny_dpo@champion", str(tmp_path / "model"))
-    assert exported.returncode == 0, exported.stdout + exported.stderr
+    used = finished.ask("lineage", "--used-by", "chinese")
+    assert "tiny_dpo/1" in used.stdout, (used.output, used.exception)
+    exported = finished.ask("export", "tiny_dpo@champion", str(tmp_path / "model"))
+    assert exported.exit_code == 0, (exported.output, exported.exception)
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "model", local_files_only=True).config.vocab_size == 1024
-    collected = finished.run("gc", "--days", "0")
-    assert "0 directories" in collected.stdout, collected.stdout + collected.stderr
+    collected = finished.ask("gc", "--days", "0")
+    assert "0 directories" in collected.stdout, (collected.output, collected.exception)
 
 
 def test_a_model_is_made_again_to_the_same_bytes(finished: Home, tmp_path: Path) -> None:

@@ -84,7 +84,11 @@ def test_it_learns_the_preference_and_exports_a_usable_model(finished: TrainingJ
     assert tokenizer.chat_template
     assert len(tokenizer) == model.config.vocab_size
     assert not any(str(Path(finished.run_dir).parent) in file.read_text() for file in Path(finished.output).glob("*.json"))
-    assert {path.stem for path in (Path(finished.run_dir) / "plots").glob("*.png")} == {"dpo_loss", "dpo_rewards", "throughput"}
+    assert {path.stem for path in (Path(finished.run_dir) / "plots").glob("*.png")} == {
+        "dpo_loss",
+        "dpo_rewards",
+        "throughput",
+    }
 
 
 def test_two_processes_give_the_same_model_as_one(tmp_path: Path, model_directory, pairs, finished):
