@@ -1,4 +1,5 @@
-"""Pages that the code writes: every field of a recipe, every rule of curation. MkDocs calls `on_files` when it builds."""
+"""Pages that the code writes, every field of a recipe, every rule of curation, and those of the benchmarks, which lie beside
+their programs. MkDocs calls `on_files` when it builds."""
 
 import re
 from collections.abc import Iterator
@@ -24,15 +25,19 @@ from lifecycle.recipe.instruction_rules import InstructionRules
 from lifecycle.training.exits import ExitClass
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 INTO_REPOSITORY = re.compile(r"\[(?P<text>[^\]]+)\]\(\.\./(?P<path>[^)#]+)\)")
 FIELDS, CURATION_RULES, EXITS = "reference/recipe.md", "reference/rules.md", "reference/exits.md"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages."""
+    """Add the generated pages, and the dated results of the benchmarks."""
     files.append(File.generated(config, FIELDS, content=recipe_page()))
     files.append(File.generated(config, CURATION_RULES, content=rules_page()))
     files.append(File.generated(config, EXITS, content=exits_page()))
+    for path in sorted(RESULTS.glob("*")):
+        if path.suffix in {".md", ".png"}:
+            files.append(File.generated(config, f"benchmarks/{path.name}", content=path.read_bytes()))
     return files
 
 

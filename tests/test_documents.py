@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 import assets.cli
 from lifecycle.cli import app
+from lifecycle.recipe import Recipe, parse_recipe
 from tests.documented import PAGES, commands, without_variables, words
 from tests.graph_home import ROOT
 
 USAGE = typer.BadParameter.__base__ or Exception
 """Everything that is wrong with the words of a command."""
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
+RECIPES = ROOT / "deploy" / "recipes"
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 
 
@@ -49,6 +53,23 @@ def test_every_command_of_a_page_is_one_that_there_is(path: Path, monkeypatch: p
             continue
         refusal = _refusal(command[1:])
         assert refusal is None, f"{path.name}: {line}: {refusal}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_part_of_a_recipe_on_a_page_is_one_that_is_accepted(path: Path) -> None:
+    """In place of the same sections of a recipe that we ship. A page showed gates that no recipe could have together."""
+    for block in YAML.findall(path.read_text(encoding="utf-8")):
+        stated = yaml.safe_load(block)
+        if not set(stated) <= set(Recipe.model_fields):
+            continue  # another kind of file, or what stands within a section
+        shipped = yaml.safe_load((RECIPES / ("demo.yaml" if "gates" in stated else "own_text.yaml")).read_text("utf-8"))
+        shipped["base_model"]["architecture"]["max_positions"] = 32_768
+        shipped["reward_model"] = {}  # a judge may be the recipe's own
+        if "operation" in stated:
+            shipped["sources"] = [shipped["sources"][0] | {"name": name} for name in ("news", "forum", "uploads")]
+        if "instructions" in stated:
+            stated["instructions"] = shipped["instructions"] | stated["instructions"]
+        parse_recipe(yaml.safe_dump(shipped | stated, allow_unicode=True), path.name)
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
