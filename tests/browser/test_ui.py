@@ -110,10 +110,24 @@ def test_asset_page_shows_its_plot(page: Page, servers: Servers) -> None:
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 300
     keep_screenshot(page, "plot")
+    keys = [place_of(page, key) for key in ("plot: loss", "loss", "made from", "seconds", "process-hours", "fingerprint")]
+    assert keys == sorted(keys), "how good, from what, how long, at what cost"
+
+
+def test_lists_of_facts_are_tables(page: Page, servers: Servers) -> None:
+    """They were JSON, page after page of it."""
+    page.goto(f"{servers.dagster}/assets/tiny/sft_memmap")
+    for column in ("trained_tokens", "sequence_length"):
+        expect(
+            page.get_by_role("columnheader", name=column, exact=True).or_(page.get_by_role("cell", name=column)).first
+        ).to_be_visible()
+    expect(page.get_by_text('"trained_tokens"')).to_have_count(0)
+    keep_screenshot(page, "facts")
 
 
 def test_corpus_page_begins_with_what_became_of_the_text(page: Page, servers: Servers) -> None:
     """Rules and sources are tables on the page itself, above the figures; pictures and samples are one click away."""
+    page.emulate_media(color_scheme="dark")
     page.goto(f"{servers.dagster}/assets/tiny/corpus")
     keys = [
         place_of(page, key) for key in ("ledger page", "rules", "sources", "plot: drop funnel", "settings", "characters")
@@ -125,6 +139,8 @@ def test_corpus_page_begins_with_what_became_of_the_text(page: Page, servers: Se
     picture = page.locator("img[alt=drop_funnel]")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 300
+    assert page.evaluate(LIGHT, page.locator("body").element_handle()) < 0.1, "the page is dark"
+    assert picture.evaluate(GROUND) == [255, 255, 255, 255], "and dark ink needs a light ground of the picture's own"
     keep_screenshot(page, "corpus")
 
 
@@ -138,7 +154,9 @@ def test_cleaning_page_shows_licence_samples_and_thresholds(page: Page, servers:
 
 def test_report_page_begins_with_the_verdict(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dagster}/assets/tiny/eval_report")
-    keys = [place_of(page, key) for key in ("verdict", "report", "report page")]
+    keys = [
+        place_of(page, key) for key in ("verdict", "gates", "report", "report page", "samples side by side", "what it took")
+    ]
     assert keys == sorted(keys)
     expect(page.get_by_text("The base model needs").first).to_be_visible()
     keep_screenshot(page, "report")
@@ -175,6 +193,18 @@ CONTRAST = """element => {
     while (ground.parentElement && alpha(ground) === 0) ground = ground.parentElement;
     const one = light(getComputedStyle(element).color), two = light(getComputedStyle(ground).backgroundColor);
     return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+}"""
+
+
+LIGHT = """element => {
+    const [red, green, blue] = getComputedStyle(element).backgroundColor.match(/[0-9.]+/g).map(Number);
+    return (red + green + blue) / 765;
+}"""
+GROUND = """image => {
+    const canvas = Object.assign(document.createElement("canvas"), {width: image.naturalWidth, height: image.naturalHeight});
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    return [...context.getImageData(2, image.naturalHeight - 2, 1, 1).data];
 }"""
 
 
