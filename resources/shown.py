@@ -51,12 +51,16 @@ def _rows(value: list[Any] | dict[str, Any]) -> list[dict[str, Any]]:
     else:
         rows = [{"figure": name, "value": each} for name, each in value.items()]
     names = dict.fromkeys(name for row in rows for name in row)
-    plain = all(_is_plain(each) for row in rows for each in row.values())
+    plain = all(_is_plain(each) or _is_flat(each) for row in rows for each in row.values())
     return [{name: row.get(name) for name in names} for row in rows] if plain and len(names) <= COLUMNS else []
 
 
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) <= COLUMNS and all(map(_is_plain, value.values()))
 
 
 def table(rows: Sequence[Mapping[str, Any]], limit: int = ROWS) -> dg.MetadataValue:
@@ -72,7 +76,9 @@ def table(rows: Sequence[Mapping[str, Any]], limit: int = ROWS) -> dg.MetadataVa
 
 
 def cell(value: Any) -> str:
-    """A plain value in a table."""
+    """A plain value, or a mapping of such, in a table."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {cell(each)}" for name, each in value.items()) or "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

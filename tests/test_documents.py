@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 import assets.cli
 from lifecycle.cli import app
 from lifecycle.recipe import Recipe, parse_recipe
+from lifecycle.stages import STAGES
 from tests.documented import PAGES, commands, without_variables, words
 from tests.graph_home import ROOT
 
@@ -70,6 +72,16 @@ def test_every_part_of_a_recipe_on_a_page_is_one_that_is_accepted(path: Path) ->
         if "instructions" in stated:
             stated["instructions"] = shipped["instructions"] | stated["instructions"]
         parse_recipe(yaml.safe_dump(shipped | stated, allow_unicode=True), path.name)
+
+
+def test_arrows_of_the_pictures_are_those_of_the_graph() -> None:
+    """A solid arrow is an input of a stage; the picture may leave some out."""
+    picture = (ROOT / "README.md").read_text(encoding="utf-8").partition("```mermaid\n")[2].partition("```")[0]
+    chains = [line.strip().split(" --> ") for line in picture.splitlines() if "-->" in line]
+    arrows = {pair for chain in chains for pair in pairwise(chain)}
+    real = {(given, stage.name) for stage in STAGES for given in stage.inputs} | {("eval_report", "champion")}
+    assert arrows <= real
+    assert {name for arrow in arrows for name in arrow} == {stage.name for stage in STAGES} | {"champion"}
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:

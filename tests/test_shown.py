@@ -30,6 +30,7 @@ def test_every_fact_can_be_shown_and_none_is_larger_than_its_bound(fact: Any) ->
     [
         ([{"task": "a", "tokens": 1200}, {"task": "b"}], ["task", "tokens"], [["a", "1,200"], ["b", "–"]]),
         ({"zh": {"items": 3, "share": 0.25}}, ["name", "items", "share"], [["zh", "3", "0.25"]]),
+        ({"kinds": {"items": 9, "gold": {"class": 8}}}, ["name", "items", "gold"], [["kinds", "9", "class 8"]]),
         ({"before": -171.7444641, "after": True}, ["figure", "value"], [["before", "-171.744"], ["after", "yes"]]),
     ],
 )
