@@ -105,8 +105,8 @@ class StageRunner(dg.ConfigurableResource, use_attribute_docstrings=True):
 
 def _headline(facts: Mapping[str, Any]) -> str:
     numbers = {key: value for key, value in facts.items() if isinstance(value, int | float) and not isinstance(value, bool)}
-    shown = [f"{key.replace('_', ' ')} {value:,.3f}".removesuffix(".000") for key, value in numbers.items()]
-    return ", ".join(shown[:4]) or "no figures"
+    words = [f"{key.replace('_', ' ')} {value:,.3f}".removesuffix(".000") for key, value in numbers.items()]
+    return ", ".join(words[:4]) or "no figures"
 
 
 def _metadata(published: Published, first: Mapping[str, Any], store: Path) -> dict[str, Any]:
