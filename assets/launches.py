@@ -4,7 +4,7 @@ The runs that Dagster knows are the memory: a daemon that starts anew, or a sche
 find what was tried before. A run that a person launches from the same job counts as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -18,11 +18,29 @@ PARTITION_TAG = "dagster/partition"
 FIRST_WAIT = 6 * 3600.0
 """Seconds after a failure; doubled after each further one. Thirty days hold seven attempts."""
 LOOKED_BACK = 32
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
 
 
 def intent_tags(recipe: str, intent: str, source: str | None = None) -> dict[str, str]:
     """The tags that all runs with one purpose (and source) have."""
     return {RECIPE_TAG: recipe, INTENT_TAG: intent} | ({PARTITION_TAG: source} if source else {})
+
+
+def under_way(
+    instance: dg.DagsterInstance, recipe: str, intents: Collection[str], stages: Collection[str]
+) -> set[str | None]:
+    """Partitions (None: without one) of unfinished runs that have one of these intents, or make one of these stages.
+
+    Runs of a job have its tags. Those of *Materialize* on a page and of a backfill have none, but name their assets.
+    """
+    keys = {dg.AssetKey([recipe, stage]) for stage in stages}
+    return {
+        run.tags.get(PARTITION_TAG)
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+        if (run.tags.get(RECIPE_TAG) == recipe and run.tags.get(INTENT_TAG) in intents)
+        or not keys.isdisjoint(run.asset_selection or ())
+    }
 
 
 def request(instance: dg.DagsterInstance, tags: Mapping[str, str], due: str, now: float) -> dg.RunRequest | dg.SkipReason:
