@@ -73,7 +73,11 @@ def main() -> None:
     console = Console(width=140)
     with webserver(base) as address:
         queries = captured(address)
-        rows = [(query, [timed(lambda query=query: ask(address, query)) for _ in range(asked.repeats)]) for query in queries]
+        rows = []
+        for query in queries:
+            taken = [timed(lambda query=query: ask(address, query)) for _ in range(asked.repeats)]
+            console.log(f"{query.page} {query.name} {late(taken):.3f} s")
+            rows.append((query, taken))
     table = Table("page", "query", "kB", "median s", "95th percentile s")
     for query, taken in sorted(rows, key=lambda row: -late(row[1])):
         size = len(query.body) // 1000
