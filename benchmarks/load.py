@@ -24,6 +24,7 @@ from rich.table import Table
 from lifecycle.artifacts import Artifact, Store, Workspace, fingerprint_of
 from lifecycle.digests import digest_json
 from lifecycle.files import write_atomically
+from lifecycle.garbage import Garbage, find_garbage, remove
 from lifecycle.manifest import MANIFEST, Manifest, content_digest, scan
 from lifecycle.plan import plan
 from lifecycle.recipe import Recipe, parse_recipe
@@ -129,6 +130,11 @@ def main() -> None:
             publish(store, "pretrain_memmap", "1", {"number": number}, (), 0)
         taken = [timed(lambda: check_plan(recipe, store, asked.days - 1)) for _ in range(REPEATS)]
         add(table, f"plan, {asked.sources} sources x {asked.days} days, {asked.artifacts:,} artifacts", taken)
+        garbage: list[Garbage] = []
+        add(table, "gc, looking", [timed(lambda: garbage.extend(find_garbage(store, (), -60.0)))] * 2)
+        add(table, f"gc, removing {len(garbage):,}", [timed(lambda: list(remove(store, garbage)))] * 2)
+        assert not find_garbage(store, (), -60.0)
+        check_plan(recipe, store, asked.days - 1)  # what is in use is still there
         home = Path(folder) / "home"
         uri = f"sqlite:///{home / 'mlflow.db'}"
         home.mkdir()

@@ -57,10 +57,15 @@ def write_sources(folder: Path, count: int, documents: int = 20) -> Path:
     for number in range(count):
         name = f"s{number:03}"
         write_source(folder / name, number, documents)
-        lines.append(f'  - {{name: {name}, kind: jsonl, path: "{folder / name}", language: en, licence: none}}')
+        lines.append(source_line(folder, name))
     path = folder / "recipe.yaml"
     path.write_text(RECIPE.replace("SOURCES", "\n".join(lines)), encoding="utf-8")
     return path
+
+
+def source_line(folder: Path, name: str) -> str:
+    """Its line of the recipe."""
+    return f'  - {{name: {name}, kind: jsonl, path: "{folder / name}", language: en, licence: none}}'
 
 
 def write_source(folder: Path, seed: int, documents: int = 20) -> None:
