@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 import dagster as dg
 
@@ -21,6 +22,8 @@ YOUNG_SECONDS = 60.0
 FOLLOW_SECONDS = 60
 TRAIN_SECONDS = 300
 LISTED = 8
+LONGEST_TICK = 40.0
+"""Seconds after which a tick leaves further sources to the next one: Dagster ends one after 60, and nothing is launched."""
 
 Automation = dg.ScheduleDefinition | dg.SensorDefinition
 
@@ -32,10 +35,16 @@ class Looks:
     requests: list[dg.RunRequest] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def idle(self, names: Sequence[str], reading: Collection[str | None]) -> list[str]:
-        """Those of the sources that no run reads now."""
-        self.reasons |= dict.fromkeys((name for name in names if name in reading), "a run that reads it is under way")
-        return [name for name in names if name not in reading]
+    def idle(self, names: Sequence[str], reading: Collection[str | None]) -> Iterator[str]:
+        """Those of the sources that no run reads now, as long as there is time for one more."""
+        began = monotonic()
+        for name in names:
+            if name in reading:
+                self.reasons[name] = "a run that reads it is under way"
+            elif monotonic() - began > LONGEST_TICK:
+                self.reasons[name] = "this tick has no time left; the next one looks"
+            else:
+                yield name
 
     def skipped(self) -> dg.SkipReason:
         """All reasons, sources with the same one together."""
@@ -138,13 +147,11 @@ def _look(
     if due is None:
         found.reasons[name] = waits or "nothing changed"
         return
-    asked = request(instance, intent_tags(recipe.name, CURATE, name), due.fingerprint, now)
+    asked = request(instance, intent_tags(recipe.name, CURATE, name), due.fingerprint, now, due.why)
     if isinstance(asked, dg.SkipReason):
         found.reasons[name] = f"{due.why}, but {asked.skip_message}"
         return
     found.requests.append(asked)
-    seen = dg.AssetObservation([recipe.name, due.stage], partition=name, metadata={"changed": due.why})
-    instance.report_runless_asset_event(seen)
 
 
 def _young(recipe: Recipe, name: str, now: float) -> str | None:

@@ -13,11 +13,12 @@ RECIPE_TAG = "lifecycle/recipe"
 INTENT_TAG = "lifecycle/intent"
 DUE_TAG = "lifecycle/due"
 """What a run was launched for: the fingerprint of the first artifact that it was to make."""
+WHY_TAG = "lifecycle/why"
 PARTITION_TAG = "dagster/partition"
 
 FIRST_WAIT = 6 * 3600.0
 """Seconds after a failure; doubled after each further one. Thirty days hold seven attempts."""
-LOOKED_BACK = 32
+LOOKED_BACK = 64
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
 
@@ -43,15 +44,21 @@ def under_way(
     }
 
 
-def request(instance: dg.DagsterInstance, tags: Mapping[str, str], due: str, now: float) -> dg.RunRequest | dg.SkipReason:
+def request(
+    instance: dg.DagsterInstance, tags: Mapping[str, str], due: str, now: float, why: str | None = None
+) -> dg.RunRequest | dg.SkipReason:
     """A run for what is `due`, or why there is none now.
 
     Args:
         tags: `intent_tags` of the runs that can be launched for it.
         due: what tells this change from the next one.
         now: seconds since 1970.
+        why: what changed, which the run carries as a tag.
     """
-    records = instance.get_run_records(dg.RunsFilter(tags=dict(tags)), limit=LOOKED_BACK)  # the newest first
+    # By one tag, the most particular one: to find runs that have all three took 0.7 s among 15,000.
+    particular = list(tags.items())[-1:]
+    found = instance.get_run_records(dg.RunsFilter(tags=dict(particular)), limit=LOOKED_BACK)  # the newest first
+    records = [record for record in found if tags.items() <= record.dagster_run.tags.items()]
     failures, last_end = 0, 0.0
     for record in records:
         run = record.dagster_run
@@ -71,5 +78,5 @@ def request(instance: dg.DagsterInstance, tags: Mapping[str, str], due: str, now
     return dg.RunRequest(
         run_key=" ".join((*tags.values(), due, newest)),
         partition_key=tags.get(PARTITION_TAG),
-        tags={DUE_TAG: due},
+        tags={DUE_TAG: due} | ({WHY_TAG: why} if why else {}),
     )
