@@ -122,9 +122,10 @@ def main() -> None:
     table = Table("day", "runs", "failed", "databases MB", "memory MB", "nightly s")
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, dg.instance_for_test(temp_dir=folder) as instance:
         month = Month(Path(folder) / "home", asked.sources, instance)
+        start = month.now.replace(hour=3, minute=0)
         for day in range(asked.days):
             names = {f"s{draw.randrange(asked.sources):03}" for _ in range(asked.changes)} | {BROKEN}
-            month.now = month.now.replace(hour=3, minute=0) + timedelta(days=1)
+            month.now = start + timedelta(days=day + 1)
             for name in sorted(names):
                 month.change(name, draw.randrange(10**9))
             month.schedule()
