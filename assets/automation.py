@@ -2,24 +2,28 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 import dagster as dg
 
-from assets.jobs import CURATE, MEMMAPS, PRETRAIN
-from assets.launches import PARTITION_TAG, intent_tags, request
+from assets.jobs import CURATE, EVERYTHING, MEMMAPS, PRETRAIN, TRAIN_AND_ALIGN
+from assets.launches import intent_tags, request, under_way
 from lifecycle.artifacts import Store
 from lifecycle.digests import digest_json
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.operation import Drop, SourceSchedule, TrainingPolicy
+from lifecycle.stages import memmap_stages, stages_of
 
 YOUNG_SECONDS = 60.0
 """A schedule looks once: a file that was written so shortly before may not be whole yet. A drop looks twice instead."""
 FOLLOW_SECONDS = 60
 TRAIN_SECONDS = 300
-FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+LISTED = 8
+LONGEST_TICK = 40.0
+"""Seconds after which a tick leaves further sources to the next one: Dagster ends one after 60, and nothing is launched."""
 
 Automation = dg.ScheduleDefinition | dg.SensorDefinition
 
@@ -31,12 +35,29 @@ class Looks:
     requests: list[dg.RunRequest] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
 
+    def idle(self, names: Sequence[str], reading: Collection[str | None]) -> Iterator[str]:
+        """Those of the sources that no run reads now, as long as there is time for one more."""
+        began = monotonic()
+        for name in names:
+            if name in reading:
+                self.reasons[name] = "a run that reads it is under way"
+            elif monotonic() - began > LONGEST_TICK:
+                self.reasons[name] = "this tick has no time left; the next one looks"
+            else:
+                yield name
+
     def skipped(self) -> dg.SkipReason:
         """All reasons, sources with the same one together."""
         together: dict[str, list[str]] = {}
         for source, reason in self.reasons.items():
             together.setdefault(reason, []).append(source)
-        return dg.SkipReason("; ".join(f"{', '.join(names)}: {reason}" for reason, names in together.items()))
+        return dg.SkipReason("; ".join(f"{_listed(names)}: {reason}" for reason, names in together.items()))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names for people: Dagster keeps the reason of every tick, and shows a description wherever its name stands."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
 def automation(recipe: Recipe, store: Store) -> Iterator[Automation]:
@@ -62,12 +83,12 @@ def source_schedule(config: SourceSchedule, recipe: Recipe, store: Store) -> dg.
         cron_schedule=config.cron,
         execution_timezone=config.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Looks at {', '.join(names)}; what changed is read and cleaned, what did not is skipped.",
+        description=f"Looks at {_listed(names)}; what changed is read and cleaned, what did not is skipped.",
     )
     def look(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         now = context.scheduled_execution_time.timestamp()
         found = Looks()
-        for name in names:
+        for name in found.idle(names, _reading(context.instance, recipe)):
             _look(found, context.instance, recipe, store, name, now, lambda name: _young(recipe, name, now))
         return found.requests or found.skipped()
 
@@ -82,7 +103,7 @@ def drop_sensor(config: Drop, recipe: Recipe, store: Store) -> dg.SensorDefiniti
         job_name=CURATE,
         minimum_interval_seconds=config.every_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Looks at {', '.join(config.sources)} every {config.every_seconds} s; takes what has settled.",
+        description=f"Looks at {_listed(config.sources)} every {config.every_seconds} s; takes what has settled.",
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         seen: dict[str, str] = json.loads(context.cursor or "{}")
@@ -95,7 +116,7 @@ def drop_sensor(config: Drop, recipe: Recipe, store: Store) -> dg.SensorDefiniti
             return None if seen.get(name) == now_seen[name] else "changed since the last look: waiting until it is still"
 
         found = Looks()
-        for name in config.sources:
+        for name in found.idle(config.sources, _reading(context.instance, recipe)):
             _look(found, context.instance, recipe, store, name, time.time(), unsettled)
         cursor = json.dumps(now_seen)
         if found.requests:
@@ -126,13 +147,11 @@ def _look(
     if due is None:
         found.reasons[name] = waits or "nothing changed"
         return
-    asked = request(instance, intent_tags(recipe.name, CURATE, name), due.fingerprint, now)
+    asked = request(instance, intent_tags(recipe.name, CURATE, name), due.fingerprint, now, due.why)
     if isinstance(asked, dg.SkipReason):
         found.reasons[name] = f"{due.why}, but {asked.skip_message}"
         return
     found.requests.append(asked)
-    seen = dg.AssetObservation([recipe.name, due.stage], partition=name, metadata={"changed": due.why})
-    instance.report_runless_asset_event(seen)
 
 
 def _young(recipe: Recipe, name: str, now: float) -> str | None:
@@ -157,9 +176,12 @@ def memmaps_sensor(recipe: Recipe, store: Store) -> dg.SensorDefinition:
     def follow(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         from lifecycle.recuration import memmaps_due
 
-        reading = sorted(_reading(context.instance, recipe))
+        reading = _reading(context.instance, recipe)
         if reading:
-            return dg.SkipReason(f"waiting for {', '.join(reading)}")
+            return dg.SkipReason(f"waiting for {_listed(sorted(name or 'a run' for name in reading))}")
+        making = [stage.name for stage in memmap_stages(recipe)]
+        if under_way(context.instance, recipe.name, (MEMMAPS, PRETRAIN, TRAIN_AND_ALIGN), making):
+            return dg.SkipReason("a run that makes them is under way")
         try:
             due = memmaps_due(recipe, store)
         except LifecycleError as error:
@@ -174,11 +196,10 @@ def memmaps_sensor(recipe: Recipe, store: Store) -> dg.SensorDefinition:
     return follow
 
 
-def _reading(instance: dg.DagsterInstance, recipe: Recipe) -> Iterable[str]:
-    """Sources of which a run is under way."""
-    unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
-    runs = instance.get_runs(dg.RunsFilter(tags=intent_tags(recipe.name, CURATE), statuses=unfinished))
-    return {run.tags.get(PARTITION_TAG, "a source") for run in runs}
+def _reading(instance: dg.DagsterInstance, recipe: Recipe) -> set[str | None]:
+    """Sources that a run reads or cleans now; None stands for a run without a partition."""
+    per_source = [stage.name for stage in stages_of(recipe) if stage.per_source]
+    return under_way(instance, recipe.name, (CURATE, EVERYTHING), per_source)
 
 
 def training_sensor(config: TrainingPolicy, recipe: Recipe, store: Store) -> dg.SensorDefinition:

@@ -11,6 +11,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,10 +24,11 @@ from rich.table import Table
 from lifecycle.artifacts import Artifact, Store, Workspace, fingerprint_of
 from lifecycle.digests import digest_json
 from lifecycle.files import write_atomically
+from lifecycle.garbage import Garbage, find_garbage, remove
 from lifecycle.manifest import MANIFEST, Manifest, content_digest, scan
 from lifecycle.plan import plan
 from lifecycle.recipe import Recipe, parse_recipe
-from lifecycle.stages import CLEANED_CORPORA, RAW_CORPORA, SNAPSHOT, input_references
+from lifecycle.stages import CLEANED_CORPORA, RAW_CORPORA, SNAPSHOT, Stage, input_references
 from lifecycle.tracking.connection import connect
 
 REST = """
@@ -50,17 +52,27 @@ def recipe_of(sources: int) -> Recipe:
     return parse_recipe("\n".join(["name: load", "sources:", *lines]) + REST, "benchmark")
 
 
-def write_life(recipe: Recipe, store: Store, day: int) -> None:
-    """Raw and cleaned artifacts of every source as they would lie there after one day's run, without running it."""
+def write_life(recipe: Recipe, store: Store, day: int, digest: Callable[[str, int], str]) -> None:
+    """Raw and cleaned artifacts of every source as they would lie there after one day's run, without running it.
+
+    Args:
+        digest: of a source's bytes on a day.
+    """
     for source in track(recipe.sources, f"day {day}", transient=True):
         inputs: dict[str, Any] = {}
         for stage in (RAW_CORPORA, CLEANED_CORPORA):
-            snapshot = {SNAPSHOT: raw_digest(source.name, day)} if stage is RAW_CORPORA else {}
-            references = input_references(stage, inputs, snapshot)
-            identity = stage.identity(recipe, source.name)
-            made = publish(store, stage.name, stage.code_version, identity, references, day)
-            write_atomically(store.reference_path(recipe.name, stage.name, source.name), made.model_dump_json())
-            inputs = {stage.name: made}
+            snapshot = {SNAPSHOT: digest(source.name, day)} if stage is RAW_CORPORA else {}
+            inputs = {stage.name: become(recipe, store, stage, source.name, inputs, snapshot, day)}
+
+
+def become(
+    recipe: Recipe, store: Store, stage: Stage, source: str | None, inputs: Any, raw: Mapping[str, str], day: int = 0
+) -> Artifact:
+    """An artifact that from now on is the asset's."""
+    references = input_references(stage, inputs, raw)
+    made = publish(store, stage.name, stage.code_version, stage.identity(recipe, source), references, day)
+    write_atomically(store.reference_path(recipe.name, stage.name, source), made.model_dump_json())
+    return made
 
 
 def raw_digest(source: str, day: int) -> str:
@@ -112,12 +124,17 @@ def main() -> None:
         store = Store(Path(folder) / "store")
         recipe = recipe_of(asked.sources)
         for day in range(asked.days):
-            write_life(recipe, store, day)
+            write_life(recipe, store, day, raw_digest)
         others = max(0, asked.artifacts - 2 * asked.sources * asked.days)
         for number in track(range(others), "other artifacts", transient=True):
             publish(store, "pretrain_memmap", "1", {"number": number}, (), 0)
         taken = [timed(lambda: check_plan(recipe, store, asked.days - 1)) for _ in range(REPEATS)]
         add(table, f"plan, {asked.sources} sources x {asked.days} days, {asked.artifacts:,} artifacts", taken)
+        garbage: list[Garbage] = []
+        add(table, "gc, looking", [timed(lambda: garbage.extend(find_garbage(store, (), -60.0)))])
+        add(table, f"gc, removing {len(garbage):,}", [timed(lambda: list(remove(store, garbage)))])
+        assert not find_garbage(store, (), -60.0)
+        check_plan(recipe, store, asked.days - 1)  # what is in use is still there
         home = Path(folder) / "home"
         uri = f"sqlite:///{home / 'mlflow.db'}"
         home.mkdir()
@@ -162,7 +179,7 @@ def timed(work: Any) -> float:
 
 def add(table: Table, what: str, seconds: list[float]) -> None:
     """A line of the table."""
-    late = statistics.quantiles(seconds, n=20)[-1]
+    late = statistics.quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
     table.add_row(what, str(len(seconds)), f"{statistics.median(seconds):.2f}", f"{late:.2f}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lifecycle.artifacts import InputReference, Published, Store, Workspace
+from lifecycle.artifacts import Artifact, InputReference, Published, Store, Workspace
 from lifecycle.errors import LifecycleError
 from lifecycle.files import write_atomically
 from lifecycle.garbage import find_garbage, remove
@@ -89,6 +89,26 @@ def test_what_an_asset_refers_to_meanwhile_is_not_removed(store: Store) -> None:
     assert list(remove(store, found)) == []
     assert lost.run_dir.is_dir()
     assert store.find("model", lost.artifact.fingerprint)
+
+
+def test_what_an_asset_refers_to_after_the_first_is_gone_is_not_removed(store: Store) -> None:
+    """References are read again only where their directory changed: here it had been left alone for long."""
+    kept = make(store, "model", "kept")
+    refer(store, kept)
+    for name in ("d", "e"):
+        make(store, "model", name)
+    age(store)
+    reference = next((store.root / ".refs").rglob("*.json"))
+    os.utime(reference.parent, (0, 0))
+    found = [each for each in find_garbage(store, (), WEEK) if each.path.parent.name == "model"]
+    removing = remove(store, found)
+    next(removing)
+    other = next(each for each in found if each.path.exists())
+    meanwhile = Artifact.model_validate_json(reference.read_text(encoding="utf-8"))
+    meanwhile = meanwhile.model_copy(update={"fingerprint": other.path.name, "uri": str(other.path)})
+    write_atomically(reference.with_name("other.json"), meanwhile.model_dump_json())
+    assert list(removing) == []
+    assert other.path.is_dir()
 
 
 def test_a_run_at_work_keeps_its_workspace(store: Store) -> None:

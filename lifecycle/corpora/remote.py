@@ -39,7 +39,7 @@ class RemoteFile:
 
     def size(self) -> int:
         """Bytes as stored; raises OSError where the file system does not say."""
-        size = self.filesystem.size(self.path)
+        size = self._information().get("size")
         if size is None:
             raise OSError(f"{self.filesystem.protocol} does not state the size of {without_credentials(self.path)}")
         return size
@@ -50,7 +50,7 @@ class RemoteFile:
         A weak entity tag (`W/…`) says nothing of the bytes and is not used. The same bytes on two file systems that state
         different checksums therefore count as different data.
         """
-        information: dict[str, Any] = self.filesystem.info(self.path)
+        information = self._information()
         for key in CONTENT_CHECKSUMS:
             value = str(information.get(key) or "").strip('"')
             if value and not value.startswith("W/"):
@@ -59,7 +59,7 @@ class RemoteFile:
 
     def modified(self) -> float | None:
         """When the file was written, in seconds since 1970; None where the file system does not say."""
-        information: dict[str, Any] = self.filesystem.info(self.path)
+        information = self._information()
         for key in MODIFICATION_TIMES:
             value = information.get(key)
             if isinstance(value, str):
@@ -70,6 +70,14 @@ class RemoteFile:
             if isinstance(value, int | float):
                 return float(value)
         return None
+
+    def _information(self) -> dict[str, Any]:
+        try:
+            return self.filesystem.info(self.path)
+        except OSError:
+            raise
+        except Exception as error:  # file systems raise what their service's client raises: botocore's are no OSError
+            raise OSError(without_credentials(f"{type(error).__name__}: {error}")) from error
 
     def digest(self) -> str:
         """The checksum that the file system states, else SHA-256 over the whole file."""
@@ -106,11 +114,11 @@ def expand_url(url: str, what: str) -> list[tuple[RemoteFile, str]]:
             return [(RemoteFile(filesystem, path), PurePosixPath(path).name)]
         else:
             base, found = path.rstrip("/"), filesystem.find(path)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # file systems raise what their service's client raises: botocore's are no OSError
         said = without_credentials(f"{url!r} cannot be read: {type(error).__name__}: {error}")
         raise DataError(
-            f"{what}: {said}. Check the address and that the package of this protocol (s3fs, gcsfs, …) is installed and may "
-            "reach the service."
+            f"{what}: {said.rstrip('.')}. Check the address, the credentials in the environment, and that the package of "
+            "this protocol (s3fs, gcsfs, …) is installed and may reach the service."
         ) from error
     named = sorted((str(item).removeprefix(base).lstrip("/"), str(item)) for item in found)
     visible = [

@@ -79,8 +79,8 @@ class Retention(Section):
 class Alerts(Section):
     """What somebody should hear of. Failed gates and failed runs always count."""
 
-    stale_after_days: float | None = Field(default=None, gt=0)
-    """No new corpus for so long: a feed may have died. Null: any age is right."""
+    stale_after_days: float | None = Field(default=None, ge=0.001)
+    """No new corpus for so long: a feed may have died. Null: any age is right. Dagster takes no less than a minute."""
     disk_warn: float = Field(default=0.8, gt=0, lt=1)
     """Share of the store's file system in use above which the check `disk_has_room` warns."""
     disk_fail: float = Field(default=0.95, gt=0, lt=1)

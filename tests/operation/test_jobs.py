@@ -1,19 +1,21 @@
 """The jobs of the graph: what each may ask of a machine, and one that goes on from one source to all of them."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from assets import jobs
+from assets import automation, jobs
 from assets.definitions import defs
-from assets.launches import INTENT_TAG, RECIPE_TAG
+from assets.launches import INTENT_TAG, PARTITION_TAG, RECIPE_TAG
 from assets.policy import ANY, GPU_POOL
 from lifecycle.artifacts import Artifact, Store
 from lifecycle.recipe import load_recipe
 from lifecycle.stages import memmap_stages
 from resources.store import ArtifactIOManager
 from tests.graph_home import ROOT
+from tests.operation.small import curate_job, small_recipe
 
 INTENTS = (jobs.CURATE, jobs.MEMMAPS, jobs.PRETRAIN, jobs.ALIGN, jobs.EVALUATE, jobs.EVERYTHING)
 
@@ -93,3 +95,51 @@ def test_a_run_of_one_source_goes_on_to_what_is_made_from_all(tmp_path: Path, so
     assert all(isinstance(each, Artifact) for each in given[:-1])
     kept = store.reference_path("small", "corpus", None)
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+
+
+def test_what_a_page_launched_is_waited_for_as_what_a_job_launched(tmp_path: Path) -> None:
+    """A backfill from an asset's page has none of our tags: memmaps once followed each of its runs, not the last one."""
+    recipe = small_recipe(tmp_path, "{schedules: [{name: nightly, cron: '0 3 * * *'}]}")
+    store = Store(tmp_path / "store")
+    sensor = automation.memmaps_sensor(recipe, store)
+    schedule = automation.source_schedule(recipe.operation.schedules[0], recipe, store)
+    partitions = dg.StaticPartitionsDefinition(["books", "news"])
+    said: list[str | None] = []
+
+    def look(instance: dg.DagsterInstance) -> None:
+        repository = dg.Definitions(
+            jobs=[
+                curate_job(store, recipe, set()),
+                dg.JobDefinition(name=jobs.MEMMAPS, graph_def=dg.GraphDefinition("none")),
+            ],
+            sensors=[sensor],
+            schedules=[schedule],
+        ).get_repository_def()
+        context = dg.build_sensor_context(instance, repository_def=repository)
+        said.append(repository.get_sensor_def(sensor.name).evaluate_tick(context).skip_message)
+        later = datetime.now(UTC) + timedelta(hours=1)  # what was written just now has been left alone by then
+        looks = dg.build_schedule_context(instance, scheduled_execution_time=later, repository_def=repository)
+        asked = repository.get_schedule_def("nightly").evaluate_tick(looks).run_requests or []
+        said.extend(request.partition_key for request in asked)
+
+    @dg.asset(key_prefix=recipe.name, partitions_def=partitions)
+    def raw_corpora(context: dg.AssetExecutionContext) -> None:
+        assert INTENT_TAG not in context.run_tags
+        assert context.run_tags[PARTITION_TAG] == "news"
+        look(context.instance)
+
+    @dg.asset(key_prefix=recipe.name)
+    def corpus(context: dg.AssetExecutionContext) -> None:
+        look(context.instance)
+
+    page = dg.Definitions(assets=[raw_corpora, corpus]).resolve_implicit_global_asset_job_def()
+    with dg.instance_for_test() as instance:
+        for asset, source in ((raw_corpora, "news"), (corpus, None)):
+            done = page.execute_in_process(instance=instance, asset_selection=[asset.key], partition_key=source)
+            assert done.success
+        look(instance)
+    reading, books, making, *others = said
+    assert (reading, books, making) == ("waiting for news", "books", "a run that makes them is under way")
+    never, *both = others[2:]
+    assert (others[:2], both) == (["news", "books"], ["news", "books"])
+    assert "was never made" in (never or "")

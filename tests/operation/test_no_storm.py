@@ -164,6 +164,15 @@ def test_a_file_that_still_grows_is_not_taken(days: Days) -> None:
     assert [name for _, name, _ in days.runs].count("news") == 1
 
 
+def test_a_tick_without_time_leaves_sources_to_the_next_one(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 500 sources due at once Dagster ended the tick after 60 s, each time, and nothing was ever launched."""
+    with monkeypatch.context() as patch:
+        patch.setattr(automation, "LONGEST_TICK", -1.0)
+        assert days.schedule() == "news, books: this tick has no time left; the next one looks"
+    days.schedule()
+    assert [name for _, name, _ in days.runs] == ["news", "books"]
+
+
 def test_a_source_that_is_gone_is_a_reason_and_no_run(days: Days) -> None:
     days.news.unlink()
     days.schedule()

@@ -18,6 +18,7 @@ from tests.operation.small import small_recipe
         ("{drops: [{name: a, sources: [web]}]}", "operation.drops: a names ['web']"),
         ("{schedules: [{name: a, cron: '0 3 * * *'}], drops: [{name: a, sources: [news]}]}", "every name must be unique"),
         ("{alerts: {disk_warn: 0.9, disk_fail: 0.8}}", "disk_warn 0.9 must be below disk_fail 0.8"),
+        ("{alerts: {stale_after_days: 0.0005}}", "stale_after_days"),
         ("{training: {automatic: {}}}", "gpu_hours"),
     ],
 )
