@@ -49,6 +49,14 @@ class HeldoutRewards(Section):
     """A rule that looks at lengths alone."""
 
 
+def error_of(interval: tuple[float, float]) -> float | None:
+    """The standard error that a 95 % interval stands for, half of its width over 1.96; None for a point.
+
+    Of a share that is 0 or 1 the measured error is 0, and that of Wilson's interval is not.
+    """
+    return (interval[1] - interval[0]) / (2 * Z95) or None
+
+
 def wilson_interval(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
     """Interval of a binomial share (Wilson 1927); (0, 1) when nothing was observed."""
     if n == 0:

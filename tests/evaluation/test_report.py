@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lifecycle.errors import DataError
-from lifecycle.evaluation.champion import Champion
+from lifecycle.evaluation.champion import Champion, SampleAnswer
 from lifecycle.evaluation.comparisons import Comparison
 from lifecycle.evaluation.contrasts import Contrast
 from lifecycle.evaluation.figures import WIN_RATE, metrics_of, worst_first
@@ -220,12 +220,21 @@ def test_the_champion_stands_beside_the_models_or_the_page_says_why_not(three, t
         stderr=0.02,
         items=300,
     )
-    champion = Champion(label="demo_dpo/3", digest="c" * 32, metrics=metrics_of(made, "dpo"), contrasts=(theirs,))
+    said = {
+        sample["prompt"]: SampleAnswer(answer=f"the champion | says {i}", score=0.125)
+        for i, sample in enumerate(made["samples"][:9])
+    }
+    champion = Champion(
+        label="demo_dpo/3", digest="c" * 32, metrics=metrics_of(made, "dpo"), contrasts=(theirs,), answers=said
+    )
     write_pages(shown(made, champion), out)
     for name in ("report.html", "report.md"):
         text = (out / name).read_text()
         assert "Against the champion demo_dpo/3: 1 worse" in text
         assert "0.810" in text
+        assert text.count("champion |" if name.endswith("html") else r"champion \| says") == 9, "of ten it was asked nine"
+    [head] = [line for line in (out / "report.md").read_text().splitlines() if line.startswith("| prompt | reference |")]
+    assert head.endswith(" champion |")
     assert '<th class="number">champion</th>' in (out / "report.html").read_text()
     other = champion.model_copy(update={"contrasts": (), "problem": "demo_dpo/3 was evaluated by other settings: x 1 → 2"})
     write_pages(shown(made, other), out)
