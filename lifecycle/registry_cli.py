@@ -147,6 +147,9 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; otherwise it is only listed.")] = False,
     days: Annotated[float, typer.Option(min=0, help="Keep what changed within so many days.")] = 7.0,
     cache: Annotated[bool, typer.Option("--cache", help="Also kept results of pieces; costs time to make again.")] = False,
+    paid_answers: Annotated[
+        bool, typer.Option("--paid-answers", help="Also what chat endpoints answered; costs money to ask again.")
+    ] = False,
     home: HomeOption = Path(".lifecycle"),
     tracking: TrackingOption = None,
 ) -> None:
@@ -159,7 +162,7 @@ def gc(
     versions = all_versions(tracking_uri(home, tracking))
     registered = [(each.stage, each.fingerprint) for each in versions]
     registered += [(EVAL_REPORT.name, each.report) for each in versions if each.report]
-    found = find_garbage(store, registered, days * DAY, cache)
+    found = find_garbage(store, registered, days * DAY, cache, paid_answers)
     table = Table("size", "what", "why")
     for each in found:
         table.add_row(decimal(each.size), str(each.path.relative_to(store.root)), each.why)
