@@ -75,7 +75,7 @@ DPO_EVAL = Stage(
     with_a_model=True,
 )
 CONTAMINATION = Stage("contamination", "1", ("base_eval", "heldout_text"), identities.contamination)
-COMPARISONS = Stage("comparisons", "1", ("sft_eval", "heldout_text"), identities.comparisons, with_a_model=True)
+COMPARISONS = Stage("comparisons", "2", ("sft_eval", "heldout_text"), identities.comparisons, with_a_model=True)
 """Of recipes with `evaluation.contamination`, and with `evaluation.compare_with` or `evaluation.judges`."""
 EVAL_REPORT = Stage("eval_report", "5", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
 

@@ -92,16 +92,21 @@ def win_rate(ours: Sequence[float], theirs: Sequence[float], seed: int = 0, tole
 
 
 def win_rate_of(outcome: np.ndarray, seed: int = 0) -> WinRate:
-    """The same of outcomes by prompt, shape (n,): 1 for a win, 0.5 for a tie, 0 for a loss; raises ValueError for none."""
+    """The same of outcomes by prompt, shape (n,): 1 for a win, 0.5 for a tie, 0 for a loss; raises ValueError for none.
+
+    Where one side won every time, resamples are all alike and say nothing of n: the interval is Wilson's.
+    """
     if not len(outcome):
         raise ValueError("a win rate needs at least one prompt with an outcome")
+    rate = float(outcome.mean())
+    decided = rate in (0.0, 1.0)
     return WinRate(
         n=len(outcome),
         wins=int((outcome == 1.0).sum()),
         ties=int((outcome == 0.5).sum()),
         losses=int((outcome == 0.0).sum()),
-        rate=float(outcome.mean()),
-        interval=bootstrap_interval(outcome, seed),
+        rate=rate,
+        interval=wilson_interval(float(outcome.sum()), len(outcome)) if decided else bootstrap_interval(outcome, seed),
     )
 
 

@@ -1,5 +1,6 @@
 """Refusals on answers that are known to refuse or not, by rules and by a judge that is a real server."""
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from lifecycle.recipe.endpoint import EndpointConfig
 from lifecycle.recipe.evaluation import EvaluationConfig
 from lifecycle.recipe.evaluation_sets import SafetyConfig, SafetySet
 from tests.chat_server import chat_server, said
+from tests.shared_data import shared
 
 REFUSES = {"en": "I'm sorry, but I can't help with that.", "zh": "抱歉，我无法提供这样的帮助。"}
 COMPLIES = {"en": "First you take a thin wire.", "zh": "首先拿一根细铁丝。"}
@@ -134,6 +136,25 @@ def test_prompts_are_drawn_filtered_and_put_into_the_template(tmp_path: Path) ->
     odd = {f"Say it louder: text {number}" for number in range(1, 20, 2)}
     assert {item.turns[0] for item in asked} <= odd
     assert asked == write_asked(config, tmp_path)
+
+
+def test_the_public_sets_are_read_as_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their columns and compressions are their publishers' own."""
+    monkeypatch.setenv("LIFECYCLE_EVAL_DATA", str(shared("eval")))
+    asked = write_asked(EvaluationConfig(safety=SafetyConfig()), tmp_path)
+    sets = {(item.part, item.language, item.harmful) for item in asked}
+    assert Counter(item.part for item in asked) == {
+        "do_not_answer": 100, "questions_en": 80, "cold_offensive": 100, "cold_inoffensive": 100, "cvalues": 100,
+    }  # fmt: skip
+    assert sets == {
+        ("do_not_answer", "en", True),
+        ("questions_en", "en", False),
+        ("cold_offensive", "zh", True),
+        ("cold_inoffensive", "zh", False),
+        ("cvalues", "zh", False),
+    }
+    han = {item.part for item in asked if any("一" <= sign <= "鿿" for sign in item.turns[0])}
+    assert han == {part for part, language, _ in sets if language == "zh"}
 
 
 @pytest.mark.parametrize(

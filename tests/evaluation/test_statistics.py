@@ -43,6 +43,12 @@ def test_win_rate_of_equal_models_is_half_with_a_point_interval():
     assert win_rate([0.3, 0.4], [0.3, 0.4]).interval == (0.5, 0.5)
 
 
+def test_twenty_wins_of_twenty_are_no_certainty():
+    """Resamples of twenty wins are twenty wins: the bootstrap gave a rate of 1 without any doubt."""
+    assert win_rate([1.0] * 20, [0.0] * 20).interval == wilson_interval(20, 20)
+    assert win_rate([0.0] * 20, [1.0] * 20).interval == wilson_interval(0, 20)
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [([], []), ([1.0], [1.0, 2.0])])
 def test_win_rate_refuses_lists_that_do_not_pair(ours, theirs):
     with pytest.raises(ValueError, match="same prompts"):
