@@ -8,7 +8,7 @@ from lifecycle.artifacts import Artifact, Store
 from lifecycle.changes import changes
 from lifecycle.errors import LifecycleError
 from lifecycle.evaluation.contrasts import Contrast, Items, contrast, read_items
-from lifecycle.evaluation.figures import RELATIVE, metrics_of, read_report
+from lifecycle.evaluation.figures import is_relative, metrics_of, read_report
 from lifecycle.evaluation.results import Metric, read_answers
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.gates import CHAMPION
@@ -94,7 +94,7 @@ class _Evaluated:
 def _contrasts(ours: _Evaluated, theirs: _Evaluated, same_text: bool) -> list[Contrast]:
     one, other = ours.items(), theirs.items()
     found = []
-    for name in (name for name in ours.metrics if name in theirs.metrics and name not in RELATIVE):
+    for name in (name for name in ours.metrics if name in theirs.metrics and not is_relative(name)):
         pair = (one[name], other[name]) if name in one and name in other else None
         made = contrast(name, ours.model, CHAMPION, ours.metrics[name], theirs.metrics[name], pair)
         if made.items is not None or same_text:

@@ -149,7 +149,7 @@ def _values(shown: Shown) -> dict[str, Any]:
         "contaminated": _contaminated(report),
         "samples": _samples(report, champion if compared else None),
         "answering": [*report["models"], *([CHAMPION] if champion and champion.answers else [])],
-        "sections": tables(report),
+        "sections": tables(report, theirs),
         "pictures": pictures(report, theirs, found),
         "width": WIDTH,
         "left": LABELS,

@@ -11,10 +11,12 @@ from lifecycle.errors import DataError
 from lifecycle.evaluation.champion import Champion, SampleAnswer
 from lifecycle.evaluation.comparisons import Comparison
 from lifecycle.evaluation.contrasts import Contrast
-from lifecycle.evaluation.figures import WIN_RATE, metrics_of, worst_first
+from lifecycle.evaluation.figures import WIN_RATE, is_relative, metrics_of, worst_first
 from lifecycle.evaluation.gates import evaluate_gates
 from lifecycle.evaluation.report import build_report
 from lifecycle.evaluation.report_pages import Shown, differences, headline, write_pages
+from lifecycle.evaluation.results import Metric
+from lifecycle.evaluation.sections import tables
 from lifecycle.evaluation.statistics import WinRate
 from lifecycle.provenance import StageFacts
 from lifecycle.recipe.gates import Gate
@@ -241,6 +243,25 @@ def test_the_champion_stands_beside_the_models_or_the_page_says_why_not(three, t
     page = (out / "report.html").read_text()
     assert "by other settings: x 1 → 2" in page
     assert ">champion</th>" not in page, "figures by other settings do not stand beside these"
+
+
+def test_the_champion_has_a_column_of_health_and_safety_and_no_win_rate_is_compared(three) -> None:
+    """Its figures were measured, and stood nowhere; and a win rate over SFT was compared with one over another SFT."""
+    figure = {"value": 0.25, "higher_is_better": True, "interval": (0.2, 0.3)}
+    made = three[0] | {"health": {"sft": {"health/looping": figure}}, "safety": {"sft": {"safety/refusals": figure}}}
+    theirs = {
+        "health/looping": Metric(value=0.123, higher_is_better=False),
+        "safety/refusals": Metric(value=0.321, higher_is_better=True),
+    }
+    for champion, columns, cells in (
+        (theirs, ["base", "sft", "dpo", "champion"], ["0.123", "0.321"]),
+        ({}, ["base", "sft", "dpo"], ["–", "–"]),
+    ):
+        shown = tables(made, champion)
+        assert [list(table.columns[1:]) for table in shown] == [columns, columns]
+        assert [table.rows[0][-1] for table in shown] == cells
+    assert is_relative("win_rate/reward_model_over_sft")
+    assert not is_relative("answers/reference_score")
 
 
 def test_contamination_and_comparisons_are_shown_where_the_report_has_them(three, tmp_path: Path):
