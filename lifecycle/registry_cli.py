@@ -61,8 +61,9 @@ def _show_uses(uri: str, name: str) -> None:
         for use in uses.found:
             table.add_row(use.version.label, ", ".join(use.version.aliases), "\n".join(use.through))
         console.print(table)
-    else:
-        console.print(f"No registered model was made from {name}.", highlight=False, markup=False)
+    elif uses.read:
+        said = f"No registered model was trained on {name}: {', '.join(uses.read)} read it, and it was left out."
+        console.print(said, "`lifecycle explain` says where.", highlight=False, markup=False)
     if uses.unread:
         console.print(f"No longer on disk, so nothing can be said of: {', '.join(uses.unread)}", markup=False)
         raise typer.Exit(1)
