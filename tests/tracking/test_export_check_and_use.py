@@ -28,6 +28,7 @@ def reads(name: str, *ids: str) -> Callable[[Workspace], dict]:
 
     def build(workspace: Workspace) -> dict:
         pq.write_table(pa.table({"id": list(ids)}), workspace.out / name)
+        (workspace.out / "of").write_text(workspace.out.name)  # no two sources have the same rows
         return {}
 
     return build
