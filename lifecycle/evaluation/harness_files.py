@@ -21,9 +21,9 @@ from lifecycle.errors import RecipeError
 from lifecycle.evaluation.task_files import (
     LOCAL_READERS,
     Function,
-    TaskLoader,
     has_file,
     leaves,
+    parse_fields,
     shipped_names,
 )
 from lifecycle.recipe.evaluation import EvaluationConfig
@@ -119,7 +119,7 @@ def _fields(path: Path) -> dict[str, Any]:
     if path.suffix == ".py":
         return {}
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), TaskLoader)
+        found = parse_fields(path.read_text(encoding="utf-8"))
     except yaml.YAMLError:
         return {}
     return found if isinstance(found, dict) else {}

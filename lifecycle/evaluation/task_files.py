@@ -153,7 +153,7 @@ class _Reader:
             raise RecipeError(f"{path}: includes itself by way of {', '.join(map(str, including))}")
         self.files.append(path)
         try:
-            found = yaml.load(path.read_text(encoding="utf-8"), TaskLoader)
+            found = parse_fields(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise RecipeError(f"{path}: cannot be read as a task file: {error}") from error
         if not isinstance(found, dict):
@@ -209,15 +209,20 @@ class _Reader:
         return value if self.shipped else replace(value, file=file)
 
 
-class TaskLoader(yaml.SafeLoader):
-    """Reads task files: safe, and `!function` is read as what it names."""
+class _Names(yaml.SafeLoader):
+    """Safe, and `!function` is read as what it names."""
 
 
 def _function(loader: yaml.SafeLoader, node: Any) -> Function:
     return Function(str(loader.construct_scalar(node)), None)
 
 
-TaskLoader.add_constructor("!function", _function)
+_Names.add_constructor("!function", _function)
+
+
+def parse_fields(text: str) -> Any:
+    """What a task file says, `!function` as a `Function`; raises yaml.YAMLError."""
+    return yaml.load(text, _Names)
 
 
 def _refuse_code(path: Path, task: dict[str, Any], allowed: bool) -> None:
