@@ -64,7 +64,8 @@ def wilson_interval(successes: float, n: int, z: float = Z95) -> tuple[float, fl
     share, square = successes / n, z * z
     centre = (share + square / (2 * n)) / (1 + square / n)
     half = z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
-    return (max(0.0, centre - half), min(1.0, centre + half))
+    low, high = min(centre - half, share), max(centre + half, share)  # rounding puts the bound of a share of 0 above it
+    return (max(0.0, low), min(1.0, high))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -24,6 +24,12 @@ def test_wilson_holds_the_share(counts: tuple[int, int]):
     assert successes / n - 1e-12 <= high <= 1
 
 
+def test_rounding_leaves_no_share_outside_of_its_interval():
+    """0 of 3 lay below its own interval, by 6e-17."""
+    for n in range(1, 200):
+        assert (wilson_interval(0, n)[0], wilson_interval(n, n)[1]) == (0, 1)
+
+
 def test_win_rate_counts_a_tie_as_half():
     result = win_rate([1.0, 0.5, 0.2, 0.7], [0.5, 0.5, 0.9, 0.1])
     assert (result.wins, result.ties, result.losses, result.n) == (2, 1, 1, 4)
