@@ -136,9 +136,10 @@ def doctor(
 ) -> None:
     """Say what this machine has, lacks and falls back to; with --cluster, whether the cluster can run a job."""
     if not cluster:
+        from assets.cluster import access
         from lifecycle.machine import examine_machine, render
 
-        findings = examine_machine(home, tracking_uri(home, tracking))
+        findings = [*examine_machine(home, tracking_uri(home, tracking)), access(str(profile) if profile else None)]
         console.print(render(findings))
         raise typer.Exit(int(any(each.state == "missing" for each in findings)))
     from assets.cluster import examine

@@ -6,6 +6,8 @@ from pathlib import Path
 import dagster as dg
 from rich.table import Table
 
+from lifecycle.errors import JobFailedError
+from lifecycle.machine import Finding as MachineFinding
 from resources.launchers.kubernetes.profile import load_profile
 
 SWEEP = "reap_orphans"
@@ -71,6 +73,22 @@ def list_jobs(profile_path: str, instance: dg.DagsterInstance, reap: bool, reall
         owner = entry.owner or "[red]nobody[/red]"
         table.add_row(entry.name, entry.stage, entry.state, str(entry.nodes), since, owner, entry.checkpoint or "-")
     return table
+
+
+def access(profile_path: str | None) -> MachineFinding:
+    """Whether the cluster of the profile answers, as one line about this machine."""
+    from resources.launchers.kubernetes.client import connect
+    from resources.launchers.kubernetes.preflight import reachable
+
+    if profile_path is None:
+        return MachineFinding("cluster", "good", "none is named (LIFECYCLE_CLUSTER): jobs run on this machine")
+    namespace = load_profile(profile_path).namespace
+    try:
+        found = reachable(connect(namespace, patience=PREFLIGHT_SECONDS))
+        good, said = found.good, f"namespace {namespace}: {found.what} {found.detail}"
+    except JobFailedError as error:
+        good, said = False, str(error)
+    return MachineFinding("cluster", "good" if good else "missing", said, "`lifecycle doctor --cluster` looks closer")
 
 
 def examine(profile_path: str, store: Path, processes: int, probe_seconds: float | None) -> tuple[Table, bool]:

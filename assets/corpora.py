@@ -188,15 +188,8 @@ def heldout_text(context: dg.AssetExecutionContext, runner: StageRunner, corpus:
     def build(workspace: Workspace) -> dict:
         from lifecycle.evaluation.heldout import build_heldout_text
 
-        evaluation = runner.recipe.evaluation
-        return build_heldout_text(
-            corpus.path,
-            runner.recipe.curation.heldout.max_bytes,
-            evaluation.max_items,
-            evaluation.win_rate_prompts,
-            evaluation.seed,
-            workspace.out,
-            workspace.run_dir,
-        )
+        recipe = runner.recipe
+        max_bytes, seed = recipe.curation.heldout.max_bytes, recipe.evaluation.seed
+        return build_heldout_text(corpus.path, max_bytes, seed, workspace.out, workspace.run_dir)
 
     return runner.materialize(context, stages.HELDOUT_TEXT, {"corpus": corpus}, build)

@@ -1,6 +1,7 @@
 """`lifecycle reproduce`: a registered model made again in an empty home, and its whole life compared."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -46,10 +47,15 @@ def reproduce(tracking_uri: str, model: str, directory: Path) -> bool:
     for title, found in (("other packages, which may show", other_packages(made)), ("other code", code)):
         _tell(title, found)
     if made.dirty:
-        _tell("the model was made by code with changes that no commit holds", [f"commit {made.commit}"])
+        _tell("its code had changes that no commit holds, so it may come out otherwise", [f"on top of commit {made.commit}"])
     directory.mkdir(parents=True)
     (directory / RECIPE).write_text(made.recipe_text, encoding="utf-8")
-    run_graph(made, directory, _checkout(made, directory / CODE) if code else None)
+    try:
+        place = checkout(made, directory / CODE) if code else None
+    except LifecycleError:
+        shutil.rmtree(directory)  # nothing was made: the same command is to work when the code is there
+        raise
+    run_graph(made, directory, place)
     results = compare(made, Store(directory / "store"))
     console.print(_table(model, results))
     first = next((each for each in results if not each.same), None)
@@ -58,17 +64,29 @@ def reproduce(tracking_uri: str, model: str, directory: Path) -> bool:
     return first is None
 
 
-def _checkout(made: Recorded, directory: Path) -> Path:
-    """The code of the commit that made the model."""
-    command = ["git", "worktree", "add", "--detach", str(directory), made.commit or "unknown"]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    if done.returncode:
+def checkout(made: Recorded, directory: Path) -> Path:
+    """The code of the commit that made the model, in a clone: a work tree would stay on the repository's list.
+
+    Raises:
+        LifecycleError: this code is in no repository, or its repository has no such commit.
+    """
+    if made.commit is None:
         raise LifecycleError(
-            f"the model was made by other code (commit {made.commit or 'not recorded'}), which is not to be had in "
-            f"{PROJECT}: {done.stderr.strip()}. Install that commit and run this again."
+            "the model was made by other code, and no commit of it is on record: install that code and run this again"
         )
+    _git(made, "clone", "--quiet", "--no-checkout", "--", str(PROJECT), str(directory))
+    _git(made, "-C", str(directory), "checkout", "--quiet", "--detach", made.commit)
     console.print(f"its code, commit {made.commit}, is in {directory}", markup=False, highlight=False, soft_wrap=True)
     return directory
+
+
+def _git(made: Recorded, *arguments: str) -> None:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LifecycleError(
+            f"the model was made by other code (commit {made.commit}), which is not to be had from {PROJECT}: "
+            f"{done.stderr.strip()}. Fetch that commit there, or install it, and run this again"
+        )
 
 
 def run_graph(made: Recorded, directory: Path, code: Path | None) -> None:

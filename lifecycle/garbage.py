@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.artifacts import Artifact, Store
+from lifecycle.endpoint.cache import FOLDER as PAID_ANSWERS
 from lifecycle.errors import CorruptArtifactError, LifecycleError
 from lifecycle.locks import StoreLock
 from lifecycle.manifest import MANIFEST, read_manifest
@@ -34,13 +35,16 @@ class Garbage:
     size: int
 
 
-def find_garbage(store: Store, registered: Iterable[Key], min_age: float, cache: bool = False) -> list[Garbage]:
+def find_garbage(
+    store: Store, registered: Iterable[Key], min_age: float, cache: bool = False, paid_answers: bool = False
+) -> list[Garbage]:
     """What no asset's last artifact, registered version or kept corpus reaches through its inputs, and the runs of these.
 
     Args:
         registered: artifacts of the model versions in the registry.
         min_age: seconds; what changed more recently stays, for a run may be about to refer to it or to go on from it.
         cache: also what stages keep of pieces of their input, which costs only time to make again.
+        paid_answers: also what chat endpoints answered, which costs money to ask again.
 
     Raises:
         LifecycleError: the manifest of an artifact in use cannot be read: what it was made from is unknown then, and
@@ -57,9 +61,12 @@ def find_garbage(store: Store, registered: Iterable[Key], min_age: float, cache:
         if path.name not in staying and _changed(path) < before
     ]
     others = {".tmp": "left behind by a killed run", ".quarantine": "damaged, and made again since"}
-    others |= {store.results.name: "kept results of pieces"} if cache else {}
     for place, why in others.items():
         found += [(path, why) for path in _directories(store.root / place) if _changed(path) < before]
+    for path in _directories(store.results):
+        paid = path.name == PAID_ANSWERS
+        if (paid_answers if paid else cache) and _changed(path) < before:
+            found.append((path, "paid answers of chat endpoints" if paid else "kept results of pieces"))
     return [Garbage(path, why, size) for (path, why), size in zip(found, _freed([path for path, _ in found]), strict=True)]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lifecycle.digests import digest_file, digest_json
+from lifecycle.evaluation.harness_files import harness_digests
 from lifecycle.evaluation.task_files import file_digests
 from lifecycle.recipe import Recipe, identity
 from lifecycle.recipe.base import Section
@@ -63,13 +64,8 @@ def corpus(recipe: Recipe, _: str | None) -> Any:
 
 
 def heldout(recipe: Recipe, _: str | None) -> Any:
-    evaluation = recipe.evaluation
-    return {
-        "max_bytes": recipe.curation.heldout.max_bytes,
-        "max_items": evaluation.max_items,
-        "win_rate_prompts": evaluation.win_rate_prompts,
-        "seed": evaluation.seed,
-    }
+    """Not how many items are asked: all candidates are kept from training."""
+    return {"max_bytes": recipe.curation.heldout.max_bytes, "seed": recipe.evaluation.seed}
 
 
 def mix(recipe: Recipe, _: str | None) -> Any:
@@ -103,14 +99,15 @@ def sft_memmap(recipe: Recipe, _: str | None) -> Any:
 
 def evaluation(recipe: Recipe, _: str | None) -> Any:
     """What one model is asked and how its answers are judged; task files and their data count by their content, and so do
-    prompt files, as snapshots."""
+    prompt files, as snapshots; tasks of lm-eval by the files of the installed package and the revision of their data."""
     own = {key: value for key, value in identity(recipe.evaluation).items() if key not in COMPARED_LATER}
     if recipe.evaluation.health:
         own["health"] = {key: value for key, value in own["health"].items() if key != "prompts"}
         own["identity"] = identity(recipe.instructions.identity)
     if recipe.evaluation.safety:
         own["safety"] |= {"sets": [{k: v for k, v in each.items() if k != "path"} for each in own["safety"]["sets"]]}
-    return own | {"files": file_digests(recipe.evaluation)}
+    harness = harness_digests(recipe.evaluation)
+    return own | {"files": file_digests(recipe.evaluation)} | ({"harness": harness} if harness else {})
 
 
 def contamination(recipe: Recipe, _: str | None) -> Any:

@@ -58,6 +58,7 @@ def examine_machine(home: Path, tracking_uri: str) -> list[Finding]:
         _room("disk", shutil.disk_usage(_existing(home)).free, DISK, "`lifecycle gc`, or --home on a larger disk"),
         open_files(),
         _tracking(tracking_uri),
+        _dagster(home),
     ]
 
 
@@ -129,6 +130,18 @@ def _tracking(uri: str) -> Finding:
             return Finding("MLflow", "good", f"{uri} is made by the first run")
         return Finding("MLflow", "missing", str(error), "start the server, or correct --tracking-uri; runs catch up later")
     return Finding("MLflow", "good", uri)
+
+
+def _dagster(home: Path) -> Finding:
+    """Where runs, schedules and the UI keep their state."""
+    stated = os.environ.get("DAGSTER_HOME")
+    place = Path(stated) if stated else home / "dagster"
+    if not os.access(_existing(place), os.W_OK):
+        return Finding("Dagster home", "missing", f"{place} cannot be written to", "--home, or DAGSTER_HOME, elsewhere")
+    if stated and not (place / "dagster.yaml").is_file():
+        advice = "copy deploy/dagster.yaml there: without it a daemon has no pools, and Dagster reports usage"
+        return Finding("Dagster home", "slower", f"{place} ($DAGSTER_HOME) has no dagster.yaml", advice)
+    return Finding("Dagster home", "good", str(place) if place.is_dir() else f"{place} is made by the first run")
 
 
 def _existing(path: Path) -> Path:

@@ -61,8 +61,9 @@ def _show_uses(uri: str, name: str) -> None:
         for use in uses.found:
             table.add_row(use.version.label, ", ".join(use.version.aliases), "\n".join(use.through))
         console.print(table)
-    else:
-        console.print(f"No registered model was made from {name}.", highlight=False, markup=False)
+    elif uses.read:
+        said = f"No registered model was trained on {name}: {', '.join(uses.read)} read it, and it was left out."
+        console.print(said, "`lifecycle explain` says where.", highlight=False, markup=False)
     if uses.unread:
         console.print(f"No longer on disk, so nothing can be said of: {', '.join(uses.unread)}", markup=False)
         raise typer.Exit(1)
@@ -147,6 +148,9 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; otherwise it is only listed.")] = False,
     days: Annotated[float, typer.Option(min=0, help="Keep what changed within so many days.")] = 7.0,
     cache: Annotated[bool, typer.Option("--cache", help="Also kept results of pieces; costs time to make again.")] = False,
+    paid_answers: Annotated[
+        bool, typer.Option("--paid-answers", help="Also what chat endpoints answered; costs money to ask again.")
+    ] = False,
     home: HomeOption = Path(".lifecycle"),
     tracking: TrackingOption = None,
 ) -> None:
@@ -159,7 +163,7 @@ def gc(
     versions = all_versions(tracking_uri(home, tracking))
     registered = [(each.stage, each.fingerprint) for each in versions]
     registered += [(EVAL_REPORT.name, each.report) for each in versions if each.report]
-    found = find_garbage(store, registered, days * DAY, cache)
+    found = find_garbage(store, registered, days * DAY, cache, paid_answers)
     table = Table("size", "what", "why")
     for each in found:
         table.add_row(decimal(each.size), str(each.path.relative_to(store.root)), each.why)

@@ -35,12 +35,12 @@ RAW_CORPORA = Stage("raw_corpora", "6", (), identities.source, per_source=True)
 QUALITY_MODEL = Stage("quality_model", "1", (), identities.quality_model)
 CLEANED_CORPORA = Stage("cleaned_corpora", "7", ("raw_corpora",), identities.cleaning, per_source=True)
 CORPUS = Stage("corpus", "6", ("cleaned_corpora",), identities.corpus)
-HELDOUT_TEXT = Stage("heldout_text", "1", ("corpus",), identities.heldout)
+HELDOUT_TEXT = Stage("heldout_text", "2", ("corpus",), identities.heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), identities.tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), identities.mix)
 BASE_MODEL = Stage("base_model", "2", ("pretrain_memmap", "tokenizer"), identities.base_model, with_a_model=True)
 RAW_INSTRUCTIONS = Stage("raw_instructions", "4", ("corpus",), identities.raw_instructions)
-INSTRUCTIONS = Stage("instructions", "4", ("raw_instructions", "tokenizer", "heldout_text"), identities.instructions)
+INSTRUCTIONS = Stage("instructions", "5", ("raw_instructions", "tokenizer", "heldout_text"), identities.instructions)
 INSTRUCTION_SCORES = Stage(
     "instruction_scores",
     "1",
@@ -59,25 +59,25 @@ SFT_MODEL = Stage("sft_model", "2", ("base_model", "sft_memmap"), identities.sec
 RAW_PREFERENCES = Stage("raw_preferences", "3", ("corpus",), identities.raw_preferences)
 PREFERENCE_PAIRS = Stage(
     "preference_pairs",
-    "6",
+    "7",
     ("raw_preferences", "instructions", "sft_model", "heldout_text"),
     identities.preference_pairs,
     with_a_model=True,
 )
 DPO_MODEL = Stage("dpo_model", "3", ("sft_model", "preference_pairs"), identities.section("dpo"), with_a_model=True)
-BASE_EVAL = Stage("base_eval", "2", ("base_model", "heldout_text"), identities.evaluation, with_a_model=True)
-SFT_EVAL = Stage("sft_eval", "2", ("sft_model", "heldout_text"), identities.evaluation, with_a_model=True)
+BASE_EVAL = Stage("base_eval", "3", ("base_model", "heldout_text"), identities.evaluation, with_a_model=True)
+SFT_EVAL = Stage("sft_eval", "3", ("sft_model", "heldout_text"), identities.evaluation, with_a_model=True)
 DPO_EVAL = Stage(
     "dpo_eval",
-    "4",
+    "5",
     ("dpo_model", "sft_model", "preference_pairs", "heldout_text"),
     identities.evaluation,
     with_a_model=True,
 )
 CONTAMINATION = Stage("contamination", "1", ("base_eval", "heldout_text"), identities.contamination)
-COMPARISONS = Stage("comparisons", "1", ("sft_eval", "heldout_text"), identities.comparisons, with_a_model=True)
+COMPARISONS = Stage("comparisons", "2", ("sft_eval", "heldout_text"), identities.comparisons, with_a_model=True)
 """Of recipes with `evaluation.contamination`, and with `evaluation.compare_with` or `evaluation.judges`."""
-EVAL_REPORT = Stage("eval_report", "4", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
+EVAL_REPORT = Stage("eval_report", "5", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
 
 STAGES: tuple[Stage, ...] = (
     RAW_CORPORA,

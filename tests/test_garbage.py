@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lifecycle.artifacts import Artifact, InputReference, Published, Store, Workspace
+from lifecycle.endpoint.cache import FOLDER, Answer, save
 from lifecycle.errors import LifecycleError
 from lifecycle.files import write_atomically
 from lifecycle.garbage import find_garbage, remove
@@ -161,10 +162,20 @@ def test_a_file_that_another_artifact_shares_frees_nothing(store: Store) -> None
 
 
 def test_kept_results_go_only_when_asked_for(store: Store) -> None:
-    (store.results / "ab" / "abcd").mkdir(parents=True)
+    (store.results / "corpus" / "ab" / "abcd").mkdir(parents=True)
     age(store)
     assert names(store) == set()
-    assert names(store, cache=True) == {".cache/ab"}
+    assert names(store, cache=True) == {".cache/corpus"}
+
+
+def test_answers_that_were_paid_for_go_only_by_their_own_name(store: Store) -> None:
+    """`gc --cache` removed a judge's answers with what costs only time."""
+    (store.results / "corpus").mkdir(parents=True)
+    save(store.results / FOLDER, "ab" * 32, Answer("well", True, 1, 1))
+    age(store)
+    assert names(store, cache=True) == {".cache/corpus"}
+    assert names(store, paid_answers=True) == {".cache/endpoint"}
+    assert names(store, cache=True, paid_answers=True) == {".cache/corpus", ".cache/endpoint"}
 
 
 def test_with_an_unreadable_manifest_in_use_nothing_is_safe_to_remove(store: Store) -> None:

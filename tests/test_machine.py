@@ -21,6 +21,7 @@ def test_the_machine_of_these_tests_can_do_the_work_and_nothing_is_made(tmp_path
     findings = found(examine_machine(home, f"sqlite:///{home}/mlflow.db"))
     assert {name for name, each in findings.items() if each.state == "missing"} == set()
     assert "made by the first run" in findings["MLflow"].found
+    assert "made by the first run" in findings["Dagster home"].found
     assert list(tmp_path.iterdir()) == []
 
 
@@ -31,6 +32,7 @@ def test_what_is_missing_is_an_exit_status_and_says_how_to_mend_it(tmp_path: Pat
     assert "MLflow" in done.stdout
     assert "pip install 'lifecycle[vllm]'" in done.stdout, "brackets are markup to the table"
     assert "does not answer" in " ".join(done.stdout.split())
+    assert "jobs run on this machine" in " ".join(done.stdout.split()), "no cluster is named"
 
 
 def test_a_container_with_64_megabytes_of_shared_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +41,18 @@ def test_a_container_with_64_megabytes_of_shared_memory_is_told(tmp_path: Path, 
     finding = found(examine_machine(tmp_path, f"sqlite:///{tmp_path}/mlflow.db"))["shared memory"]
     assert finding.state == "slower"
     assert "--shm-size" in finding.advice
+
+
+def test_a_dagster_home_without_settings_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster makes do without them: no pools, and two trainings at once share the machine."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    finding = found(examine_machine(tmp_path, f"sqlite:///{tmp_path}/mlflow.db"))["Dagster home"]
+    assert finding.state == "slower"
+    assert "deploy/dagster.yaml" in finding.advice
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").touch()
+    finding = found(examine_machine(tmp_path, f"sqlite:///{tmp_path}/mlflow.db"))["Dagster home"]
+    assert (finding.state, finding.found) == ("good", str(tmp_path / "dagster"))
 
 
 def test_few_open_files_are_told() -> None:

@@ -275,6 +275,10 @@ def test_the_command_has_a_status_for_a_ci_of_recipes(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "BLOCKED" in done.stdout
     assert CliRunner().invoke(app, [*words, "--select", "heldout"]).exit_code == 1
+    small_recipe(tmp_path)
+    done = CliRunner().invoke(app, [*words, "--json", "--select", "raw_corpora"])
+    assert done.exit_code == 0
+    assert {line["action"] for line in json.loads(done.stdout)} == {"run"}, "what a pull request would make is no failure"
 
 
 def test_select_plans_an_asset_and_what_it_is_made_from(recipe: Recipe, store: Store) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 from lifecycle.digests import digest_json
 from lifecycle.files import write_atomically
 
+FOLDER = "endpoint"
+"""Below the kept results of a store: what only money makes again."""
+
 logger = logging.getLogger(__name__)
 
 

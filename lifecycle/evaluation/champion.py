@@ -1,16 +1,25 @@
 """The champion of the day beside a new model: its figures, and what speaks against comparing them."""
 
+from collections.abc import Collection
+
 from pydantic import Field
 
 from lifecycle.artifacts import Artifact, Store
 from lifecycle.changes import changes
 from lifecycle.errors import LifecycleError
 from lifecycle.evaluation.contrasts import Contrast, Items, contrast, read_items
-from lifecycle.evaluation.figures import RELATIVE, metrics_of, read_report
-from lifecycle.evaluation.results import Metric
+from lifecycle.evaluation.figures import is_relative, metrics_of, read_report
+from lifecycle.evaluation.results import Metric, read_answers
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.gates import CHAMPION
 from lifecycle.stages import EVAL_REPORT, HELDOUT_TEXT, evaluation_of
+
+
+class SampleAnswer(Section):
+    """A greedy answer with its reference score."""
+
+    answer: str
+    score: float
 
 
 class Champion(Section):
@@ -23,6 +32,8 @@ class Champion(Section):
     """Its figures, where they are of the same held-out text and by the same settings."""
     contrasts: tuple[Contrast, ...] = ()
     """The new model against it; empty where they are not to be compared."""
+    answers: dict[str, SampleAnswer] = Field(default_factory=dict)
+    """What it answered to the questions that the report shows, by question; only those that it was asked too."""
     problem: str | None = None
     """Why they are not to be compared."""
 
@@ -58,7 +69,7 @@ def compare_with_champion(store: Store, report: Artifact, label: str, digest: st
         return champion.model_copy(update={"problem": f"{label} was evaluated by other settings: {'; '.join(differences)}"})
     same_text = ours.heldout.digest == theirs.heldout.digest
     found = {"contrasts": tuple(_contrasts(ours, theirs, same_text)), "metrics": theirs.metrics if same_text else {}}
-    return champion.model_copy(update=found)
+    return champion.model_copy(update=found | {"answers": theirs.answers(ours.shown)})
 
 
 class _Evaluated:
@@ -68,17 +79,22 @@ class _Evaluated:
         figures = read_report(report.path)
         self.model = str(figures["final"])
         self.metrics = metrics_of(figures, self.model)
+        self.shown = {sample["prompt"] for sample in figures["samples"]}
         self.evaluation = store.input_artifact(report, evaluation_of(self.model))
         self.heldout = store.input_artifact(report, HELDOUT_TEXT.name)
 
     def items(self) -> dict[str, Items]:
         return read_items(self.evaluation.path, self.heldout.path, self.metrics)
 
+    def answers(self, questions: Collection[str]) -> dict[str, SampleAnswer]:
+        rows = [row for row in read_answers(self.evaluation.path) if row["prompt"] in questions]
+        return {row["prompt"]: SampleAnswer(answer=row["answer"], score=row["score"]) for row in rows}
+
 
 def _contrasts(ours: _Evaluated, theirs: _Evaluated, same_text: bool) -> list[Contrast]:
     one, other = ours.items(), theirs.items()
     found = []
-    for name in (name for name in ours.metrics if name in theirs.metrics and name not in RELATIVE):
+    for name in (name for name in ours.metrics if name in theirs.metrics and not is_relative(name)):
         pair = (one[name], other[name]) if name in one and name in other else None
         made = contrast(name, ours.model, CHAMPION, ours.metrics[name], theirs.metrics[name], pair)
         if made.items is not None or same_text:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from lifecycle.curation.language import language_of
 from lifecycle.errors import CorruptArtifactError, DataError
-from lifecycle.evaluation.results import ANSWERS, Metric, Results
+from lifecycle.evaluation.results import Metric, Results, higher, read_answers
 from lifecycle.evaluation.statistics import WinRate, win_rate_of
 from lifecycle.instructions.conversations import Message
 from lifecycle.preferences.asked import Asked, Candidate, Judge
@@ -49,7 +49,7 @@ class Comparison(Section):
 
     def metric(self) -> Metric:
         """The rate as a figure of the model."""
-        return Metric(value=self.won.rate, higher_is_better=True, interval=self.won.interval)
+        return higher(self.won.rate, self.won.interval)
 
 
 def build_comparisons(
@@ -70,9 +70,9 @@ def build_comparisons(
         DataError: the models answered different prompts, or none.
         EndpointError: a judge cannot be asked.
     """
-    ours, rows, comparisons = _answers(evaluation), [], []
+    ours, rows, comparisons = read_answers(evaluation), [], []
     for against, path in others.items():
-        theirs = _answers(path)
+        theirs = read_answers(path)
         if [row["id"] for row in ours] != [row["id"] for row in theirs] or not ours:
             raise DataError(
                 f"comparisons: {name} and {against} did not answer the same prompts ({len(ours)} and {len(theirs)}); "
@@ -108,11 +108,6 @@ def _comparison(name: str, against: str, by: str, outcomes: np.ndarray, facts: d
     won = win_rate_of(known, seed)
     missing = len(outcomes) - len(known)
     return Comparison(model=name, against=against, by=by, won=won, percent=100 * won.rate, no_verdict=missing, facts=facts)
-
-
-def _answers(evaluation: Path) -> list[dict[str, Any]]:
-    path = evaluation / ANSWERS
-    return pq.read_table(path).to_pylist() if path.exists() else []
 
 
 def _by_score(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from lifecycle.evaluation.results import ANSWERS, SAMPLES, Metric
-from lifecycle.evaluation.statistics import Z95
+from lifecycle.evaluation.statistics import error_of
 from lifecycle.recipe.base import Section
 
 ANSWER_COLUMNS = {"answers/reference_score": "score", "answers/finished": "finished"}
@@ -66,10 +66,10 @@ class Items:
 def standard_error(metric: Metric) -> float | None:
     """Half of the 95 % interval over 1.96, else what was measured beside the figure; None where neither is known.
 
-    The interval comes first: of a share that is 0 or 1 the measured error is 0, and Wilson's interval is not.
+    The interval comes first: it is never 0 where a share happens to be 0 or 1.
     """
     if metric.interval is not None:
-        return (metric.interval[1] - metric.interval[0]) / (2 * Z95) or None
+        return error_of(metric.interval)
     return metric.stderr
 
 

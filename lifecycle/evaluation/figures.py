@@ -10,7 +10,7 @@ import orjson
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.evaluation.contrasts import Contrast, Items, contrast
 from lifecycle.evaluation.results import Metric
-from lifecycle.evaluation.sections import is_detail
+from lifecycle.evaluation.sections import JUDGED, SAFETY, is_detail
 
 REPORT = "report.json"
 BEFORE_ALIGNMENT = "sft"
@@ -18,8 +18,6 @@ BEFORE_ALIGNMENT = "sft"
 MULTIPLE_CHOICE, BITS = "kind_of_object", "heldout_bits_per_byte/bits_per_byte"
 REWARDS, CONTROLS = "preferences/reward_accuracy", ("preferences/shuffled_pairs", "preferences/length_only")
 WIN_RATE, ANSWER_SCORE = "answers/win_rate_over_sft", "answers/reference_score"
-RELATIVE = (WIN_RATE, *CONTROLS)
-"""Figures that two models are not compared by: one is a comparison, the others are controls."""
 
 
 def read_report(directory: Path) -> dict[str, Any]:
@@ -80,6 +78,11 @@ def rows(models: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def is_relative(name: str) -> bool:
+    """Whether two models are not compared by this figure: it is a comparison itself, or a control."""
+    return name in (WIN_RATE, *CONTROLS) or name.partition("/")[0] == JUDGED
+
+
 def contrasts(report: Mapping[str, Any], items: Mapping[str, Mapping[str, Items]]) -> list[Contrast]:
     """Every figure of every two models, the later one against the earlier one.
 
@@ -89,7 +92,7 @@ def contrasts(report: Mapping[str, Any], items: Mapping[str, Mapping[str, Items]
     found = []
     for earlier, later in combinations(report["models"], 2):
         ours, theirs = metrics_of(report, later), metrics_of(report, earlier)
-        for name in (name for name in ours if name in theirs and name not in RELATIVE and not is_detail(name)):
+        for name in (name for name in ours if name in theirs and not is_relative(name) and not is_detail(name)):
             both = (items[later].get(name), items[earlier].get(name))
             pair = (both[0], both[1]) if both[0] and both[1] else None
             found.append(contrast(name, later, earlier, ours[name], theirs[name], pair))
@@ -117,8 +120,14 @@ def worst_first(found: Iterable[Contrast]) -> list[Contrast]:
     return sorted(found, key=place)
 
 
-def is_share(row: dict[str, Any]) -> bool:
-    """Whether a row's figures lie between 0 and 1 and say so."""
+def is_drawn(row: dict[str, Any]) -> bool:
+    """Whether a row is drawn among the shares: its figures lie between 0 and 1 and say so, and it is the whole of its kind.
+
+    Refusals by set and language stand in their table alone.
+    """
+    task, _, name = row["metric"].partition("/")
+    if task in SAFETY and name not in ("refusals", "over_refusals"):
+        return False
     return row["metric"] != BITS and all(0 <= metric["value"] <= 1 for metric in row["values"].values() if metric)
 
 

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError, model_validator
 
 from lifecycle.errors import DataError
+from lifecycle.files import write_atomically
 from lifecycle.recipe.base import Section
 
 
@@ -36,10 +38,19 @@ class EvaluationItem(Section):
 
 def write_items(path: Path, items: Iterable[EvaluationItem]) -> None:
     """Write items as JSONL; fields that are None are left out."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        for item in items:
-            file.write(json.dumps(item.model_dump(exclude_none=True), ensure_ascii=False) + "\n")
+    _write(path, (item.model_dump(exclude_none=True) for item in items))
+
+
+def write_references(path: Path, items: Iterable[EvaluationItem]) -> None:
+    """The same of items whose target is compared with, not matched: it is called `reference`."""
+    rows = [item.model_dump(exclude_none=True) for item in items]
+    for row in rows:
+        row["reference"] = row.pop("target")
+    _write(path, rows)
+
+
+def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_items(path: str | Path) -> list[EvaluationItem]:

@@ -1,17 +1,13 @@
 """From the recipe's tasks to lm-eval's, with their settings, and the key by which the result of each is kept."""
 
-import difflib
 import logging
 import random
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import lm_eval.tasks
 import lm_eval.utils
 from jinja2.sandbox import SandboxedEnvironment
 from lm_eval.api.registry import AGGREGATION_REGISTRY
@@ -19,17 +15,14 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
 from lifecycle.errors import DataError, LifecycleError, RecipeError
+from lifecycle.evaluation.harness_files import known
 from lifecycle.evaluation.shares import MetricRule
-from lifecycle.evaluation.task_files import LOCAL_READERS, TaskFile, shipped_names, task_files
+from lifecycle.evaluation.task_files import LOCAL_READERS, TaskFile, task_files
 from lifecycle.evaluation.task_keys import row_digest, task_key
 from lifecycle.recipe.evaluation import EvaluationConfig, EvaluationTask
 
 logger = logging.getLogger(__name__)
 
-NAMES_MEANT = 5
-NAMED = re.compile(r"""^["']?(task|group|tag)["']?:[ \t]*["']?([^\s"'\[#]+)""", re.MULTILINE)
-TAGS = re.compile(r"""^["']?tag["']?:[ \t]*\n((?:[ \t]*-[^\n]*\n)+)""", re.MULTILINE)
-TAG = re.compile(r"""-[ \t]*["']?([^\s"']+)""")
 ROLLING = "loglikelihood_rolling"
 
 _templates: Any = SandboxedEnvironment(
@@ -93,20 +86,12 @@ def _from_file(file: TaskFile, cache_folder: Path) -> dict[str, Any]:
 
 
 def _from_lm_eval(entry: EvaluationTask) -> dict[str, Any]:
-    known = _lm_eval_names()
-    if entry.task not in known:
-        names = [*shipped_names(), *known]
-        close = difflib.get_close_matches(entry.task, names, n=NAMES_MEANT)
-        raise RecipeError(
-            f"evaluation.tasks: {entry.task!r} is neither a task that the project ships ({', '.join(shipped_names())}) nor "
-            f"one of lm-eval's{'; did you mean ' + ', '.join(close) + '?' if close else '.'} A task file of your own needs "
-            "its path"
-        )
+    found = known(entry.task)
     make: Any = TaskManager
-    own = known[entry.task]
     # The index of all its tasks takes lm-eval ten seconds to read; a task with a file of its own needs none.
-    manager = make(include_defaults=own is None)
-    tasks: dict[str, Any] = _made(entry.task, lambda: manager.load([str(own) if own else entry.task])["tasks"])
+    manager = make(include_defaults=not found.single)
+    asked = str(found.files[0]) if found.single else entry.task
+    tasks: dict[str, Any] = _made(entry.task, lambda: manager.load([asked])["tasks"])
     unsafe = [name for name, task in tasks.items() if getattr(task, "UNSAFE_CODE", False)]
     if unsafe:
         raise RecipeError(
@@ -114,19 +99,6 @@ def _from_lm_eval(entry: EvaluationTask) -> dict[str, Any]:
             "local_humaneval, which runs it in one"
         )
     return tasks
-
-
-@cache
-def _lm_eval_names() -> dict[str, Path | None]:
-    """What lm-eval knows by name: the file of a task that has one alone; None for groups, tags and what is named twice."""
-    names: dict[str, Path | None] = {}
-    for path in sorted(Path(lm_eval.tasks.__file__).parent.rglob("*.yaml")):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        for kind, name in NAMED.findall(text):
-            names[name] = path if kind == "task" and name not in names else None
-        for tags in TAGS.findall(text):
-            names |= dict.fromkeys(TAG.findall(tags))
-    return names
 
 
 def _made(name: str, make: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lifecycle.evaluation.results import Metric
-from lifecycle.evaluation.statistics import Z95, mean_interval, wilson_interval
+from lifecycle.evaluation.statistics import error_of, mean_interval, wilson_interval
 
 
 def rate(flags: Sequence[bool], questions: Sequence[str], higher_is_better: bool = False) -> Metric:
@@ -22,8 +22,8 @@ def rate(flags: Sequence[bool], questions: Sequence[str], higher_is_better: bool
     if not len(values):
         raise ValueError("a rate needs an answer at least")
     share, effective = float(values.mean()), _effective(values, questions)
-    low, high = wilson_interval(share * effective, effective)
-    return Metric(value=share, higher_is_better=higher_is_better, stderr=(high - low) / (2 * Z95), interval=(low, high))
+    interval = wilson_interval(share * effective, effective)
+    return Metric(value=share, higher_is_better=higher_is_better, stderr=error_of(interval), interval=interval)
 
 
 def mean(values: Sequence[float], questions: Sequence[str], higher_is_better: bool) -> Metric:

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import orjson
-import pyarrow.parquet as pq
 
 from lifecycle.errors import DataError
 from lifecycle.evaluation.contrasts import read_items
@@ -23,9 +22,9 @@ from lifecycle.evaluation.figures import (
     summary,
 )
 from lifecycle.evaluation.report_plots import write_plots
-from lifecycle.evaluation.results import ANSWERS, Metric, Results
+from lifecycle.evaluation.results import Results, higher, read_answers
 from lifecycle.evaluation.sections import add_sections
-from lifecycle.evaluation.statistics import win_rate
+from lifecycle.evaluation.statistics import WinRate, win_rate
 
 SAMPLES = 10
 
@@ -53,7 +52,7 @@ def build_report(
         DataError: two models did not answer the same prompts.
     """
     results = {name: Results.read(directory) for name, directory in evals.items()}
-    answers = {name: _answers(evals[name]) for name in results}
+    answers = {name: read_answers(evals[name]) for name in results}
     report: dict[str, Any] = {
         "recipe": recipe_name,
         "baselines": _compression(heldout),
@@ -72,10 +71,10 @@ def build_report(
     won = {name: _win_rate(answers, name) for name in results if name not in ("base", BEFORE_ALIGNMENT)}
     for name, rate in won.items():
         if rate:
-            metric = Metric(value=rate["rate"], higher_is_better=True, interval=tuple(rate["interval"]))
-            report["models"][name]["metrics"][WIN_RATE] = metric.model_dump()
+            report["models"][name]["metrics"][WIN_RATE] = higher(rate.rate, rate.interval).model_dump()
     report["final"] = final_of(results)
-    report["win_rate"] = won.get(report["final"] or "")
+    final = won.get(report["final"] or "")
+    report["win_rate"] = final.model_dump() if final else None
     report["rows"] = rows(report["models"])
     items = {name: read_items(directory, heldout, metrics_of(report, name)) for name, directory in evals.items()}
     report["contrasts"] = [each.model_dump() for each in contrasts(report, items)]
@@ -86,19 +85,14 @@ def build_report(
     return {"rows": len(report["rows"]), "summary": report["summary"]}
 
 
-def _answers(directory: Path) -> list[dict[str, Any]]:
-    path = directory / ANSWERS
-    return pq.read_table(path).to_pylist() if path.exists() else []
-
-
-def _win_rate(answers: dict[str, list[dict[str, Any]]], name: str) -> dict[str, Any] | None:
+def _win_rate(answers: dict[str, list[dict[str, Any]]], name: str) -> WinRate | None:
     """A model over SFT, or None where there were no prompts, or SFT was not evaluated."""
     ours, theirs = answers[name], answers.get(BEFORE_ALIGNMENT, [])
     if not ours or not theirs:
         return None
     if [row["id"] for row in ours] != [row["id"] for row in theirs]:
         raise DataError(f"eval_report: {name} and sft answered different prompts; evaluate both on the same heldout_text")
-    return win_rate([row["score"] for row in ours], [row["score"] for row in theirs]).model_dump()
+    return win_rate([row["score"] for row in ours], [row["score"] for row in theirs])
 
 
 def _compression(heldout: Path) -> dict[str, float]:

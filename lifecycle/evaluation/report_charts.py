@@ -12,7 +12,7 @@ from lifecycle.evaluation.figures import (
     BITS,
     REWARDS,
     WIN_RATE,
-    is_share,
+    is_drawn,
 )
 from lifecycle.evaluation.results import Metric
 from lifecycle.recipe.gates import CHAMPION
@@ -76,7 +76,7 @@ def pictures(report: Mapping[str, Any], champion: Mapping[str, Metric], differen
         for row in report["rows"]
     }
     chances = {row["metric"]: row["chance"] for row in report["rows"]}
-    shares = {row["metric"]: figures[row["metric"]] for row in report["rows"] if is_share(row)}
+    shares = {row["metric"]: figures[row["metric"]] for row in report["rows"] if is_drawn(row)}
     found = [_intervals("Shares and scores, with 95 % intervals", shares, names, (0.0, 1.0), chances)]
     if BITS in figures:
         found.append(_bits(figures[BITS], report["baselines"], names))

@@ -148,7 +148,9 @@ def _values(shown: Shown) -> dict[str, Any]:
         "differences": found,
         "stages": shown.stages,
         "contaminated": _contaminated(report),
-        "sections": tables(report),
+        "samples": _samples(report, champion if compared else None),
+        "answering": [*report["models"], *([CHAMPION] if champion and champion.answers else [])],
+        "sections": tables(report, theirs),
         "pictures": pictures(report, theirs, found),
         "width": WIDTH,
         "left": LABELS,
@@ -164,6 +166,16 @@ def _rows(report: Mapping[str, Any], champion: Mapping[str, Metric]) -> list[dic
             cells = [row["values"].get(name) for name in report["models"]]
             cells += [champion[row["metric"]].model_dump() if row["metric"] in champion else None] if champion else []
             found.append({**row, "cells": cells})
+    return found
+
+
+def _samples(report: Mapping[str, Any], champion: Champion | None) -> list[dict[str, Any]]:
+    """Questions with every model's answer; the champion's last, where it was asked the same."""
+    theirs = champion.answers if champion else {}
+    found = []
+    for sample in report["samples"]:
+        own = {CHAMPION: theirs[sample["prompt"]]} if sample["prompt"] in theirs else {}
+        found.append({**sample, "answers": sample["answers"] | own})
     return found
 
 

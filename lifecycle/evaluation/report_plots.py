@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lifecycle.evaluation.figures import ANSWER_SCORE, BEFORE_ALIGNMENT, BITS, REWARDS, WIN_RATE, is_share
+from lifecycle.evaluation.figures import ANSWER_SCORE, BEFORE_ALIGNMENT, BITS, REWARDS, WIN_RATE, is_drawn
 from lifecycle.plots import plot
 
 
@@ -14,7 +14,7 @@ def write_plots(report: dict[str, Any], run_dir: Path) -> None:
 
 
 def _plots(report: dict[str, Any], run_dir: Path) -> None:
-    models, shares = report["models"], [row for row in report["rows"] if is_share(row)]
+    models, shares = report["models"], [row for row in report["rows"] if is_drawn(row)]
     height = 0.75 / len(models)
     with plot(
         run_dir, "shares", "Shares and scores by model, with 95 % intervals", size=(7.0, 1.2 + 0.7 * len(shares))

@@ -1,11 +1,12 @@
 """What one evaluation of one model found; stored as `results.json`, without timings or paths."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from lifecycle.errors import CorruptArtifactError
-from lifecycle.evaluation.statistics import HeldoutRewards, wilson_interval
+from lifecycle.evaluation.statistics import HeldoutRewards, error_of, wilson_interval
 from lifecycle.recipe.base import Section
 
 RESULTS = "results.json"
@@ -20,6 +21,11 @@ class Metric(Section):
     higher_is_better: bool
     stderr: float | None = None
     interval: tuple[float, float] | None = None
+
+
+def higher(value: float, interval: tuple[float, float]) -> Metric:
+    """A figure of which more is better, with the standard error that its interval stands for."""
+    return Metric(value=value, higher_is_better=True, stderr=error_of(interval), interval=interval)
 
 
 class TaskResult(Section):
@@ -46,6 +52,14 @@ class AnswerSummary(Section):
     mean_tokens: float
 
 
+def read_answers(evaluation: Path) -> list[dict[str, Any]]:
+    """The greedy answers of an artifact of evaluation; none where the held-out text gave no prompts."""
+    import pyarrow.parquet as pq  # `lifecycle plan` needs the figures and no table
+
+    path = evaluation / ANSWERS
+    return pq.read_table(path).to_pylist() if path.exists() else []
+
+
 class Results(Section):
     """All figures of one model."""
 
@@ -64,22 +78,15 @@ class Results(Section):
         named = {f"{task}/{name}": metric for task, result in self.tasks.items() for name, metric in result.metrics.items()}
         if self.answers is not None:
             answers = self.answers
-            named["answers/reference_score"] = Metric(value=answers.score, higher_is_better=True, interval=answers.interval)
-            named["answers/finished"] = Metric(
-                value=answers.finished,
-                higher_is_better=True,
-                interval=wilson_interval(round(answers.finished * answers.n), answers.n),
-            )
+            finished = wilson_interval(round(answers.finished * answers.n), answers.n)
+            named["answers/reference_score"] = higher(answers.score, answers.interval)
+            named["answers/finished"] = higher(answers.finished, finished)
         if self.preferences is not None:
             rewards = self.preferences
-            named["preferences/reward_accuracy"] = Metric(
-                value=rewards.accuracy, higher_is_better=True, interval=rewards.interval
-            )
+            named["preferences/reward_accuracy"] = higher(rewards.accuracy, rewards.interval)
             for name, control in (("shuffled_pairs", rewards.shuffled), ("length_only", rewards.length_only)):
                 if control:
-                    named[f"preferences/{name}"] = Metric(
-                        value=control.accuracy, higher_is_better=True, interval=control.interval
-                    )
+                    named[f"preferences/{name}"] = higher(control.accuracy, control.interval)
         return named | self.further
 
     def write(self, directory: Path) -> None:

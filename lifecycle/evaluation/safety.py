@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.endpoint.cache import FOLDER as PAID_ANSWERS
 from lifecycle.endpoint.calls import Address
 from lifecycle.endpoint.client import Endpoint
 from lifecycle.endpoint.rubric import read_rubric
@@ -49,7 +50,7 @@ def safety_metrics(said: Sequence[Said], config: SafetyConfig, cache: Path | Non
     if config.judge:
         if cache is None:
             raise ValueError("a judge of safety needs a directory in which its answers are kept")
-        judged = judge_refusals(said, Endpoint(config.judge, Address.from_environment(), cache / "endpoint"))
+        judged = judge_refusals(said, Endpoint(config.judge, Address.from_environment(), cache / PAID_ANSWERS))
     rows = [
         {**row.model_dump(include=set(COLUMNS)), "refused": refuses(row.answer), "judged_refused": verdict}
         for row, verdict in zip(said, judged, strict=True)

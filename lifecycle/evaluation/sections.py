@@ -8,6 +8,7 @@ from typing import Any
 from lifecycle.evaluation.clean_scores import contamination_section
 from lifecycle.evaluation.comparisons import REFERENCE, read_comparisons
 from lifecycle.evaluation.results import Metric, Results
+from lifecycle.recipe.gates import CHAMPION
 from lifecycle.words import number
 
 CONTAMINATION, COMPARISONS = "contamination", "comparisons"
@@ -16,6 +17,8 @@ DETAILS = ("health_seeds", "health_turns")
 NEITHER_BETTER = "health/tokens"
 """Longer answers are neither better nor worse; it is no row either, where each stage would be judged by it."""
 SAFETY = ("safety", "safety_judge")
+JUDGED = "win_rate"
+"""What the win rates of judges are called as figures of a model."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def add_sections(
     for each in compared:
         if each.against in results and each.by != REFERENCE:
             metric = each.metric().model_dump()
-            report["models"][each.model]["metrics"][f"win_rate/{each.by}_over_{each.against}"] = metric
+            report["models"][each.model]["metrics"][f"{JUDGED}/{each.by}_over_{each.against}"] = metric
 
 
 def is_detail(metric: str) -> bool:
@@ -66,9 +69,18 @@ def is_detail(metric: str) -> bool:
     return metric == NEITHER_BETTER or metric.partition("/")[0] in DETAILS
 
 
-def tables(report: Mapping[str, Any]) -> list[Table]:
-    """The tables of those sections that a report has."""
-    made = (health_table(report), turns_table(report), safety_table(report), contamination_table(report), win_table(report))
+def tables(report: Mapping[str, Any], champion: Mapping[str, Metric]) -> list[Table]:
+    """The tables of those sections that a report has.
+
+    Args:
+        champion: its figures by name; empty where it is not to be shown beside these.
+    """
+    shown = dict(report)
+    if champion:
+        shown["models"] = [*report["models"], CHAMPION]
+        for section, tasks in (("health", ("health", *DETAILS)), ("safety", SAFETY)):
+            shown[section] = report[section] | _by_model({CHAMPION: champion}, tasks)
+    made = (health_table(shown), turns_table(shown), safety_table(shown), contamination_table(report), win_table(report))
     return [table for table in made if table.rows]
 
 

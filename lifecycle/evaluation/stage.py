@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lifecycle.evaluation.asked import write_asked
+from lifecycle.evaluation.drawn import draw_heldout
 from lifecycle.evaluation.further import Checks, further_metrics
 from lifecycle.evaluation.kept import keep_tasks
 from lifecycle.evaluation.merge import all_answers, all_tasks, merge
@@ -69,7 +70,7 @@ def evaluate_model(
     if (reference is None) != (pairs is None):
         raise ValueError("reward accuracy needs both the reference model and the pairs")
     asked = write_asked(config, run_dir)
-    inputs = {"model": str(model), "heldout": str(heldout)}
+    inputs = {"model": str(model), "heldout": str(draw_heldout(heldout, config, run_dir))}
     if reference is not None and pairs is not None:
         inputs |= {"reference": str(reference), "pairs": str(pairs)}
     timings = launch(

@@ -49,6 +49,14 @@ class HeldoutRewards(Section):
     """A rule that looks at lengths alone."""
 
 
+def error_of(interval: tuple[float, float]) -> float | None:
+    """The standard error that a 95 % interval stands for, half of its width over 1.96; None for a point.
+
+    Of a share that is 0 or 1 the measured error is 0, and that of Wilson's interval is not.
+    """
+    return (interval[1] - interval[0]) / (2 * Z95) or None
+
+
 def wilson_interval(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
     """Interval of a binomial share (Wilson 1927); (0, 1) when nothing was observed."""
     if n == 0:
@@ -56,7 +64,8 @@ def wilson_interval(successes: float, n: int, z: float = Z95) -> tuple[float, fl
     share, square = successes / n, z * z
     centre = (share + square / (2 * n)) / (1 + square / n)
     half = z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
-    return (max(0.0, centre - half), min(1.0, centre + half))
+    low, high = min(centre - half, share), max(centre + half, share)  # rounding puts the bound of a share of 0 above it
+    return (max(0.0, low), min(1.0, high))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -84,16 +93,21 @@ def win_rate(ours: Sequence[float], theirs: Sequence[float], seed: int = 0, tole
 
 
 def win_rate_of(outcome: np.ndarray, seed: int = 0) -> WinRate:
-    """The same of outcomes by prompt, shape (n,): 1 for a win, 0.5 for a tie, 0 for a loss; raises ValueError for none."""
+    """The same of outcomes by prompt, shape (n,): 1 for a win, 0.5 for a tie, 0 for a loss; raises ValueError for none.
+
+    Where one side won every time, resamples are all alike and say nothing of n: the interval is Wilson's.
+    """
     if not len(outcome):
         raise ValueError("a win rate needs at least one prompt with an outcome")
+    rate = float(outcome.mean())
+    decided = rate in (0.0, 1.0)
     return WinRate(
         n=len(outcome),
         wins=int((outcome == 1.0).sum()),
         ties=int((outcome == 0.5).sum()),
         losses=int((outcome == 0.0).sum()),
-        rate=float(outcome.mean()),
-        interval=bootstrap_interval(outcome, seed),
+        rate=rate,
+        interval=wilson_interval(float(outcome.sum()), len(outcome)) if decided else bootstrap_interval(outcome, seed),
     )
 
 

@@ -76,7 +76,7 @@ class TaskFile:
 
     def has_items(self, heldout: Path) -> bool:
         """Whether the held-out text gave what this task asks of; true of tasks that ask nothing of it."""
-        asked = [each for each in _leaves(self.config.get("dataset_kwargs")) if str(each).startswith(HELDOUT)]
+        asked = [each for each in leaves(self.config.get("dataset_kwargs")) if str(each).startswith(HELDOUT)]
         return all(Path(_of(heldout, each)).exists() for each in asked)
 
 
@@ -105,12 +105,17 @@ def file_digests(config: EvaluationConfig) -> dict[str, list[str]]:
     return {file.entry.task: [digest_file(path) for path in file.files] for file in task_files(config)}
 
 
+def has_file(entry: EvaluationTask) -> bool:
+    """Whether a task is a file of ours or the user's; otherwise it is one of lm-eval's own."""
+    return entry.path is not None or (not entry.task.startswith("_") and (SHIPPED / f"{entry.task}.yaml").is_file())
+
+
 def read_task_file(entry: EvaluationTask, config: EvaluationConfig) -> TaskFile | None:
     """The file of one task, checked; None where it has none. Raises as `task_files` does."""
+    if not has_file(entry):
+        return None
     if entry.path is None:
         path = SHIPPED / f"{entry.task}.yaml"
-        if entry.task.startswith("_") or not path.is_file():
-            return None
         reader = _Reader(entry.task, path.parent, shipped=True)
     else:
         found = expand(entry.path, f"evaluation.tasks.{entry.task}.path")
@@ -148,7 +153,7 @@ class _Reader:
             raise RecipeError(f"{path}: includes itself by way of {', '.join(map(str, including))}")
         self.files.append(path)
         try:
-            found = yaml.load(path.read_text(encoding="utf-8"), _Names)
+            found = parse_fields(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise RecipeError(f"{path}: cannot be read as a task file: {error}") from error
         if not isinstance(found, dict):
@@ -215,12 +220,17 @@ def _function(loader: yaml.SafeLoader, node: Any) -> Function:
 _Names.add_constructor("!function", _function)
 
 
+def parse_fields(text: str) -> Any:
+    """What a task file says, `!function` as a `Function`; raises yaml.YAMLError."""
+    return yaml.load(text, _Names)
+
+
 def _refuse_code(path: Path, task: dict[str, Any], allowed: bool) -> None:
     """What in a user's task file is code, or fetches some."""
     if task.get("unsafe_code"):
         raise RecipeError(f"{path}: unsafe_code: the sandbox is for the tasks that we ship alone (local_humaneval)")
     named = [key for key in CODE if task.get(key)]
-    named += ["!function"] if any(isinstance(each, Function) for each in _leaves(task)) else []
+    named += ["!function"] if any(isinstance(each, Function) for each in leaves(task)) else []
     named += ["hf_evaluate"] if any("hf_evaluate" in each for each in task.get("metric_list") or []) else []
     if named and not allowed:
         raise RecipeError(
@@ -249,9 +259,10 @@ def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
     return change(value)
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def leaves(value: Any) -> Iterator[Any]:
+    """Every value in mappings and lists, at any depth."""
     children: Sequence[Any] = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
     if not isinstance(value, (dict, list)):
         yield value
     for each in children:
-        yield from _leaves(each)
+        yield from leaves(each)

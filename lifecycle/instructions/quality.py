@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lifecycle.endpoint.cache import FOLDER as PAID_ANSWERS
 from lifecycle.endpoint.calls import Address
 from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
@@ -99,7 +100,7 @@ def _job(inputs: dict[str, str], model: ModelFolder, config: InstructionScores, 
 
 
 def _endpoint(config: JudgeScores, results: Path) -> Endpoint:
-    return Endpoint(config.endpoint, Address.from_environment(), results / "endpoint")
+    return Endpoint(config.endpoint, Address.from_environment(), results / PAID_ANSWERS)
 
 
 def _with(table: pa.Table, name: str, values: Sequence[object]) -> pa.Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.curation.language import language_of
+from lifecycle.endpoint.cache import FOLDER as PAID_ANSWERS
 from lifecycle.endpoint.calls import Address
 from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
@@ -131,7 +132,7 @@ def judge_of(config: JudgeConfig, recipe: Recipe, reward: ModelFolder | None, pr
     if isinstance(config, RuleJudge):
         return lambda asked: judge_by_rules(asked, config, rules.rules, rules.identity)
     if isinstance(config, EndpointJudge):
-        endpoint = Endpoint(config.endpoint, Address.from_environment(), programs.cache / "endpoint")
+        endpoint = Endpoint(config.endpoint, Address.from_environment(), programs.cache / PAID_ANSWERS)
         rubric = config.read_rubric()
         return lambda asked: judge_by_endpoint(asked, config, rubric, endpoint)
     assert reward is not None

@@ -14,6 +14,8 @@ TEXT_ONLY_TASK = "heldout_bits_per_byte"
 """The task that any held-out text can be measured by."""
 DOCUMENTED_TASKS = ("kind_of_object", "first_word_match")
 """Tasks whose items are made from held-out documentation strings."""
+CANDIDATES = 2_000
+"""Items of each kind that `heldout_text` keeps from training, and an evaluation draws its own from."""
 BESIDE_TASKS = ("answers", "preferences")
 """What the report measures beside the tasks: greedy answers to held-out prompts, and held-out pairs."""
 
@@ -55,9 +57,9 @@ class EvaluationConfig(Section):
     """Let tasks run the programs that models write (HumanEval), in a sandbox that docs/evaluation-tasks.md describes."""
     allow_task_python: bool = False
     """Let a task file of `path` name Python functions beside it (`!function`); they run as the evaluation itself does."""
-    max_items: int = Field(default=300, gt=0)
-    """Items per task that is made from the held-out text."""
-    win_rate_prompts: int = Field(default=200, ge=20)
+    max_items: int = Field(default=300, gt=0, le=CANDIDATES)
+    """Items per task that is made from the held-out text; more of them remake no training."""
+    win_rate_prompts: int = Field(default=200, ge=20, le=CANDIDATES)
     max_new_tokens: int = Field(default=48, gt=0)
     context: int = Field(default=256, gt=1)
     """Window in tokens that the tasks see, at most: the sequence length that the models were trained with."""

@@ -20,6 +20,8 @@ TRAINED_ON = {
     "raw_preferences": "labels.parquet",
 }
 """Stages whose rows are trained on (in a later stage), and their files."""
+READ = {"raw_corpora": "documents-*.parquet", "raw_instructions": "conversations.parquet", "raw_preferences": "*.parquet"}
+"""Stages that read, of which not all is trained on, and their files."""
 IDENTIFIERS = ("id", "document_id", "group")
 """Columns that name a row, or the document that it was made from."""
 
@@ -34,10 +36,14 @@ class Use:
 
 @dataclass(frozen=True)
 class Uses:
-    """What was found; `unread` names artifacts that are no longer on disk, of which nothing can be said."""
+    """What was found; `unread` names artifacts that are no longer on disk, of which nothing can be said.
+
+    `read` names what read the text where no model was trained on it.
+    """
 
     found: tuple[Use, ...]
     unread: tuple[str, ...]
+    read: tuple[str, ...] = ()
 
 
 def used_by(tracking_uri: str, name: str) -> Uses:
@@ -46,12 +52,26 @@ def used_by(tracking_uri: str, name: str) -> Uses:
     A source is looked up in the lineage of every version; a document in the rows of what these were trained on.
 
     Raises:
-        LifecycleError: the registry does not answer, or nothing was ever registered.
+        LifecycleError: the registry does not answer, nothing was ever registered, or no version's life has a source or a row
+            of this name: a slip of the pen must not look like a text that trained nothing.
     """
     trees = _Trees(tracking_uri)
-    if any(node.source == name for root in trees.roots.values() for node in each_once(root)):
+    sources = {node.source for root in trees.roots.values() for node in each_once(root) if node.source}
+    if name in sources:
         return _collect(trees, lambda node, _: node.source == name)
-    return _collect(trees, _Rows(name).has)
+    rows = _Rows(name)
+    trained = _collect(trees, rows.has)
+    if trained.found:
+        return trained
+    seen = _collect(trees, lambda node, _: rows.was_read(node))
+    read = tuple(dict.fromkeys(title for use in seen.found for title in use.through))
+    unread = tuple(dict.fromkeys((*trained.unread, *seen.unread)))
+    if not read and not unread:
+        raise LifecycleError(
+            f"{name!r} is no source of a registered model ({', '.join(sorted(sources))}), and no document, conversation or "
+            "pair that one of them read has this id"
+        )
+    return Uses((), unread, read)
 
 
 def _collect(trees: "_Trees", holds: Callable[[LineageNode, Collection[str]], bool | None]) -> Uses:
@@ -90,7 +110,7 @@ class _Rows:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._known: dict[str, bool | None] = {}
+        self._known: dict[tuple[str, str], bool | None] = {}
 
     def has(self, node: LineageNode, stages: Collection[str]) -> bool | None:
         """Whether the row was trained on; None when the artifact is not there to be read.
@@ -102,11 +122,19 @@ class _Rows:
         if chosen_from or (node.stage == "raw_preferences" and "kto_model" not in stages):
             return False
         pattern = TRAINED_ON.get(re.sub(r"_r\d+$", "", node.stage))  # each round of preferences has pairs of its own
+        return self._look_once(node, pattern)
+
+    def was_read(self, node: LineageNode) -> bool | None:
+        """Whether the row was read, trained on or not; None when the artifact is not there to be read."""
+        return self._look_once(node, READ.get(node.stage))
+
+    def _look_once(self, node: LineageNode, pattern: str | None) -> bool | None:
         if pattern is None:
             return False
-        if node.key not in self._known:
-            self._known[node.key] = self._look(Path(node.details.get("uri", "")), pattern)
-        return self._known[node.key]
+        key = (node.key, pattern)
+        if key not in self._known:
+            self._known[key] = self._look(Path(node.details.get("uri", "")), pattern)
+        return self._known[key]
 
     def _look(self, directory: Path, pattern: str) -> bool | None:
         files = sorted(directory.glob(pattern)) if directory.is_dir() else []

@@ -1,24 +1,37 @@
 """Win rates on answers whose winner is known, by reference score, by an endpoint in both orders, and by rewards."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import LlamaForSequenceClassification
 
 from lifecycle.endpoint.client import Endpoint
 from lifecycle.errors import DataError
 from lifecycle.evaluation.comparisons import build_comparisons, read_comparisons
 from lifecycle.evaluation.results import Results
 from lifecycle.evaluation.statistics import win_rate
+from lifecycle.jobs import ModelFolder, TrainingJob
 from lifecycle.preferences.asked import Asked, Judge, Judgement
+from lifecycle.preferences.judges import reward
 from lifecycle.preferences.judges.endpoint import judge_by_endpoint
+from lifecycle.preferences.pairs import judge_of
+from lifecycle.preferences.rewards import load_reward_model, rewards_of
+from lifecycle.preferences.sampling import Programs
+from lifecycle.recipe import load_recipe
 from lifecycle.recipe.endpoint import EndpointConfig
-from lifecycle.recipe.preferences import EndpointJudge
+from lifecycle.recipe.preferences import EndpointJudge, RewardJudge
 from tests.chat_server import chat_server, said
+from tests.tiny_model import tiny_model
+
+DEMO = Path(__file__).parents[2] / "deploy" / "recipes" / "demo.yaml"
 
 
 def evaluation(directory: Path, answers: Sequence[str], scores: Sequence[float]) -> Path:
@@ -97,6 +110,41 @@ def test_judged_scores_win_as_scores_do(tmp_path_factory: pytest.TempPathFactory
     assert found.won == expected
     (_, turned), _ = compare(root / "b", theirs, {"sft": ours}, {"given": judge})
     assert turned.won.rate == pytest.approx(1 - found.won.rate)
+
+
+def test_a_real_reward_model_judges_as_its_rewards_say(tmp_path: Path) -> None:
+    """Through the program that the asset starts: the answer with the higher reward wins, equal ones are not scored."""
+    directory = tiny_model(tmp_path / "model")
+    torch.manual_seed(1)
+    classifier = LlamaForSequenceClassification.from_pretrained(directory, num_labels=1)
+    torch.nn.init.normal_(classifier.score.weight, std=1.0)
+    classifier.save_pretrained(directory)
+    texts = ["A path.", "Raise an error.", "It returns a number.", "No."]
+    ours = evaluation(tmp_path / "dpo", [*texts, "same", "Return " * 100], [0] * 6)
+    sft = evaluation(tmp_path / "sft", [*texts[1:], texts[0], "same", "It."], [0] * 6)
+    scored: list[int] = []
+
+    def launch(job: TrainingJob) -> dict[str, Any]:
+        reward.main(job)
+        scored.append(json.loads((Path(job.run_dir) / "result.json").read_text())["rows"])
+        return {}
+
+    config = RewardJudge(kind="reward_model", max_length=64, batch=4)
+    programs = Programs(launch, tmp_path / "run", "f" * 32, tmp_path / "cache")
+    judge = judge_of(config, load_recipe(DEMO), ModelFolder(directory, "r"), programs)
+    (_, found), out = compare(tmp_path, ours, {"sft": sft}, {"reward_model": judge})
+    rows = [row for row in pq.read_table(out / "comparisons.parquet").to_pylist() if row["by"] == "reward_model"]
+    model, tokenizer = load_reward_model(directory)
+    for row in rows[:4]:
+        asked = [{"prompt": [{"role": "user", "content": row["prompt"]}], "answer": row[side]} for side in
+                 ("answer", "other_answer")]  # fmt: skip
+        one, other = rewards_of(model, tokenizer, asked, 64, 4)
+        assert one is not None and other is not None  # noqa: PT018
+        assert row["outcome"] == float(one > other)
+    assert [row["outcome"] for row in rows[4:]] == [0.5, None], "one too long for the model has no reward"
+    assert (found.won.n, found.no_verdict) == (5, 1)
+    assert scored == [10], "of the answers that differ"
+    assert found.facts["no_verdict"] == 1
 
 
 def test_models_that_answered_other_prompts_or_none_are_not_compared(tmp_path: Path) -> None:

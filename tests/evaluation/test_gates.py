@@ -1,5 +1,6 @@
 """Gates: what they ask for, how they are decided, and what cannot be asked."""
 
+import statistics
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from pydantic import ValidationError
 
 from lifecycle.errors import CorruptArtifactError, RecipeError
 from lifecycle.evaluation.champion import Champion
-from lifecycle.evaluation.contrasts import Contrast
+from lifecycle.evaluation.contrasts import Contrast, standard_error
 from lifecycle.evaluation.gates import decide_gates, evaluate_gates
-from lifecycle.evaluation.statistics import Z95
+from lifecycle.evaluation.results import AnswerSummary, Results
+from lifecycle.evaluation.statistics import Z95, Control, HeldoutRewards, mean_interval, wilson_interval
 from lifecycle.recipe.gates import Gate
 
 BITS = "text/bits_per_byte"
@@ -47,6 +49,30 @@ def test_a_range_holds_on_its_bound_and_within_its_tolerance(gate: Gate, passed:
 def test_a_tolerance_without_a_known_error_forgives_nothing():
     gate = Gate(metric="a/b", at_least=0.500001, tolerance=100)
     assert not evaluate_gates(figures(0.5, None), [gate])[0].passed
+
+
+def test_answers_and_preferences_have_errors_that_a_tolerance_counts_in():
+    """They had intervals alone: a reader of `report.json` saw no error where the gate used one."""
+    scores, pairs = [0.0, 1.0] * 50, 40
+    results = Results(
+        model="dpo",
+        parameters=1,
+        tasks={},
+        answers=AnswerSummary(n=100, score=0.5, interval=mean_interval(scores), finished=1.0, mean_tokens=4),
+        preferences=HeldoutRewards(
+            pairs=pairs, accuracy=0.75, interval=wilson_interval(30, pairs), margin=1.0,
+            length_only=Control(pairs=pairs, accuracy=0.5, interval=wilson_interval(20, pairs)),
+        ),
+    )  # fmt: skip
+    metrics = results.metrics()
+    assert metrics["answers/reference_score"].stderr == pytest.approx(statistics.stdev(scores) / 10)
+    assert all(metric.stderr and metric.stderr == pytest.approx(standard_error(metric)) for metric in metrics.values())
+    report = {"final": "dpo", "models": {"dpo": {"metrics": {name: each.model_dump() for name, each in metrics.items()}}}}
+    report["contrasts"] = []
+    for name, metric in metrics.items():
+        least = metric.value + 1.5 * (metric.stderr or 0)
+        strict, wide = (Gate(metric=name, at_least=least, tolerance=spare) for spare in (1, 2))
+        assert [each.passed for each in evaluate_gates(report, [strict, wide])] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from lifecycle.errors import DataError
-from lifecycle.evaluation.champion import Champion
+from lifecycle.evaluation.champion import Champion, SampleAnswer
 from lifecycle.evaluation.comparisons import Comparison
 from lifecycle.evaluation.contrasts import Contrast
-from lifecycle.evaluation.figures import WIN_RATE, metrics_of, worst_first
+from lifecycle.evaluation.figures import WIN_RATE, is_relative, metrics_of, worst_first
 from lifecycle.evaluation.gates import evaluate_gates
 from lifecycle.evaluation.report import build_report
 from lifecycle.evaluation.report_pages import Shown, differences, headline, write_pages
+from lifecycle.evaluation.results import Metric
+from lifecycle.evaluation.sections import tables
 from lifecycle.evaluation.statistics import WinRate
 from lifecycle.provenance import StageFacts
 from lifecycle.recipe.gates import Gate
@@ -220,18 +222,46 @@ def test_the_champion_stands_beside_the_models_or_the_page_says_why_not(three, t
         stderr=0.02,
         items=300,
     )
-    champion = Champion(label="demo_dpo/3", digest="c" * 32, metrics=metrics_of(made, "dpo"), contrasts=(theirs,))
+    said = {
+        sample["prompt"]: SampleAnswer(answer=f"the champion | says {i}", score=0.125)
+        for i, sample in enumerate(made["samples"][:9])
+    }
+    champion = Champion(
+        label="demo_dpo/3", digest="c" * 32, metrics=metrics_of(made, "dpo"), contrasts=(theirs,), answers=said
+    )
     write_pages(shown(made, champion), out)
     for name in ("report.html", "report.md"):
         text = (out / name).read_text()
         assert "Against the champion demo_dpo/3: 1 worse" in text
         assert "0.810" in text
+        assert text.count("champion |" if name.endswith("html") else r"champion \| says") == 9, "of ten it was asked nine"
+    [head] = [line for line in (out / "report.md").read_text().splitlines() if line.startswith("| prompt | reference |")]
+    assert head.endswith(" champion |")
     assert '<th class="number">champion</th>' in (out / "report.html").read_text()
     other = champion.model_copy(update={"contrasts": (), "problem": "demo_dpo/3 was evaluated by other settings: x 1 → 2"})
     write_pages(shown(made, other), out)
     page = (out / "report.html").read_text()
     assert "by other settings: x 1 → 2" in page
     assert ">champion</th>" not in page, "figures by other settings do not stand beside these"
+
+
+def test_the_champion_has_a_column_of_health_and_safety_and_no_win_rate_is_compared(three) -> None:
+    """Its figures were measured, and stood nowhere; and a win rate over SFT was compared with one over another SFT."""
+    figure = {"value": 0.25, "higher_is_better": True, "interval": (0.2, 0.3)}
+    made = three[0] | {"health": {"sft": {"health/looping": figure}}, "safety": {"sft": {"safety/refusals": figure}}}
+    theirs = {
+        "health/looping": Metric(value=0.123, higher_is_better=False),
+        "safety/refusals": Metric(value=0.321, higher_is_better=True),
+    }
+    for champion, columns, cells in (
+        (theirs, ["base", "sft", "dpo", "champion"], ["0.123", "0.321"]),
+        ({}, ["base", "sft", "dpo"], ["–", "–"]),
+    ):
+        shown = tables(made, champion)
+        assert [list(table.columns[1:]) for table in shown] == [columns, columns]
+        assert [table.rows[0][-1] for table in shown] == cells
+    assert is_relative("win_rate/reward_model_over_sft")
+    assert not is_relative("answers/reference_score")
 
 
 def test_contamination_and_comparisons_are_shown_where_the_report_has_them(three, tmp_path: Path):

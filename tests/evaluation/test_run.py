@@ -129,11 +129,12 @@ def test_a_conversation_goes_on_with_the_models_own_answers(evaluated, model_dir
     assert second["answer"] == expected.text
 
 
-def test_multiple_choice_agrees_with_our_own_likelihoods(evaluated, model_directory: Path, heldout: Path):
+def test_multiple_choice_agrees_with_our_own_likelihoods(evaluated, model_directory: Path):
     """lm-eval's accuracy and choices against the argmax of our own log-probabilities behind the chat template."""
     model = AutoModelForCausalLM.from_pretrained(model_directory).eval()
     tokenizer = AutoTokenizer.from_pretrained(model_directory)
-    items = [orjson.loads(line) for line in (heldout / "items" / "kind_of_object.jsonl").read_bytes().splitlines()]
+    drawn = evaluated[2] / "run0" / "heldout" / "items" / "kind_of_object.jsonl"
+    items = [orjson.loads(line) for line in drawn.read_bytes().splitlines()]
     picked = []
     for item in items:
         prompt = encode_prompt(tokenizer, as_messages(item["prompt"])).tolist()

@@ -24,6 +24,12 @@ def test_wilson_holds_the_share(counts: tuple[int, int]):
     assert successes / n - 1e-12 <= high <= 1
 
 
+def test_rounding_leaves_no_share_outside_of_its_interval():
+    """0 of 3 lay below its own interval, by 6e-17."""
+    for n in range(1, 200):
+        assert (wilson_interval(0, n)[0], wilson_interval(n, n)[1]) == (0, 1)
+
+
 def test_win_rate_counts_a_tie_as_half():
     result = win_rate([1.0, 0.5, 0.2, 0.7], [0.5, 0.5, 0.9, 0.1])
     assert (result.wins, result.ties, result.losses, result.n) == (2, 1, 1, 4)
@@ -41,6 +47,12 @@ def test_bootstrap_interval_agrees_with_the_normal_approximation():
 
 def test_win_rate_of_equal_models_is_half_with_a_point_interval():
     assert win_rate([0.3, 0.4], [0.3, 0.4]).interval == (0.5, 0.5)
+
+
+def test_twenty_wins_of_twenty_are_no_certainty():
+    """Resamples of twenty wins are twenty wins: the bootstrap gave a rate of 1 without any doubt."""
+    assert win_rate([1.0] * 20, [0.0] * 20).interval == wilson_interval(20, 20)
+    assert win_rate([0.0] * 20, [1.0] * 20).interval == wilson_interval(0, 20)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [([], []), ([1.0], [1.0, 2.0])])

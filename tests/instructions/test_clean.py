@@ -32,7 +32,7 @@ def _conversation(turns: tuple[tuple[str, str], ...], number: int = 0, group: st
 @pytest.fixture(scope="module")
 def heldout(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("heldout")
-    build_heldout_text(corpus, 50_000, 60, 40, 23, out, tmp_path_factory.mktemp("run"))
+    build_heldout_text(corpus, 50_000, 23, out, tmp_path_factory.mktemp("run"))
     return out
 
 

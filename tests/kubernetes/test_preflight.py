@@ -128,6 +128,20 @@ def test_the_command_ends_with_an_error_where_something_is_bad(
     assert "delete jobs" in done.output
 
 
+def test_doctor_says_of_this_machine_whether_its_cluster_answers(
+    fake_cluster: FakeCluster, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assets.cluster import access
+
+    monkeypatch.setenv("KUBECONFIG", str(fake_cluster.kubeconfig))
+    found = access(str(place.profile))
+    assert (found.state, found.found) == ("good", f"namespace {load_profile(place.profile).namespace}: API server answers")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    found = access(str(place.profile))
+    assert found.state == "missing"
+    assert "no usable access to a Kubernetes cluster" in found.found
+
+
 @pytest.mark.parametrize(("text", "value"), [("500m", "0.5"), ("2", "2"), ("64Gi", str(64 * 2**30)), ("1.5k", "1500")])
 def test_amounts(text: str, value: str) -> None:
     assert str(amount(text).normalize()) == str(amount(value).normalize())

@@ -8,6 +8,7 @@ import pytest
 
 from lifecycle.artifacts import Store
 from lifecycle.evaluation.champion import compare_with_champion
+from lifecycle.evaluation.figures import read_report
 from lifecycle.evaluation.gates import decide_gates
 from lifecycle.locks import StoreLock
 from lifecycle.recipe.gates import Gate
@@ -102,6 +103,11 @@ def test_on_other_held_out_text_only_common_items_count(lives: Lives) -> None:
         "kind_of_object/acc": 300,
         "answers/reference_score": 24,
     }, "bits per byte and held-out pairs are of other text"
+    shown = [sample["prompt"] for sample in read_report(curated.report.path)["samples"]]
+    assert len(shown) == 10
+    assert {prompt: each.answer for prompt, each in beside.answers.items()} == {
+        prompt: f"dpo says {i}" for i, prompt in enumerate(shown)
+    }, "its answers to the questions that are shown"
 
 
 def test_a_gate_decided_with_another_champion_is_void(tracking_uri: str, lives: Lives) -> None:

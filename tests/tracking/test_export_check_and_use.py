@@ -23,6 +23,17 @@ from tests.tracking.test_registry_and_lineage import BAD, GOOD, promote_made, re
 MODEL = "small_dpo"
 
 
+def reads(name: str, *ids: str) -> Callable[[Workspace], dict]:
+    """A stage that writes one table of these ids."""
+
+    def build(workspace: Workspace) -> dict:
+        pq.write_table(pa.table({"id": list(ids)}), workspace.out / name)
+        (workspace.out / "of").write_text(workspace.out.name)  # no two sources have the same rows
+        return {}
+
+    return build
+
+
 @pytest.fixture
 def made(tracking_uri: str, store: Store, recipe: Recipe) -> dict:
     made = make_all(recipe, store)
@@ -105,13 +116,27 @@ def test_a_document_leads_to_the_models_that_were_trained_on_it_and_to_no_other(
         pq.write_table(pa.table({"id": ["c1"], "document_id": ["d2"]}), workspace.out / "conversations.parquet")
         return {}
 
-    made = make_all(recipe, store, build={"corpus": corpus, "instructions": conversations})
+    build = {
+        "raw_corpora": reads("documents-00000.parquet", "d1", "d2", "d3"),
+        "corpus": corpus,
+        "raw_instructions": reads("conversations.parquet", "c1"),
+        "instructions": conversations,
+        "raw_preferences": reads("pairs.parquet", "p1"),
+        "preference_pairs": reads("train.parquet", "p1"),
+    }
+    made = make_all(recipe, store, build=build)
     record_all(tracking_uri, store, made)
     through = {use.version.name: use.through for use in used_by(tracking_uri, "d1").found}
     assert set(through) == {"small_base", "small_sft", "small_dpo"}
     through = {use.version.name: len(use.through) for use in used_by(tracking_uri, "d2").found}
     assert through == {"small_base": 1, "small_sft": 2, "small_dpo": 2}
-    assert used_by(tracking_uri, "d3").found == ()
+    left_out = used_by(tracking_uri, "d3")
+    assert (left_out.found, left_out.unread) == ((), ())
+    read = {title.rpartition(" ")[0] for title in left_out.read}
+    assert read
+    assert read <= {"raw_corpora of packages", "raw_corpora of standard_library"}, "both read the same rows"
+    with pytest.raises(LifecycleError, match=r"'d4' is no source .*\(packages, standard_library\), and no document"):
+        used_by(tracking_uri, "d4")
     shutil.rmtree(one(made, "corpus").artifact.path)
     uses = used_by(tracking_uri, "d1")
     assert uses.found == ()
@@ -123,21 +148,14 @@ def test_what_was_not_chosen_trained_nothing_and_labels_train_only_kto(
 ) -> None:
     """`--used-by` named `instructions` also for a conversation that selection dropped, and never looked at KTO's labels."""
 
-    def rows(name: str, *ids: str) -> Callable[[Workspace], dict]:
-        def build(workspace: Workspace) -> dict:
-            pq.write_table(pa.table({"id": list(ids)}), workspace.out / name)
-            return {}
-
-        return build
-
     chosen = "instructions:\n  embeddings: {kind: lexical}\n  selection: {keep: 0.5, by: {column: turns}}\n"
     recipe = small_recipe(tmp_path, lambda text: text.replace("instructions:\n", chosen) + "kto: {}\n")
     build = {
-        "corpus": rows("x.parquet"),
-        "instructions": rows("conversations.parquet", "kept", "dropped"),
-        "selected_instructions": rows("conversations.parquet", "kept"),
-        "raw_preferences": rows("labels.parquet", "label"),
-        "preference_pairs": rows("train.parquet", "pair"),
+        "corpus": reads("x.parquet"),
+        "instructions": reads("conversations.parquet", "kept", "dropped"),
+        "selected_instructions": reads("conversations.parquet", "kept"),
+        "raw_preferences": reads("labels.parquet", "label"),
+        "preference_pairs": reads("train.parquet", "pair"),
     }
     record_all(tracking_uri, store, make_all(recipe, store, build=build))
     assert used_by(tracking_uri, "dropped").found == ()

@@ -1,12 +1,14 @@
 """What MLflow knows of a model is enough to make it again, and what stands in the way is named before anything runs."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assets.reproduce import run_graph
+from assets import reproduce
+from assets.reproduce import checkout, run_graph
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Store
 from lifecycle.corpora.snapshot import snapshot
@@ -117,3 +119,34 @@ def test_older_code_runs_and_not_that_of_the_present_directory(
     run_graph(recorded(tracking_uri, "small_base"), tmp_path, code)
     for name, file in (("said", "cli.py"), ("said by a job", "job.py")):
         assert Path((tmp_path / name).read_text()) == code / "assets" / file
+
+
+def test_older_code_is_cloned_and_leaves_no_trace_in_the_repository(
+    tracking_uri: str, made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A work tree stayed registered in the repository that it came from, long after its directory was gone."""
+    project = tmp_path / "project"
+    project.mkdir()
+
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(
+            ["git", *who, *arguments], cwd=project, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    git("init", "--quiet")
+    for text in ("old", "new"):
+        (project / "code.py").write_text(text)
+        git("add", ".")
+        git("commit", "--quiet", "-m", text)
+    monkeypatch.setattr(reproduce, "PROJECT", project)
+    before = sorted(path.relative_to(project) for path in (project / ".git").rglob("*"))
+    found = replace(recorded(tracking_uri, "small_base"), commit=git("rev-parse", "HEAD~1"))
+    place = checkout(found, tmp_path / "again" / "code")
+    assert (place / "code.py").read_text() == "old"
+    assert (project / "code.py").read_text() == "new"
+    assert sorted(path.relative_to(project) for path in (project / ".git").rglob("*")) == before
+    with pytest.raises(LifecycleError, match=r"commit 1{40}.*not to be had.*Fetch that commit"):
+        checkout(replace(found, commit="1" * 40), tmp_path / "gone")
+    with pytest.raises(LifecycleError, match="no commit of it is on record"):
+        checkout(replace(found, commit=None), tmp_path / "unknown")
