@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from benchmarks.preference_controls import run, with_interval
+from benchmarks.preference_controls import run, with_interval, written
 from lifecycle.evaluation.controls import length_only
 from lifecycle.preferences.pairs import SAMPLED, split
-from lifecycle.preferences.table import HELDOUT, TRAIN, Pair, read_pairs, write_pairs
+from lifecycle.preferences.table import TRAIN, Pair, read_pairs
 from lifecycle.pretrained import load_tokenizer
 from lifecycle.recipe.preference_training import DpoConfig
 from lifecycle.training.preference_data import read_splits
@@ -50,7 +50,7 @@ def main() -> None:
             chosen: dict[str, Any] = dict(zip(grid, values, strict=True))
             config = DpoConfig.model_validate(fixed | {name: chosen[name] for name in chosen if name != MARGIN})
             root = Path(directory) / str(number)
-            pairs = _written(root / "pairs", [pair for pair in train if _apart(pair, chosen.get(MARGIN, 0.0))], generated)
+            pairs = written(root / "pairs", [pair for pair in train if _apart(pair, chosen.get(MARGIN, 0.0))], generated)
             facts = run(root, given.model, pairs, config)
             splits = read_splits(pairs, load_tokenizer(given.model), config.max_length, "dpo")
             lengths = length_only(splits.train.lengths(), splits.heldout.lengths())
@@ -63,13 +63,6 @@ def _apart(pair: Pair, margin: float) -> bool:
     if pair.source != SAMPLED or pair.chosen_score is None or pair.rejected_score is None:
         return True
     return pair.chosen_score - pair.rejected_score >= margin
-
-
-def _written(directory: Path, train: list[Pair], validation: list[Pair]) -> Path:
-    directory.mkdir(parents=True)
-    write_pairs(directory / TRAIN, train)
-    write_pairs(directory / HELDOUT, validation)
-    return directory
 
 
 if __name__ == "__main__":
