@@ -1,4 +1,4 @@
-"""What the report shows beside the evaluations: contamination of the sets, and win rates by judges and over the registry."""
+"""What the report shows beside the evaluations: contamination, controls of fine-tuning, win rates by judges and registry."""
 
 import os
 from dataclasses import replace
@@ -42,6 +42,32 @@ def contamination_asset(stage: Stage) -> dg.AssetsDefinition:
         return runner.materialize(context, stage, inputs, build)
 
     return contamination
+
+
+def sft_controls_asset(stage: Stage) -> dg.AssetsDefinition:
+    """The asset `sft_controls` of a recipe that asks for it."""
+
+    @stage_asset(stage, EVALUATION, {"pytorch", "deepspeed"}, accelerator=True, by_name=True)
+    def sft_controls(
+        context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
+    ) -> dg.MaterializeResult:
+        """Fine-tuning with phases or selection left to chance, beside the recipe's own: their losses on the way."""
+
+        def build(workspace: Workspace) -> dict:
+            from lifecycle.evaluation.sft_controls import build_sft_controls
+
+            return build_sft_controls(
+                {name: artifact.path for name, artifact in inputs.items()},
+                runner.recipe,
+                lambda job: launcher.run(context, job),
+                workspace.run_dir.name,
+                workspace.out,
+                workspace.run_dir,
+            )
+
+        return runner.materialize(context, stage, inputs, build)
+
+    return sft_controls
 
 
 def comparisons_asset(stage: Stage) -> dg.AssetsDefinition:
@@ -139,5 +165,9 @@ def _judges(
     return {judge.kind: judge_of(judge, runner.recipe, reward, programs) for judge in runner.recipe.evaluation.judges}
 
 
-MAKERS = {stages.CONTAMINATION.name: contamination_asset, stages.COMPARISONS.name: comparisons_asset}
+MAKERS = {
+    stages.CONTAMINATION.name: contamination_asset,
+    stages.SFT_CONTROLS.name: sft_controls_asset,
+    stages.COMPARISONS.name: comparisons_asset,
+}
 further = [MAKERS[stage.name](stage) for stage in stages.further_of(RECIPE)]

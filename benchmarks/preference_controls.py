@@ -19,7 +19,7 @@ import yaml
 
 from lifecycle.evaluation.controls import length_only
 from lifecycle.jobs import TrainingJob
-from lifecycle.preferences.table import HELDOUT, TRAIN, read_pairs, write_pairs
+from lifecycle.preferences.table import HELDOUT, TRAIN, Pair, read_pairs, write_pairs
 from lifecycle.pretrained import load_tokenizer
 from lifecycle.recipe.preference_training import DpoConfig
 from lifecycle.training.preference_data import read_splits
@@ -32,15 +32,18 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True, help="directory of the preference_pairs artifact")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="fields of the recipe's section dpo")
     parser.add_argument("--seed", type=int, default=0, help="of the coin that swaps the sides")
+    parser.add_argument("--source", help="measure the held-out pairs of this source alone, as `sampled_answers`")
     given = parser.parse_args()
     settings = {name: yaml.safe_load(value) for name, _, value in (each.partition("=") for each in given.set)}
     config = DpoConfig.model_validate(settings)
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
+        pairs = measured(given.pairs, root, given.source)
         rows = {
-            "as they are": run(root / "real", given.model, given.pairs, config),
-            "sides swapped at random": run(root / "swapped", given.model, swapped(given.pairs, root, given.seed), config),
+            "as they are": run(root / "real", given.model, pairs, config),
+            "sides swapped at random": run(root / "swapped", given.model, swapped(pairs, root, given.seed), config),
         }
+        splits = read_splits(pairs, load_tokenizer(given.model), config.max_length, "dpo")
     print(
         "| training pairs | pairs | held-out reward accuracy (95 %) | margin | loss, first to last |\n|---|---|---|---|---|"
     )
@@ -48,22 +51,36 @@ def main() -> None:
         accuracy = with_interval(facts["heldout_reward_accuracy"], facts["heldout_reward_accuracy_interval"])
         loss = f"{facts['loss_first']:.3f} to {facts['loss_last']:.3f}"
         print(f"| {name} | {facts['rows']:,} | {accuracy} | {facts['heldout_reward_margin']:.3f} | {loss} |")
-    splits = read_splits(given.pairs, load_tokenizer(given.model), config.max_length, "dpo")
     lengths = length_only(splits.train.lengths(), splits.heldout.lengths())
     print(f"| none: the length alone | | {with_interval(lengths.accuracy, lengths.interval)} | | |")
 
 
+def measured(pairs: Path, root: Path, source: str | None) -> Path:
+    """The pairs, of which those held out are of `source` alone; with None all of them."""
+    if source is None:
+        return pairs
+    heldout = [pair for pair in read_pairs(pairs / HELDOUT) if pair.source == source]
+    if not heldout:
+        raise SystemExit(f"--source {source}: no held-out pair is of it")
+    return written(root / "measured", read_pairs(pairs / TRAIN), heldout)
+
+
 def swapped(pairs: Path, root: Path, seed: int) -> Path:
     """The pairs with chosen and rejected of each training pair exchanged by a coin; held-out pairs stay as they are."""
-    coin, out = random.Random(seed), root / "pairs"
-    out.mkdir()
+    coin = random.Random(seed)
     train = []
     for pair in read_pairs(pairs / TRAIN):
         turned = {"chosen": pair.rejected, "rejected": pair.chosen}
         train.append(pair.model_copy(update=turned if coin.random() < 0.5 else {}))
-    write_pairs(out / TRAIN, train)
-    write_pairs(out / HELDOUT, read_pairs(pairs / HELDOUT))
-    return out
+    return written(root / "pairs", train, read_pairs(pairs / HELDOUT))
+
+
+def written(directory: Path, train: list[Pair], heldout: list[Pair]) -> Path:
+    """Both splits as a `preference_pairs` artifact has them."""
+    directory.mkdir(parents=True)
+    write_pairs(directory / TRAIN, train)
+    write_pairs(directory / HELDOUT, heldout)
+    return directory
 
 
 def run(root: Path, model: Path, pairs: Path, config: DpoConfig) -> dict[str, Any]:

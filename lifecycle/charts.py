@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 WIDTH, HEIGHT = 640, 220
 LEFT, BOTTOM, TOP = 56, 26, 10
-DEGREES = 100
+DEGREES, TICKS = 100, 5
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Chart:
     filled: bool
     marker: tuple[float, str] | None = None
     """A vertical line."""
+    width: ClassVar[int] = WIDTH
+    height: ClassVar[int] = HEIGHT
 
 
 def densities(counts: Mapping[int, int]) -> list[tuple[int, int, float]]:
@@ -70,6 +73,33 @@ def collision_chart(bands: int, rows: int, threshold: float) -> Chart:
         filled=False,
         marker=(_x(threshold), f"duplicates from {threshold:.2f}"),
     )
+
+
+def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
+    """Values against steps, a line for each name; both axes are linear, that of the values need not begin at 0."""
+    points = [point for each in series.values() for point in each]
+    last = max(x for x, _ in points) or 1
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    room = 0.05 * (high - low or abs(high) or 1.0)
+    low, high = low - room, high + room
+
+    def path(line: Sequence[tuple[float, float]]) -> str:
+        return "M" + "L".join(f"{_x(x / last):.1f},{_y((y - low) / (high - low)):.1f}" for x, y in line)
+
+    return Chart(
+        tuple((name, path(line)) for name, line in series.items()),
+        tuple((_x(tick / last), f"{tick:g}") for tick in round_ticks(0, last)),
+        tuple((_y((tick - low) / (high - low)), f"{tick:.4g}") for tick in round_ticks(low, high)),
+        filled=False,
+    )
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """At most six round numbers from `low` to `high`."""
+    step = 10 ** math.floor(math.log10((high - low) / TICKS))
+    step = next(step * times for times in (1, 2, 5, 10) if (high - low) / (step * times) <= TICKS + 1)
+    first = math.ceil(low / step)
+    return [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _y_ticks(top: float) -> tuple[tuple[float, str], ...]:

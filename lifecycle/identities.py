@@ -24,7 +24,7 @@ LATER = ("epochs", "weight", "tolerance", "curation", "marker")
 LATER_OF_FILES = ("tolerance", "max_conversations")
 JUDGED_LATER = ("sources", "scores", "embeddings", "selection")
 """Sections of `instructions` that decide nothing of what cleaning keeps."""
-COMPARED_LATER = ("contamination", "compare_with", "judges")
+COMPARED_LATER = ("contamination", "sft_controls", "compare_with", "judges")
 """Sections of `evaluation` that decide nothing of what one model by itself is measured to be."""
 SENSITIVE = "instructions.sensitive"
 
@@ -112,6 +112,16 @@ def evaluation(recipe: Recipe, _: str | None) -> Any:
 
 def contamination(recipe: Recipe, _: str | None) -> Any:
     return identity(recipe.evaluation.contamination)
+
+
+def sft_controls(recipe: Recipe, _: str | None) -> Any:
+    """How is fine-tuned, and by what is selected: what the arms have in common, and what chance replaces."""
+    return {
+        "controls": identity(recipe.evaluation.sft_controls),
+        "memmap": sft_memmap(recipe, None),
+        "sft": identity(recipe.sft),
+        "selection": identity(recipe.instructions.selection),
+    }
 
 
 def comparisons(recipe: Recipe, _: str | None) -> Any:

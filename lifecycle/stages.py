@@ -75,8 +75,11 @@ DPO_EVAL = Stage(
     with_a_model=True,
 )
 CONTAMINATION = Stage("contamination", "1", ("base_eval", "heldout_text"), identities.contamination)
+SFT_CONTROLS = Stage(
+    "sft_controls", "1", ("base_model", "tokenizer", "sft_memmap"), identities.sft_controls, with_a_model=True
+)
 COMPARISONS = Stage("comparisons", "2", ("sft_eval", "heldout_text"), identities.comparisons, with_a_model=True)
-"""Of recipes with `evaluation.contamination`, and with `evaluation.compare_with` or `evaluation.judges`."""
+"""Of recipes with `evaluation.contamination`, `evaluation.sft_controls`, and `evaluation.compare_with` or `.judges`."""
 EVAL_REPORT = Stage("eval_report", "5", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
 
 STAGES: tuple[Stage, ...] = (
@@ -178,11 +181,21 @@ def further_of(recipe: Recipe) -> tuple[Stage, ...]:
         pairs = (*(each.pairs.name for each in rounds), *((RAW_PREFERENCES.name,) if recipe.kto else ()))
         read = (*((CORPUS.name,) if pretrained else ()), conversations, *pairs)
         stages.append(replace(CONTAMINATION, inputs=(*CONTAMINATION.inputs, *read)))
+    if config.sft_controls:
+        stages.append(_sft_controls(recipe))
     if config.compare_with or config.judges:
         last = (rounds[-1].evaluation.name, rounds[-1].model.name)
         reward = (REWARD_MODEL.name,) if config.own_reward_model() else ()
         stages.append(replace(COMPARISONS, inputs=(*last, *COMPARISONS.inputs, *reward)))
     return tuple(stages)
+
+
+def _sft_controls(recipe: Recipe) -> Stage:
+    """Another selection is made from what the recipe's own one was made from; all conversations are needed to measure it."""
+    selected = (each.inputs for each in _of_instructions(recipe) if each.name == SELECTED_INSTRUCTIONS.name)
+    read = [*next(selected, ()), *sft_memmap_of(recipe).inputs[1:]]
+    read += [PRETRAIN_MEMMAP.name] if recipe.sft.pretraining else []
+    return replace(SFT_CONTROLS, inputs=tuple(dict.fromkeys((*SFT_CONTROLS.inputs, *read))))
 
 
 def evaluated_model(evaluation: str) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lifecycle.charts import HEIGHT, WIDTH, collision_chart, length_chart
+from lifecycle.charts import collision_chart, length_chart
 from lifecycle.curation.account import STAGES, Way
 from lifecycle.curation.cluster_samples import read_clusters
 from lifecycle.curation.ledger_plots import write_plots
@@ -96,8 +96,6 @@ def render(recipe: Recipe, found: Mapping[str, Way], corpus: Path) -> str:
         clusters=read_clusters(corpus),
         contamination=read_hits(corpus / "contamination.parquet"),
         overlaps=read_hits(corpus / "heldout_overlaps.parquet"),
-        width=WIDTH,
-        height=HEIGHT,
     )
 
 

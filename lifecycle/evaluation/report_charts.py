@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lifecycle.charts import round_ticks
 from lifecycle.evaluation.contrasts import Contrast
 from lifecycle.evaluation.figures import (
     ANSWER_SCORE,
@@ -18,7 +19,7 @@ from lifecycle.evaluation.results import Metric
 from lifecycle.recipe.gates import CHAMPION
 
 WIDTH, LABELS, RIGHT, AXIS = 720, 250, 20, 26
-ROW, GAP, TICKS = 15, 12, 5
+ROW, GAP = 15, 12
 SHOWN_DIFFERENCES = 24
 FARTHEST = 12.0
 """Differences of more standard errors than this are drawn at the edge."""
@@ -127,7 +128,7 @@ def _intervals(
         chance = chances.get(key)
         rows.append(Row((top + y) / 2, key, tuple(marks), None if chance is None else x(chance), top, y))
         y += GAP
-    ticks = tuple((x(value), f"{value:.3g}") for value in _ticks(*span))
+    ticks = tuple((x(value), f"{value:.3g}") for value in round_ticks(*span))
     return Picture(caption, y + AXIS, tuple(rows), ticks, tuple(names))
 
 
@@ -146,10 +147,3 @@ def _differences(found: Sequence[Contrast]) -> Picture:
     caption = "Differences in standard errors, worst first (left: worse)"
     height = GAP + len(found) * 1.6 * ROW + AXIS
     return Picture(caption, height, tuple(rows), ticks, ("worse", "better"), zero)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    step = 10 ** math.floor(math.log10((high - low) / TICKS))
-    step = next(step * times for times in (1, 2, 5, 10) if (high - low) / (step * times) <= TICKS + 1)
-    first = math.ceil(low / step)
-    return [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -15,7 +15,8 @@ from lifecycle.evaluation.figures import begins_with, worst_first
 from lifecycle.evaluation.gates import GateResult
 from lifecycle.evaluation.report_charts import LABELS, RIGHT, WIDTH, pictures
 from lifecycle.evaluation.results import Metric
-from lifecycle.evaluation.sections import tables
+from lifecycle.evaluation.sections import curves_of, tables
+from lifecycle.evaluation.sft_curves import curves_chart
 from lifecycle.files import write_atomically
 from lifecycle.pages import environment, markdown_cell
 from lifecycle.provenance import StageFacts
@@ -152,6 +153,7 @@ def _values(shown: Shown) -> dict[str, Any]:
         "answering": [*report["models"], *([CHAMPION] if champion and champion.answers else [])],
         "sections": tables(report, theirs),
         "pictures": pictures(report, theirs, found),
+        "curves": curves_chart(curves_of(report)),
         "width": WIDTH,
         "left": LABELS,
         "right": WIDTH - RIGHT,

@@ -1,13 +1,15 @@
 """The report's sections on generation health, safety, contamination and comparisons: their data, and their tables."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lifecycle.evaluation.clean_scores import contamination_section
 from lifecycle.evaluation.comparisons import REFERENCE, read_comparisons
 from lifecycle.evaluation.results import Metric, Results
+from lifecycle.evaluation.sft_curves import STAGE as SFT_CONTROLS
+from lifecycle.evaluation.sft_curves import Curve, curves_table, read_curves
+from lifecycle.evaluation.tables import Table
 from lifecycle.recipe.gates import CHAMPION
 from lifecycle.words import number
 
@@ -21,16 +23,6 @@ JUDGED = "win_rate"
 """What the win rates of judges are called as figures of a model."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of the report, in text."""
-
-    title: str
-    note: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 def add_sections(
     report: dict[str, Any],
     results: Mapping[str, Results],
@@ -38,19 +30,22 @@ def add_sections(
     heldout: Path,
     beside: Mapping[str, Path],
 ) -> None:
-    """Give a report `health` and `safety` (figures by model), `contamination` (a row for each set), `comparisons` (a row for
-    each judge and other model) and `compared` (the other models' own figures); each is empty where nothing was measured.
+    """Give a report `health` and `safety` (figures by model), `contamination` (a row for each set), `sft_controls` (curves
+    of fine-tuning beside those of chance), `comparisons` (a row for each judge and other model) and `compared` (the other
+    models' own figures); each is empty where nothing was measured.
 
     The win rates of judges over SFT also become figures of the model.
 
     Args:
-        beside: artifacts of the stages `contamination` and `comparisons`, where the recipe has them.
+        beside: artifacts of the stages `contamination`, `sft_controls` and `comparisons`, where the recipe has them.
     """
     figures = {name: result.metrics() for name, result in results.items()}
     report["health"] = _by_model(figures, ("health", *DETAILS))
     report["safety"] = _by_model(figures, SAFETY)
     found = contamination_section(beside[CONTAMINATION], evals, heldout) if CONTAMINATION in beside else []
     report["contamination"] = found
+    curves = read_curves(beside[SFT_CONTROLS]) if SFT_CONTROLS in beside else []
+    report[SFT_CONTROLS] = [each.model_dump() for each in curves]
     compared, others = read_comparisons(beside[COMPARISONS]) if COMPARISONS in beside else ([], {})
     report["comparisons"] = [each.model_dump(mode="json") for each in compared]
     report["compared"] = {
@@ -80,8 +75,20 @@ def tables(report: Mapping[str, Any], champion: Mapping[str, Metric]) -> list[Ta
         shown["models"] = [*report["models"], CHAMPION]
         for section, tasks in (("health", ("health", *DETAILS)), ("safety", SAFETY)):
             shown[section] = report[section] | _by_model({CHAMPION: champion}, tasks)
-    made = (health_table(shown), turns_table(shown), safety_table(shown), contamination_table(report), win_table(report))
+    made = (
+        health_table(shown),
+        turns_table(shown),
+        safety_table(shown),
+        contamination_table(report),
+        curves_table(curves_of(report)),
+        win_table(report),
+    )
     return [table for table in made if table.rows]
+
+
+def curves_of(report: Mapping[str, Any]) -> list[Curve]:
+    """Those of fine-tuning and of chance; none in a report from before there were any."""
+    return [Curve.model_validate(each) for each in report.get(SFT_CONTROLS, [])]
 
 
 def health_table(report: Mapping[str, Any]) -> Table:

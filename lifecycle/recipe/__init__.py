@@ -129,6 +129,22 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _controls_something(self) -> "Recipe":
+        if self.evaluation.sft_controls is None:
+            return self
+        selection, phases = self.instructions.selection, self.sft.phases
+        if not ((selection and not selection.random) or (phases and phases.order != "random")):
+            raise ValueError(
+                "evaluation.sft_controls: nothing of this recipe can be left to chance; it needs `sft.phases` or "
+                "`instructions.selection`, which are not random themselves"
+            )
+        if self.sft.heldout is None:
+            raise ValueError("evaluation.sft_controls: measures held-out conversations; say `sft: {heldout: {share: 0.05}}`")
+        if self.sft.balance.coba:
+            raise ValueError("evaluation.sft_controls: sft.balance.coba weighs each training by itself; leave one out")
+        return self
+
+    @model_validator(mode="after")
     def _own_reward_model_compares(self) -> "Recipe":
         if self.evaluation.own_reward_model() and self.reward_model is None:
             raise ValueError(

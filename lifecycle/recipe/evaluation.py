@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from lifecycle.recipe.base import RUNTIME, Section
 from lifecycle.recipe.corpora import FilesRead
-from lifecycle.recipe.evaluation_sets import ContaminationConfig, HealthConfig, SafetyConfig
+from lifecycle.recipe.evaluation_sets import ContaminationConfig, HealthConfig, SafetyConfig, SftControls
 from lifecycle.recipe.preferences import EndpointJudge, RewardJudge
 
 TEXT_ONLY_TASK = "heldout_bits_per_byte"
@@ -70,6 +70,8 @@ class EvaluationConfig(Section):
     """Where it is given, refusals of harmful and of harmless prompts are counted."""
     contamination: ContaminationConfig | None = None
     """Where it is given, every set is looked for in what the models were trained on."""
+    sft_controls: SftControls | None = None
+    """Where it is given, the decisions of fine-tuning (phases, selection) are compared with chance; each costs trainings."""
     compare_with: tuple[str, ...] = ()
     """Registered versions that the last model is compared with: `champion` or `previous` of the same model, `NAME@alias` or
     `NAME/VERSION`. One that does not exist yet is left out where it is an alias."""

@@ -1,4 +1,4 @@
-"""The recipe's checks beside the tasks: generation health, safety, and what training has seen of the sets."""
+"""The recipe's checks beside the tasks: health, safety, what training has seen of the sets, and controls of fine-tuning."""
 
 from pathlib import Path
 
@@ -129,3 +129,16 @@ class ContaminationConfig(Section):
     """A passage that an item and a training text may not share: 13 words (Brown et al. 2020) or 30 Han characters."""
     text_overlap: OverlapConfig = OverlapConfig(words=50, han_characters=115)
     """The same of the text that bits per byte are measured on, where 13 words are often a stock phrase (Lee et al. 2022)."""
+
+
+class SftControls(Section):
+    """Fine-tunings in which chance takes the place of a decision, beside one that keeps it: phases of difficulty drawn at
+    random (`sft.phases`), conversations drawn at random (`instructions.selection`). All are measured on the same held-out
+    conversations, of all that cleaning kept."""
+
+    every: int = Field(default=20, gt=0)
+    """Steps between two measurements."""
+    sequences: int = Field(default=64, gt=0)
+    """Most packed sequences of held-out conversations that are measured."""
+    seeds: int = Field(default=1, gt=0)
+    """Trainings of each kind, with another order and another draw each: one seed alone does not tell what chance does."""

@@ -280,6 +280,8 @@ def test_contamination_and_comparisons_are_shown_where_the_report_has_them(three
     won = WinRate(n=81, wins=30, ties=10, losses=41, rate=0.4321, interval=(0.4, 0.5))
     compared = Comparison(model="dpo", against="demo_dpo/1", by="reference", won=won, percent=43.21, no_verdict=0, facts={})
     made["comparisons"] = [compared.model_dump(mode="json")]
+    curve = {"seed": 0, "conversations": 1200, "points": ((10, 3.0), (20, 2.5))}
+    made["sft_controls"] = [{"arm": "as the recipe says", **curve}, {"arm": "random phases", **curve}]
     write_pages(shown(made), out)
     for name in ("report.html", "report.md"):
         text = (out / name).read_text()
@@ -287,6 +289,11 @@ def test_contamination_and_comparisons_are_shown_where_the_report_has_them(three
         assert "12 of 300 (4.0%)" in text
         assert "dpo over demo" in text
         assert "43.2 (40.0 – 50.0)" in text
+        assert "random phases" in text
+        assert "step 20" in text
+    page = (out / "report.html").read_text()
+    assert page.count('<path class="line') == 2, "both curves are drawn"
+    assert page.count("</span>", page.index("Fine-tuning and chance: held-out")) == 2, "and named"
 
 
 def test_the_headline_begins_with_the_verdict_of_the_gates(three):
