@@ -31,8 +31,9 @@ def test_what_is_missing_is_an_exit_status_and_says_how_to_mend_it(tmp_path: Pat
     assert done.returncode == 1, done.stdout + done.stderr
     assert "MLflow" in done.stdout
     assert "pip install 'lifecycle[vllm]'" in done.stdout, "brackets are markup to the table"
-    assert "does not answer" in " ".join(done.stdout.split())
-    assert "jobs run on this machine" in " ".join(done.stdout.split()), "no cluster is named"
+    said = " ".join(done.stdout.replace("│", " ").split())
+    assert "does not answer" in said
+    assert "jobs run on this machine" in said, "no cluster is named"
 
 
 def test_a_container_with_64_megabytes_of_shared_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

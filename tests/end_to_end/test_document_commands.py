@@ -2,7 +2,10 @@
 
 import ast
 import json
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -109,3 +112,22 @@ def test_the_memmap_is_read_by_the_lines_that_the_page_shows(finished: Home) -> 
     described = json.loads((known["directory"] / "memmap.json").read_text(encoding="utf-8"))
     assert len(known["tokens"]) == described["tokens"]
     assert 0 < len(known["document"]) < described["tokens"]
+
+
+def test_a_home_is_saved_put_back_and_its_databases_migrated(finished: Home, tmp_path: Path) -> None:
+    """The commands of docs/deployment.md in a folder where `.lifecycle` is a copy of the home."""
+    shutil.copytree(finished.path / "dagster", tmp_path / ".lifecycle" / "dagster")
+    shutil.copy(finished.path / "mlflow.db", tmp_path / ".lifecycle")
+    files = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
+    lines = [line for line in commands(ROOT / "docs" / "deployment.md") if ".lifecycle" in line]
+    programs = ("tar --create", "mv .lifecycle", "dagster instance migrate", "mlflow db upgrade")
+    assert [each in line for each, line in zip(programs, lines, strict=True)] == [True] * 4, lines
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for line in lines:
+        environment = finished.environment | {"PATH": path}
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (line, done.stdout + done.stderr)
+    assert (tmp_path / "lifecycle-home.tar").stat().st_size > 0
+    assert files <= {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}

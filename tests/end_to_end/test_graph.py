@@ -119,6 +119,8 @@ def test_the_champion_is_whole_leaves_as_a_folder_and_nothing_of_it_is_garbage(f
     exported = finished.ask("export", "tiny_dpo@champion", str(tmp_path / "model"))
     assert exported.exit_code == 0, (exported.output, exported.exception)
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "model", local_files_only=True).config.vocab_size == 1024
+    paid = finished.ask("gc", "--days", "0", "--cache", "--paid-answers")
+    assert paid.exit_code == 0, (paid.output, paid.exception)
     collected = finished.ask("gc", "--days", "0")
     assert "0 directories" in collected.stdout, (collected.output, collected.exception)
 

@@ -71,7 +71,7 @@ def test_the_charts_values_say_the_same() -> None:
     assert snake(chosen["runK8sConfig"]) == INSTANCE["run_launcher"]["config"]["run_k8s_config"]
     assert chosen["jobNamespace"] == INSTANCE["run_launcher"]["config"]["job_namespace"]
     deployment = VALUES["dagster-user-deployments"]["deployments"][0]
-    assert [each["name"] for each in deployment["env"]] == INSTANCE["run_launcher"]["config"]["env_vars"]
+    assert [each["name"] for each in deployment["env"] if "value" in each] == INSTANCE["run_launcher"]["config"]["env_vars"]
     pod = {"containers": [{"name": "x", "image": "x", "volumeMounts": deployment["volumeMounts"], "env": deployment["env"]}]}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": pod | {"volumes": deployment["volumes"]}}
     kubernetes_validate.validate(body, "1.32", strict=True)
@@ -185,6 +185,8 @@ def test_secrets_are_those_that_the_page_makes() -> None:
     }
     steps = INSTANCE["run_launcher"]["config"]["run_k8s_config"]["container_config"]["env"]
     asked |= {(each["value_from"]["secret_key_ref"]["name"], each["value_from"]["secret_key_ref"]["key"]) for each in steps}
+    servers = [each for each in VALUES["dagster-user-deployments"]["deployments"][0]["env"] if "valueFrom" in each]
+    asked |= {(each["valueFrom"]["secretKeyRef"]["name"], each["valueFrom"]["secretKeyRef"]["key"]) for each in servers}
     assert asked == made
     assert VALUES["global"]["postgresqlSecretName"] in {name for name, _ in made}
     assert VALUES["generatePostgresqlPasswordSecret"] is False, "the chart's own has a password that everybody knows"
