@@ -69,7 +69,7 @@ BASE_EVAL = Stage("base_eval", "3", ("base_model", "heldout_text"), identities.e
 SFT_EVAL = Stage("sft_eval", "3", ("sft_model", "heldout_text"), identities.evaluation, with_a_model=True)
 DPO_EVAL = Stage(
     "dpo_eval",
-    "5",
+    "6",
     ("dpo_model", "sft_model", "preference_pairs", "heldout_text"),
     identities.evaluation,
     with_a_model=True,
@@ -80,7 +80,7 @@ SFT_CONTROLS = Stage(
 )
 COMPARISONS = Stage("comparisons", "2", ("sft_eval", "heldout_text"), identities.comparisons, with_a_model=True)
 """Of recipes with `evaluation.contamination`, `evaluation.sft_controls`, and `evaluation.compare_with` or `.judges`."""
-EVAL_REPORT = Stage("eval_report", "5", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
+EVAL_REPORT = Stage("eval_report", "6", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
 
 STAGES: tuple[Stage, ...] = (
     RAW_CORPORA,
