@@ -137,7 +137,8 @@ def test_conversations_added_to_a_later_round_change_nothing_before_it(tmp_path:
     plain, added = with_(tmp_path, "rounds: 2\n"), with_(tmp_path, "rounds: 2\n" + ADDED)
     make_all(plain, store)
     lines = {
-        line.stage: line for line in plan(added, store, lambda source: SNAPSHOTS.get(source.name, "bytes of corrections"))
+        line.stage: line
+        for line in plan(added, store, lambda source: SNAPSHOTS.get(getattr(source, "name", ""), "bytes of corrections"))
     }
     tuned = ["raw_instructions_r2", "instructions_r2", "sft_memmap_r2", "sft_model_r2"]
     after = ["preference_pairs_r2", "dpo_model_r2", "sft_eval_r2", "dpo_eval_r2", "eval_report"]
