@@ -11,7 +11,8 @@ from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.recipe.alignment import FEW_PAIRS, few_pairs
-from lifecycle.stages import Round, Stage
+from lifecycle.rounds import Round
+from lifecycle.stages import Stage
 from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 

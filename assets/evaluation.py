@@ -43,21 +43,28 @@ def base_eval(
     return runner.materialize(context, stages.BASE_EVAL, inputs, build, snapshots=lambda: prompt_files(runner))
 
 
-@stage_asset(stages.SFT_EVAL, EVALUATION, {"pytorch"}, accelerator=True)
-def sft_eval(
-    context: dg.AssetExecutionContext,
-    runner: StageRunner,
-    launcher: Launcher,
-    sft_model: Artifact,
-    heldout_text: Artifact,
-) -> dg.MaterializeResult:
-    """lm-eval tasks, bits per byte and greedy answers of the SFT model."""
+def sft_eval_asset(stage: Stage, model: str) -> dg.AssetsDefinition:
+    """The evaluation of a fine-tuned model, by the name of its asset."""
 
-    def build(workspace: Workspace) -> dict:
-        return evaluate(context, runner, launcher, workspace, "sft", sft_model, heldout_text)
+    @stage_asset(stage, EVALUATION, {"pytorch"}, accelerator=True, by_name=True)
+    def sft_eval(
+        context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
+    ) -> dg.MaterializeResult:
+        """lm-eval tasks, bits per byte and greedy answers of the SFT model."""
 
-    inputs = {"sft_model": sft_model, "heldout_text": heldout_text}
-    return runner.materialize(context, stages.SFT_EVAL, inputs, build, snapshots=lambda: prompt_files(runner))
+        def build(workspace: Workspace) -> dict:
+            name = evaluated_model(stage.name)
+            return evaluate(context, runner, launcher, workspace, name, inputs[model], inputs["heldout_text"])
+
+        return runner.materialize(context, stage, inputs, build, snapshots=lambda: prompt_files(runner))
+
+    return sft_eval
+
+
+sft_evals = [
+    sft_eval_asset(stages.SFT_EVAL, stages.SFT_MODEL.name),
+    *(sft_eval_asset(each.evaluation, each.model.name) for each in stages.tunings_of(RECIPE)),
+]
 
 
 def aligned_eval_asset(stage: Stage, model: str, reference: str, pairs: str) -> dg.AssetsDefinition:
@@ -137,7 +144,11 @@ def prompt_files(runner: StageRunner) -> dict[str, str]:
 def _check_measured(runner: StageRunner, report: Artifact, model: Artifact) -> None:
     """Raises LifecycleError unless `report` measured `model` and the models that it was trained from."""
     store = runner.store.open()
-    chain = [(each.evaluation, each.model, each.start) for each in reversed(stages.rounds_of(runner.recipe))]
+    chain = []
+    for each in reversed(stages.rounds_of(runner.recipe)):
+        chain.append((each.evaluation, each.model, each.start))
+        if each.tuning:
+            chain.append((each.tuning.evaluation, each.tuning.model, each.tuning.start))
     chain += [(stages.SFT_EVAL, stages.SFT_MODEL, stages.BASE_MODEL)]
     expected = model
     for evaluation, made, start in chain:

@@ -16,8 +16,8 @@ from lifecycle.stages import Stage
 from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 
-SFT_INPUTS = {"base_model": "model", "sft_memmap": "memmap", "pretrain_memmap": "text"}
-"""Names that the causal program has for the artifacts that fine-tuning is made from."""
+SFT_INPUTS = ("model", "memmap", "text")
+"""What the causal program calls the inputs of fine-tuning, in their order; the last where pretraining text is mixed in."""
 
 
 def base_model_asset(trained: bool) -> dg.AssetsDefinition:
@@ -95,62 +95,32 @@ def _snapshot_of(start: StartingModel) -> Callable[[], dict[str, str]]:
 base_model = base_model_asset(trained=RECIPE.base_model.training is not None)
 
 
-def sft_model_asset(mixed: bool) -> dg.AssetsDefinition:
-    """The asset `sft_model`; where batches are `mixed`, the pretraining text is one more thing that it is made from."""
-    about = "The base model fine-tuned on conversations; only the tokens of the answers carry loss."
-    kinds = {"pytorch", "deepspeed"}
-    if not mixed:
+def sft_model_asset(stage: Stage, number: int = 1) -> dg.AssetsDefinition:
+    """Fine-tuning: of the base model, or in a later round of the model of the round before, the first input of `stage`."""
+    mixed = " Each batch also holds pretraining text." if stages.PRETRAIN_MEMMAP.name in stage.inputs else ""
+    start = "The base model" if number == 1 else f"{stage.inputs[0]}, the model of the round before,"
+    about = f"{start} fine-tuned on conversations; only the tokens of the answers carry loss.{mixed}"
 
-        @stage_asset(stages.SFT_MODEL, INSTRUCTIONS, kinds, accelerator=True, description=about)
-        def sft_model(
-            context: dg.AssetExecutionContext,
-            runner: StageRunner,
-            launcher: Launcher,
-            base_model: Artifact,
-            sft_memmap: Artifact,
-        ) -> dg.MaterializeResult:
-            return _fine_tune(context, runner, launcher, {"base_model": base_model, "sft_memmap": sft_memmap})
-
-        return sft_model
-
-    @stage_asset(
-        stages.MIXED_SFT_MODEL,
-        INSTRUCTIONS,
-        kinds,
-        accelerator=True,
-        description=f"{about} Each batch also holds pretraining text.",
-    )
-    def mixed_sft_model(
-        context: dg.AssetExecutionContext,
-        runner: StageRunner,
-        launcher: Launcher,
-        base_model: Artifact,
-        sft_memmap: Artifact,
-        pretrain_memmap: Artifact,
+    @stage_asset(stage, INSTRUCTIONS, {"pytorch", "deepspeed"}, accelerator=True, description=about, by_name=True)
+    def sft_model(
+        context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
     ) -> dg.MaterializeResult:
-        inputs = {"base_model": base_model, "sft_memmap": sft_memmap, "pretrain_memmap": pretrain_memmap}
-        return _fine_tune(context, runner, launcher, inputs)
+        config = runner.recipe.in_round(number).sft
+        directories = {name: str(inputs[given].path) for name, given in zip(SFT_INPUTS, stage.inputs, strict=False)}
 
-    return mixed_sft_model
+        def build(workspace: Workspace) -> dict:
+            tuning = config.model_dump(include=set(FineTuning.model_fields))
+            settings = {"kind": "sft", "training": config.training.model_dump(), "fine_tuning": tuning}
+            program, processes = "lifecycle.training.causal", config.training.processes
+            return launcher.run(context, program_job(stage, workspace, program, settings, directories, processes))
 
+        return runner.materialize(context, stage, inputs, build)
 
-def _fine_tune(
-    context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, inputs: dict[str, Artifact]
-) -> dg.MaterializeResult:
-    config = runner.recipe.sft
-    directories = {SFT_INPUTS[name]: str(artifact.path) for name, artifact in inputs.items()}
-
-    def build(workspace: Workspace) -> dict:
-        tuning = config.model_dump(include=set(FineTuning.model_fields))
-        settings = {"kind": "sft", "training": config.training.model_dump(), "fine_tuning": tuning}
-        program, processes = "lifecycle.training.causal", config.training.processes
-        return launcher.run(context, program_job(stages.SFT_MODEL, workspace, program, settings, directories, processes))
-
-    stage = stages.MIXED_SFT_MODEL if config.pretraining else stages.SFT_MODEL
-    return runner.materialize(context, stage, inputs, build)
+    return sft_model
 
 
-sft_model = sft_model_asset(mixed=RECIPE.sft.pretraining is not None)
+sft_model = sft_model_asset(stages.MIXED_SFT_MODEL if RECIPE.sft.pretraining else stages.SFT_MODEL)
+sft_models_of_rounds = [sft_model_asset(each.model, each.number) for each in stages.tunings_of(RECIPE)]
 
 
 def program_job(

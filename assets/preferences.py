@@ -7,7 +7,7 @@ from assets.policy import PREFERENCES, stage_asset
 from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Workspace
-from lifecycle.stages import Round
+from lifecycle.rounds import Round
 from resources.launchers.base import Launcher
 from resources.shown import shown
 from resources.stages import StageRunner

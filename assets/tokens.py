@@ -6,6 +6,7 @@ from assets.policy import INSTRUCTIONS, TOKENS, stage_asset
 from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Workspace
+from lifecycle.stages import Stage
 from resources.stages import StageRunner
 
 
@@ -42,27 +43,33 @@ if stages.PRETRAIN_MEMMAP in stages.stages_of(RECIPE):  # a given model that is 
         return runner.materialize(context, stages.PRETRAIN_MEMMAP, {"corpus": corpus, "tokenizer": tokenizer}, build)
 
 
-SFT_MEMMAP = stages.sft_memmap_of(RECIPE)
+def sft_memmap_asset(stage: Stage, number: int = 1) -> dg.AssetsDefinition:
+    """The memmap that fine-tuning reads: the recipe's own, or that of a later round."""
+
+    @stage_asset(stage, INSTRUCTIONS, {"numpy"}, by_name=True)
+    def sft_memmap(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact) -> dg.MaterializeResult:
+        """Conversations rendered by the chat template, as tokens with a loss mask over the answers."""
+
+        def build(workspace: Workspace) -> dict:
+            from lifecycle.instructions.quality import difficulties
+            from lifecycle.tokens.build_sft import build_sft_memmap
+
+            recipe, scores = runner.recipe.in_round(number), inputs.get(stages.INSTRUCTION_SCORES.name)
+            return build_sft_memmap(
+                inputs[stage.inputs[0]].path,
+                inputs["tokenizer"].path,
+                recipe.instructions.max_tokens,
+                recipe.sft.heldout,
+                recipe.mix_seed,
+                workspace.out,
+                workspace.run_dir,
+                difficulty=difficulties(scores.path) if scores else None,
+            )
+
+        return runner.materialize(context, stage, inputs, build)
+
+    return sft_memmap
 
 
-@stage_asset(SFT_MEMMAP, INSTRUCTIONS, {"numpy"}, by_name=True)
-def sft_memmap(context: dg.AssetExecutionContext, runner: StageRunner, **inputs: Artifact) -> dg.MaterializeResult:
-    """Conversations rendered by the chat template, as tokens with a loss mask over the answers."""
-
-    def build(workspace: Workspace) -> dict:
-        from lifecycle.instructions.quality import difficulties
-        from lifecycle.tokens.build_sft import build_sft_memmap
-
-        recipe, scores = runner.recipe, inputs.get(stages.INSTRUCTION_SCORES.name)
-        return build_sft_memmap(
-            inputs[SFT_MEMMAP.inputs[0]].path,
-            inputs["tokenizer"].path,
-            recipe.instructions.max_tokens,
-            recipe.sft.heldout,
-            recipe.mix_seed,
-            workspace.out,
-            workspace.run_dir,
-            difficulty=difficulties(scores.path) if scores else None,
-        )
-
-    return runner.materialize(context, SFT_MEMMAP, inputs, build)
+sft_memmap = sft_memmap_asset(stages.sft_memmap_of(RECIPE))
+sft_memmaps_of_rounds = [sft_memmap_asset(each.memmap, each.number) for each in stages.tunings_of(RECIPE)]

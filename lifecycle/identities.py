@@ -1,6 +1,7 @@
 """Which part of a recipe decides each stage's result: never what only decides how long it takes or whether it fails."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from lifecycle.digests import digest_file, digest_json
@@ -18,6 +19,18 @@ from lifecycle.tokens.templates import read_template, template_label
 
 Identity = Callable[[Recipe, str | None], Any]
 """`identity(recipe, source)`: data that is digested into the fingerprint of a stage."""
+
+
+@dataclass(frozen=True)
+class InRound:
+    """What decides a stage of a round's own fine-tuning: as of the stage it is like, by what the recipe adds there."""
+
+    like: Identity
+    number: int
+
+    def __call__(self, recipe: Recipe, source: str | None) -> Any:
+        return self.like(recipe.in_round(self.number), source)
+
 
 LATER = ("epochs", "weight", "tolerance", "curation", "marker")
 """`marker` decides which files are read, and these count as a snapshot."""

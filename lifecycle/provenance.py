@@ -124,7 +124,7 @@ def _epochs(manifest: Manifest, tokens: Mapping[str, Any]) -> float | None:
     configured = manifest.identity.get("epochs") if isinstance(manifest.identity, dict) else None
     if configured is not None:
         return float(configured)
-    memmaps = [item for item in manifest.inputs if item.stage in MEMMAPS]
+    memmaps = [item for item in manifest.inputs if item.stage.startswith(MEMMAPS)]  # of any round
     there = tokens.get(memmaps[0].digest) if len(memmaps) == 1 else None
     trained = manifest.facts.get("tokens") if "steps" in manifest.facts else None
     return trained / there if there and trained else None

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from lifecycle import identities
 from lifecycle.artifacts import Artifact, InputReference
 from lifecycle.errors import LifecycleError
-from lifecycle.identities import Identity
+from lifecycle.identities import Identity, InRound
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.selection import COUNTED
+from lifecycle.rounds import Round, Tuning
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ BASE_EVAL = Stage("base_eval", "3", ("base_model", "heldout_text"), identities.e
 SFT_EVAL = Stage("sft_eval", "3", ("sft_model", "heldout_text"), identities.evaluation, with_a_model=True)
 DPO_EVAL = Stage(
     "dpo_eval",
-    "5",
+    "6",
     ("dpo_model", "sft_model", "preference_pairs", "heldout_text"),
     identities.evaluation,
     with_a_model=True,
@@ -80,7 +81,7 @@ SFT_CONTROLS = Stage(
 )
 COMPARISONS = Stage("comparisons", "2", ("sft_eval", "heldout_text"), identities.comparisons, with_a_model=True)
 """Of recipes with `evaluation.contamination`, `evaluation.sft_controls`, and `evaluation.compare_with` or `.judges`."""
-EVAL_REPORT = Stage("eval_report", "5", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
+EVAL_REPORT = Stage("eval_report", "6", ("base_eval", "sft_eval", "dpo_eval", "heldout_text"), identities.report)
 
 STAGES: tuple[Stage, ...] = (
     RAW_CORPORA,
@@ -132,31 +133,37 @@ KTO_EVAL = replace(DPO_EVAL, name="kto_eval", inputs=("kto_model", *DPO_EVAL.inp
 """Stages of recipes with the sections `reward_model` and `kto`."""
 
 
-@dataclass(frozen=True)
-class Round:
-    """One round of preferences: pairs sampled from the model of the round before, and a model trained on them.
-
-    `start` is the stage of that model: it is sampled, trained further, and the reference.
-    """
-
-    start: Stage
-    pairs: Stage
-    model: Stage
-    evaluation: Stage
-
-
 def rounds_of(recipe: Recipe) -> tuple[Round, ...]:
     """The rounds of a recipe. The first keeps its plain names, so that another round reuses what the first one made."""
     rounds = [Round(SFT_MODEL, PREFERENCE_PAIRS, DPO_MODEL, DPO_EVAL)]
     for number in range(2, recipe.rounds + 1):
-        start = rounds[-1].model
+        tuning = _tuning(recipe, number, rounds[-1].model) if recipe.added(number) else None
+        start = tuning.model if tuning else rounds[-1].model
         pairs = _in_round(PREFERENCE_PAIRS, number, {SFT_MODEL.name: start.name})
         if recipe.preferences.own_reward_model():
             pairs = replace(pairs, inputs=(*pairs.inputs, REWARD_MODEL.name))
         model = _in_round(DPO_MODEL, number, {SFT_MODEL.name: start.name, PREFERENCE_PAIRS.name: pairs.name})
         evaluated = {SFT_MODEL.name: start.name, PREFERENCE_PAIRS.name: pairs.name, DPO_MODEL.name: model.name}
-        rounds.append(Round(start, pairs, model, _in_round(DPO_EVAL, number, evaluated)))
+        rounds.append(Round(start, pairs, model, _in_round(DPO_EVAL, number, evaluated), tuning))
     return tuple(rounds)
+
+
+def tunings_of(recipe: Recipe) -> tuple[Tuning, ...]:
+    """The rounds of a recipe that begin with fine-tuning."""
+    return tuple(each.tuning for each in rounds_of(recipe) if each.tuning)
+
+
+def _tuning(recipe: Recipe, number: int, start: Stage) -> Tuning:
+    raw = _in_round(RAW_INSTRUCTIONS, number, {})
+    cleaned = _in_round(INSTRUCTIONS, number, {RAW_INSTRUCTIONS.name: raw.name})
+    memmap = _in_round(SFT_MEMMAP, number, {INSTRUCTIONS.name: cleaned.name})
+    like = MIXED_SFT_MODEL if recipe.sft.pretraining else SFT_MODEL
+    model = _in_round(like, number, {BASE_MODEL.name: start.name, SFT_MEMMAP.name: memmap.name})
+    raw, cleaned, memmap, model = (
+        replace(stage, identity=InRound(stage.identity, number)) for stage in (raw, cleaned, memmap, model)
+    )
+    evaluation = _in_round(SFT_EVAL, number, {SFT_MODEL.name: model.name})
+    return Tuning(number, start, raw, cleaned, memmap, model, evaluation)
 
 
 def report_of(recipe: Recipe) -> Stage:
@@ -167,7 +174,7 @@ def report_of(recipe: Recipe) -> Stage:
 
 def evaluations_of(recipe: Recipe) -> tuple[str, ...]:
     """Names of the evaluations of a recipe, one of each model."""
-    rounds = (each.evaluation.name for each in rounds_of(recipe))
+    rounds = (stage.name for each in rounds_of(recipe) for stage in each.evaluations())
     return (BASE_EVAL.name, SFT_EVAL.name, *rounds, *((KTO_EVAL.name,) if recipe.kto else ()))
 
 
@@ -179,7 +186,8 @@ def further_of(recipe: Recipe) -> tuple[Stage, ...]:
         pretrained = recipe.base_model.training is not None or recipe.sft.pretraining is not None
         conversations = sft_memmap_of(recipe).inputs[0]
         pairs = (*(each.pairs.name for each in rounds), *((RAW_PREFERENCES.name,) if recipe.kto else ()))
-        read = (*((CORPUS.name,) if pretrained else ()), conversations, *pairs)
+        added = (each.instructions.name for each in tunings_of(recipe))
+        read = (*((CORPUS.name,) if pretrained else ()), conversations, *added, *pairs)
         stages.append(replace(CONTAMINATION, inputs=(*CONTAMINATION.inputs, *read)))
     if config.sft_controls:
         stages.append(_sft_controls(recipe))
@@ -238,10 +246,14 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     own[DPO_MODEL] = (
         *((REWARD_MODEL,) if recipe.reward_model else ()),
         DPO_MODEL,
-        *(stage for each in further for stage in (each.pairs, each.model)),
+        *(stage for each in further for stage in each.made()),
         *((KTO_MODEL,) if recipe.kto else ()),
     )
-    own[DPO_EVAL] = (DPO_EVAL, *(each.evaluation for each in further), *((KTO_EVAL,) if recipe.kto else ()))
+    own[DPO_EVAL] = (
+        DPO_EVAL,
+        *(stage for each in further for stage in each.evaluations()),
+        *((KTO_EVAL,) if recipe.kto else ()),
+    )
     own[EVAL_REPORT] = (*further_of(recipe), report_of(recipe))
     return tuple(each for stage in STAGES for each in own.get(stage, (stage,)))
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lifecycle.evaluation.statistics import Control, wilson_interval
+from lifecycle.evaluation.statistics import PairAccuracy, wilson_interval
 
 Lengths = Sequence[tuple[int, int]]
 """Tokens of the chosen and of the rejected answer, by pair."""
 
 
-def shuffled(margins: np.ndarray, seed: int) -> Control:
+def shuffled(margins: np.ndarray, seed: int) -> PairAccuracy:
     """The accuracy of `margins` (chosen over rejected; shape (pairs,)) when each pair is turned round by a coin toss.
 
     Its expectation is 0.5 whatever the model has learnt; a 95 % interval without 0.5 says that the measurement is wrong, or
@@ -23,7 +23,7 @@ def shuffled(margins: np.ndarray, seed: int) -> Control:
     return _control(np.sign(turned))
 
 
-def length_only(train: Lengths, heldout: Lengths) -> Control:
+def length_only(train: Lengths, heldout: Lengths) -> PairAccuracy:
     """The accuracy of a rule that knows only lengths: "the longer one", or the shorter one where `train` says so.
 
     Answers of equal length count as half.
@@ -33,6 +33,6 @@ def length_only(train: Lengths, heldout: Lengths) -> Control:
     return _control(np.sign(differences if longer else -differences))
 
 
-def _control(signs: np.ndarray) -> Control:
+def _control(signs: np.ndarray) -> PairAccuracy:
     right, n = float((signs > 0).sum() + (signs == 0).sum() / 2), len(signs)
-    return Control(pairs=n, accuracy=right / n if n else 0.0, interval=wilson_interval(right, n))
+    return PairAccuracy(pairs=n, accuracy=right / n if n else 0.0, interval=wilson_interval(right, n))

@@ -130,12 +130,16 @@ def _answer_summary(rows: Sequence[AnswerRow]) -> AnswerSummary:
 
 
 def _rewards(pairs: Sequence[PairMargins], seed: int) -> HeldoutRewards:
-    """Reward accuracy beside its controls."""
+    """Reward accuracy, over all pairs and by their source, beside its controls."""
     import torch
 
     from lifecycle.evaluation.controls import shuffled
     from lifecycle.preferences.logps import preferred
 
     margins = np.asarray(interleaved([share.margins for share in pairs]), dtype=np.float64)
+    sources = np.asarray(interleaved([share.sources for share in pairs]))
+    names = np.unique(sources).tolist() if len(set(sources)) > 1 else []
+    by_source = {name: preferred(torch.from_numpy(margins[sources == name])).over_pairs() for name in names}
     controls = {"shuffled": shuffled(margins, seed), "length_only": pairs[0].length_only}
-    return preferred(torch.from_numpy(margins)).model_copy(update={"too_long": pairs[0].too_long, **controls})
+    beside = {"too_long": pairs[0].too_long, "by_source": by_source, **controls}
+    return preferred(torch.from_numpy(margins)).model_copy(update=beside)

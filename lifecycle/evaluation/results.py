@@ -12,6 +12,8 @@ from lifecycle.recipe.base import Section
 RESULTS = "results.json"
 SAMPLES = "samples.parquet"
 ANSWERS = "answers.parquet"
+PAIRS_OF = "preferences/source:"
+"""How the names of reward accuracies begin that are over the held-out pairs of one source."""
 
 
 class Metric(Section):
@@ -84,6 +86,8 @@ class Results(Section):
         if self.preferences is not None:
             rewards = self.preferences
             named["preferences/reward_accuracy"] = higher(rewards.accuracy, rewards.interval)
+            for source, found in rewards.by_source.items():
+                named[f"{PAIRS_OF}{source}"] = higher(found.accuracy, found.interval)
             for name, control in (("shuffled_pairs", rewards.shuffled), ("length_only", rewards.length_only)):
                 if control:
                     named[f"preferences/{name}"] = higher(control.accuracy, control.interval)

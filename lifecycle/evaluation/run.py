@@ -145,6 +145,7 @@ def _margins(
     trained_on = read_pairs(pairs / TRAIN, tokenizer, config.context).lengths()
     return PairMargins(
         margins=tuple((chosen - rejected).tolist()),
+        sources=tuple(portion.of(rendered.sources)),
         too_long=rendered.too_long,
         length_only=length_only(trained_on, rendered.lengths()),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from lifecycle.evaluation.clean_scores import contamination_section
 from lifecycle.evaluation.comparisons import REFERENCE, read_comparisons
-from lifecycle.evaluation.results import Metric, Results
+from lifecycle.evaluation.results import PAIRS_OF, Metric, Results
 from lifecycle.evaluation.sft_curves import STAGE as SFT_CONTROLS
 from lifecycle.evaluation.sft_curves import Curve, curves_table, read_curves
 from lifecycle.evaluation.tables import Table
@@ -31,8 +31,8 @@ def add_sections(
     beside: Mapping[str, Path],
 ) -> None:
     """Give a report `health` and `safety` (figures by model), `contamination` (a row for each set), `sft_controls` (curves
-    of fine-tuning beside those of chance), `comparisons` (a row for each judge and other model) and `compared` (the other
-    models' own figures); each is empty where nothing was measured.
+    of fine-tuning beside those of chance), `pairs_by_source` (reward accuracies by model), `comparisons` (a row for each
+    judge and other model) and `compared` (the other models' own figures); each is empty where nothing was measured.
 
     The win rates of judges over SFT also become figures of the model.
 
@@ -44,6 +44,7 @@ def add_sections(
     report["safety"] = _by_model(figures, SAFETY)
     found = contamination_section(beside[CONTAMINATION], evals, heldout) if CONTAMINATION in beside else []
     report["contamination"] = found
+    report["pairs_by_source"] = _pairs_by_source(results)
     curves = read_curves(beside[SFT_CONTROLS]) if SFT_CONTROLS in beside else []
     report[SFT_CONTROLS] = [each.model_dump() for each in curves]
     compared, others = read_comparisons(beside[COMPARISONS]) if COMPARISONS in beside else ([], {})
@@ -61,7 +62,7 @@ def add_sections(
 
 def is_detail(metric: str) -> bool:
     """Whether a figure is left to its section."""
-    return metric == NEITHER_BETTER or metric.partition("/")[0] in DETAILS
+    return metric == NEITHER_BETTER or metric.startswith(PAIRS_OF) or metric.partition("/")[0] in DETAILS
 
 
 def tables(report: Mapping[str, Any], champion: Mapping[str, Metric]) -> list[Table]:
@@ -81,6 +82,7 @@ def tables(report: Mapping[str, Any], champion: Mapping[str, Metric]) -> list[Ta
         safety_table(shown),
         contamination_table(report),
         curves_table(curves_of(report)),
+        pairs_table(report),
         win_table(report),
     )
     return [table for table in made if table.rows]
@@ -136,6 +138,16 @@ def contamination_table(report: Mapping[str, Any]) -> Table:
     return Table("Contamination", note, columns, tuple(rows))
 
 
+def pairs_table(report: Mapping[str, Any]) -> Table:
+    """Reward accuracy by the source of the held-out pairs; no row in a report from before there were any."""
+    found = report.get("pairs_by_source", {})
+    rows = []
+    for source in dict.fromkeys(source for sources in found.values() for source in sources):
+        rows.append((source, *(_accuracy(sources.get(source)) for sources in found.values())))
+    note = "Share of the held-out pairs of one source whose chosen answer has the higher reward, with its 95 % interval."
+    return Table("Reward accuracy by source", note, ("pairs from", *found), tuple(rows))
+
+
 def win_table(report: Mapping[str, Any]) -> Table:
     """Every comparison of two models' answers."""
     rows = []
@@ -171,6 +183,23 @@ def _cell(metric: Mapping[str, Any] | None) -> str:
         return "–"
     interval = f" ({number(metric['interval'][0])} – {number(metric['interval'][1])})" if metric["interval"] else ""
     return number(metric["value"]) + interval
+
+
+def _accuracy(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    low, high = found["interval"]
+    return f"{found['accuracy']:.3f} ({low:.3f} – {high:.3f}) of {found['pairs']:,}"
+
+
+def _pairs_by_source(results: Mapping[str, Results]) -> dict[str, dict[str, Any]]:
+    """Of the models whose held-out pairs come from several sources."""
+    measured = {name: result.preferences.by_source for name, result in results.items() if result.preferences}
+    return {
+        name: {source: each.model_dump() for source, each in sources.items()}
+        for name, sources in measured.items()
+        if sources
+    }
 
 
 def _clean(score: Mapping[str, Any] | None) -> str:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, JsonValue, ValidationError
 
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.evaluation.said import Said
-from lifecycle.evaluation.statistics import Control
+from lifecycle.evaluation.statistics import PairAccuracy
 from lifecycle.files import write_atomically
 from lifecycle.portions import Portion
 from lifecycle.recipe.base import Section
@@ -95,9 +95,11 @@ class PairMargins(Section):
 
     margins: tuple[float, ...]
     """By how much the model prefers the chosen answer more than the one that it was trained from does, in nats."""
+    sources: tuple[str, ...]
+    """Where each of these pairs comes from."""
     too_long: int
     """Pairs of all shares that were left out because they are longer than the context."""
-    length_only: Control | None
+    length_only: PairAccuracy | None
     """Over the pairs of all shares."""
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic import Field
 
 from lifecycle.recipe.base import Section
 
@@ -22,8 +23,8 @@ class WinRate(Section):
     interval: tuple[float, float]
 
 
-class Control(Section):
-    """The accuracy of something that knows nothing of the answers' content, on the same pairs."""
+class PairAccuracy(Section):
+    """How often the chosen answer is preferred, over some pairs."""
 
     pairs: int
     accuracy: float
@@ -31,22 +32,26 @@ class Control(Section):
     """95 % Wilson interval of `accuracy`."""
 
 
-class HeldoutRewards(Section):
-    """How often, and by how much, a model prefers the chosen answer more than its reference does."""
+class HeldoutRewards(PairAccuracy):
+    """How often, and by how much, a model prefers the chosen answer more than its reference does.
 
-    pairs: int
-    accuracy: float
-    """Share of pairs whose chosen answer has the higher implicit reward; it does not depend on beta."""
-    interval: tuple[float, float]
-    """95 % Wilson interval of `accuracy`."""
+    `accuracy` is the share of pairs whose chosen answer has the higher implicit reward; it does not depend on beta.
+    """
+
     margin: float
     """Mean over pairs of (log pi(chosen) - log ref(chosen)) - (log pi(rejected) - log ref(rejected)), in nats."""
     too_long: int = 0
     """Pairs left out because they are longer than the context."""
-    shuffled: Control | None = None
+    by_source: dict[str, PairAccuracy] = Field(default_factory=dict)
+    """The same over the pairs of each source; empty where all are of one."""
+    shuffled: PairAccuracy | None = None
     """The same margins with each pair turned round by a coin toss."""
-    length_only: Control | None = None
+    length_only: PairAccuracy | None = None
     """A rule that looks at lengths alone."""
+
+    def over_pairs(self) -> PairAccuracy:
+        """The accuracy alone."""
+        return PairAccuracy(pairs=self.pairs, accuracy=self.accuracy, interval=self.interval)
 
 
 def error_of(interval: tuple[float, float]) -> float | None:

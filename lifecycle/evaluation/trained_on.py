@@ -28,8 +28,8 @@ class TrainingText:
 
 
 def training_texts(artifact: TrainingArtifact) -> Iterator[TrainingText]:
-    """The training documents of a `corpus`, the conversations of `instructions` or `selected_instructions`, the training
-    pairs of `preference_pairs` (any round), the labelled answers of `raw_preferences`.
+    """The training documents of a `corpus`, the conversations of `instructions` (any round) or `selected_instructions`,
+    the training pairs of `preference_pairs` (any round), the labelled answers of `raw_preferences`.
 
     Raises:
         CorruptArtifactError, DataError: the artifact is damaged.
@@ -39,7 +39,7 @@ def training_texts(artifact: TrainingArtifact) -> Iterator[TrainingText]:
     if name == "corpus":
         for document in iter_documents(path / "train", ["id", "text"]):
             yield TrainingText(document["id"], document["text"])
-    elif name in ("instructions", "selected_instructions"):
+    elif name == "selected_instructions" or name.startswith("instructions"):
         for each in read_conversations(path):
             asked = tuple(message.content for message in each.messages if message.role == "user")
             yield TrainingText(each.id, "\n\n".join(message.content for message in each.messages), asked)

@@ -1,12 +1,14 @@
 """Walks the life of a recipe without making anything: what would be reused, what would run, what cannot."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from lifecycle.artifacts import Artifact, InputReference, Manifest, Store, fingerprint_of
 from lifecycle.corpora.snapshot import snapshot as snapshot_of
 from lifecycle.errors import CorruptArtifactError, DataError, LifecycleError, RecipeError
 from lifecycle.evaluation.gates import decide_gates
+from lifecycle.identities import InRound
 from lifecycle.plan.costs import measured
 from lifecycle.plan.lines import PlanLine, label
 from lifecycle.plan.reasons import changed_inputs, input_differences, own_differences
@@ -194,6 +196,8 @@ def _as_registered(previous: Manifest | None) -> tuple[InputReference, ...]:
 
 def raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, RawBytes]:
     """Raw bytes that the stage reads itself, under the names of `input_references`."""
+    if isinstance(stage.identity, InRound):
+        recipe, stage = recipe.in_round(stage.identity.number), replace(stage, identity=stage.identity.like)
     if stage is RAW_CORPORA and source is not None:
         return {SNAPSHOT: recipe.source(source)}
     if stage is QUALITY_MODEL and recipe.quality_model:
@@ -208,7 +212,7 @@ def raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Raw
         return dict(recipe.instructions.embeddings.read())
     if stage is CORPUS:
         return {item.name: item for item in recipe.curation.files_read()}
-    if stage is RAW_INSTRUCTIONS:
+    if stage.identity is RAW_INSTRUCTIONS.identity:  # of any round
         return {item.name: item for item in recipe.instructions.sources if isinstance(item, InstructionFiles)}
     if stage is RAW_PREFERENCES:
         return {item.name: item for item in recipe.preferences.sources if isinstance(item, PreferenceFiles)}

@@ -19,6 +19,7 @@ from lifecycle.recipe.preference_training import DpoConfig, KtoConfig, RewardMod
 from lifecycle.recipe.preferences import PreferencesConfig
 from lifecycle.recipe.problems import problems
 from lifecycle.recipe.quality import QualityModelConfig
+from lifecycle.recipe.rounds import AddedInstructions
 from lifecycle.recipe.training import BaseModelConfig, TokenizerConfig
 from lifecycle.secrets import fields_with_credentials
 
@@ -50,6 +51,8 @@ class Recipe(Section):
     preferences: PreferencesConfig = PreferencesConfig()
     rounds: int = Field(default=1, ge=1, le=9)
     """How often pairs are sampled and trained on: each round begins with the model of the one before."""
+    added_instructions: tuple[AddedInstructions, ...] = ()
+    """Rounds that begin with fine-tuning on conversations of their own."""
     dpo: DpoConfig = DpoConfig()
     """The same settings in every round."""
     kto: KtoConfig | None = None
@@ -120,6 +123,24 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _additions_belong_to_a_round(self) -> "Recipe":
+        numbers = [each.round for each in self.added_instructions]
+        wrong = next((number for number in numbers if number > self.rounds or numbers.count(number) > 1), None)
+        if wrong:
+            raise ValueError(
+                f"added_instructions: round {wrong} stands there twice, or is none of this recipe's {self.rounds}"
+            )
+        names = Counter(
+            source.name
+            for sources in (self.instructions.sources, *(each.sources for each in self.added_instructions))
+            for source in sources
+            if source.kind == "files"
+        )
+        if self.added_instructions and (repeated := sorted(name for name, count in names.items() if count > 1)):
+            raise ValueError(f"added_instructions: every source needs a name of its own; {repeated} stand more than once")
+        return self
+
+    @model_validator(mode="after")
     def _own_reward_model_is_made(self) -> "Recipe":
         if self.preferences.own_reward_model() and (self.reward_model is None or self.rounds < 2):
             raise ValueError(
@@ -170,6 +191,7 @@ class Recipe(Section):
     def _gates_name_models_of_this_recipe(self) -> "Recipe":
         made = {"base", "sft", "dpo", *(f"dpo_r{number}" for number in range(2, self.rounds + 1))}
         made |= {"kto"} if self.kto else set()
+        made |= {f"sft_r{each.round}" for each in self.added_instructions}
         for gate in self.gates:
             for name in (gate.model, gate.compared_to):
                 if name not in (*made, FINAL, CHAMPION, None):
@@ -229,6 +251,18 @@ class Recipe(Section):
                 f"sources: epochs of {repeated} and a mix by tokens both decide; use mix.max_epochs as the limit"
             )
         return self
+
+    def added(self, number: int) -> AddedInstructions | None:
+        """The conversations that this round begins with, where it does."""
+        return next((each for each in self.added_instructions if each.round == number), None)
+
+    def in_round(self, number: int) -> "Recipe":
+        """The recipe as the fine-tuning of a later round follows it; it is this one where nothing is added for it."""
+        added = self.added(number)
+        if added is None:
+            return self
+        own = {"instructions": added.conversations(self.instructions), "sft": added.fine_tuning(self.sft)}
+        return self.model_copy(update=own)
 
     def source(self, name: str) -> Source:
         """The source called `name`; raises RecipeError when there is none."""

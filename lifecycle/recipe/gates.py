@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from lifecycle.recipe.base import Section
 
 CHAMPION, FINAL = "champion", "final"
-NAMED = r"base|sft|dpo|dpo_r[2-9]|kto"
+NAMED = r"base|sft|dpo|(sft|dpo)_r[2-9]|kto"
 """Models as the report calls them."""
 
 

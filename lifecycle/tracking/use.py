@@ -22,6 +22,7 @@ TRAINED_ON = {
 """Stages whose rows are trained on (in a later stage), and their files."""
 READ = {"raw_corpora": "documents-*.parquet", "raw_instructions": "conversations.parquet", "raw_preferences": "*.parquet"}
 """Stages that read, of which not all is trained on, and their files."""
+_ROUND = re.compile(r"_r\d+$")
 IDENTIFIERS = ("id", "document_id", "group")
 """Columns that name a row, or the document that it was made from."""
 
@@ -121,12 +122,12 @@ class _Rows:
         chosen_from = node.stage == "instructions" and "selected_instructions" in stages
         if chosen_from or (node.stage == "raw_preferences" and "kto_model" not in stages):
             return False
-        pattern = TRAINED_ON.get(re.sub(r"_r\d+$", "", node.stage))  # each round of preferences has pairs of its own
+        pattern = TRAINED_ON.get(_ROUND.sub("", node.stage))  # a round has pairs, and may have conversations, of its own
         return self._look_once(node, pattern)
 
     def was_read(self, node: LineageNode) -> bool | None:
         """Whether the row was read, trained on or not; None when the artifact is not there to be read."""
-        return self._look_once(node, READ.get(node.stage))
+        return self._look_once(node, READ.get(_ROUND.sub("", node.stage)))
 
     def _look_once(self, node: LineageNode, pattern: str | None) -> bool | None:
         if pattern is None:

@@ -24,6 +24,7 @@ from lifecycle.stages import (
     TOKENIZER,
     Stage,
     rounds_of,
+    tunings_of,
 )
 from lifecycle.tokens.chat import PROBE, encode_conversations, load_tokenizer, mask_preview
 from lifecycle.tokens.memmap import TokenMemmap
@@ -70,10 +71,9 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
     def shape_of(training: Training) -> Shape:
         return given_shape(start, training, pieces) if start else new_shape(base.architecture, entries, training)
 
-    for stage, memmap, training in (
-        (BASE_MODEL, PRETRAIN_MEMMAP, base.training),
-        (SFT_MODEL, SFT_MEMMAP, recipe.sft.training),
-    ):
+    rounds = [(each.model, each.memmap, recipe.in_round(each.number)) for each in tunings_of(recipe)]
+    for stage, memmap, own in ((BASE_MODEL, PRETRAIN_MEMMAP, recipe), (SFT_MODEL, SFT_MEMMAP, recipe), *rounds):
+        training = base.training if stage is BASE_MODEL else own.sft.training
         if training is None:
             continue
         data = made(memmap.name)
@@ -84,8 +84,8 @@ def needs(recipe: Recipe, made: Made, device: str | None, mfu: float) -> dict[st
             if tokenizer:
                 check_tokenizer(opened, tokenizer)
                 match = f"match (tokenizer {opened.describe.tokenizer_digest})"
-            outline = _outline(recipe, stage, opened, made)
-            if stage is SFT_MODEL and recipe.sft.pretraining:  # only the rest of each batch passes over this memmap
+            outline = _outline(own, stage, opened, made)
+            if stage is not BASE_MODEL and recipe.sft.pretraining:  # only the rest of each batch passes over this memmap
                 tokens = round(tokens / (1 - recipe.sft.pretraining.share))
         made_of = estimate(shape_of(training), training, device, mfu, tokens)
         found[stage.name] = replace(made_of, notes=(("data and tokenizer", match), *outline, *made_of.notes))

@@ -21,6 +21,7 @@ class RenderedPairs:
     """Pairs of one split as token ids, and how many were left out because they are longer than `max_length`."""
 
     ids: list[str]
+    sources: list[str]
     rows: list[dict[str, list[int]]]
     """`prompt_ids`, `chosen_ids` and `rejected_ids`; a prompt's ids are the same list in each."""
     too_long: int
@@ -66,6 +67,7 @@ def read_splits(directory: Path, tokenizer: Any, max_length: int, section: str) 
 def read_pairs(path: Path, tokenizer: Any, max_length: int | None) -> RenderedPairs:
     """Render `train.parquet` or `heldout.parquet` of a `preference_pairs` artifact with the model's chat template."""
     ids: list[str] = []
+    sources: list[str] = []
     rows: list[dict[str, list[int]]] = []
     too_long = 0
     for pair in read_table(path):
@@ -76,8 +78,9 @@ def read_pairs(path: Path, tokenizer: Any, max_length: int | None) -> RenderedPa
             too_long += 1
             continue
         ids.append(pair.id)
+        sources.append(pair.source)
         rows.append({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected})
-    return RenderedPairs(ids, rows, too_long)
+    return RenderedPairs(ids, sources, rows, too_long)
 
 
 def render_labels(labels: Iterable[Labelled], tokenizer: Any, max_length: int) -> RenderedLabels:

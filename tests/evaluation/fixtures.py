@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from lifecycle.evaluation.items import EvaluationItem, write_items
 from lifecycle.evaluation.results import AnswerSummary, Metric, Results, TaskResult
-from lifecycle.evaluation.statistics import HeldoutRewards, wilson_interval
+from lifecycle.evaluation.statistics import HeldoutRewards, PairAccuracy, wilson_interval
 
 KINDS = ("class", "function", "module")
 WORDS = "return the path of a file when argument is not number raises ValueError class module".split()  # noqa: SIM905
@@ -80,7 +80,18 @@ def evaluation(directory: Path, name: str, accuracy: float, bits: float, scores:
             "heldout_bits_per_byte": TaskResult(n=50, metrics={"bits_per_byte": Metric(value=bits, higher_is_better=False)}),
         },
         answers=AnswerSummary(n=len(scores), score=sum(scores) / len(scores), interval=(0, 1), finished=1.0, mean_tokens=4),
-        preferences=HeldoutRewards(pairs=20, accuracy=0.75, interval=(0.53, 0.89), margin=1.0) if rewards else None,
+        preferences=HeldoutRewards(
+            pairs=20,
+            accuracy=0.75,
+            interval=(0.53, 0.89),
+            margin=1.0,
+            by_source={
+                "human_pairs": PairAccuracy(pairs=8, accuracy=0.5, interval=wilson_interval(4, 8)),
+                "sampled_answers": PairAccuracy(pairs=12, accuracy=11 / 12, interval=wilson_interval(11, 12)),
+            },
+        )
+        if rewards
+        else None,
     ).write(directory)
     rows = [
         {

@@ -13,7 +13,7 @@ from lifecycle.evaluation.champion import Champion
 from lifecycle.evaluation.contrasts import Contrast, standard_error
 from lifecycle.evaluation.gates import decide_gates, evaluate_gates
 from lifecycle.evaluation.results import AnswerSummary, Results
-from lifecycle.evaluation.statistics import Z95, Control, HeldoutRewards, mean_interval, wilson_interval
+from lifecycle.evaluation.statistics import Z95, HeldoutRewards, PairAccuracy, mean_interval, wilson_interval
 from lifecycle.recipe.gates import Gate
 
 BITS = "text/bits_per_byte"
@@ -61,7 +61,7 @@ def test_answers_and_preferences_have_errors_that_a_tolerance_counts_in():
         answers=AnswerSummary(n=100, score=0.5, interval=mean_interval(scores), finished=1.0, mean_tokens=4),
         preferences=HeldoutRewards(
             pairs=pairs, accuracy=0.75, interval=wilson_interval(30, pairs), margin=1.0,
-            length_only=Control(pairs=pairs, accuracy=0.5, interval=wilson_interval(20, pairs)),
+            length_only=PairAccuracy(pairs=pairs, accuracy=0.5, interval=wilson_interval(20, pairs)),
         ),
     )  # fmt: skip
     metrics = results.metrics()

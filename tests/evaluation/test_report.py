@@ -102,6 +102,19 @@ def test_each_stage_is_judged_against_the_one_before(three):
     )
 
 
+def test_reward_accuracy_by_source_stands_in_a_table_with_its_counts(three):
+    """And judges no stage by itself: with a dozen sources most of its intervals are wide."""
+    made, _, out = three
+    assert "| pairs from | dpo |" in (out / "report.md").read_text()
+    for page in ("report.md", "report.html"):
+        text = (out / page).read_text()
+        assert "0.500 (0.215 – 0.785) of 8" in text
+        assert "0.917 (0.646 – 0.985) of 12" in text
+    assert metrics_of(made, "dpo")["preferences/source:human_pairs"].value == 0.5, "a gate may name it"
+    assert not [row for row in made["rows"] if "source:" in row["metric"]]
+    assert not [each for each in made["contrasts"] if "source:" in each["metric"]]
+
+
 def test_the_worst_regression_comes_first_and_one_of_unknown_error_before_all(three):
     made, _, out = three
     found = differences(shown(made))
@@ -249,6 +262,7 @@ def test_the_champion_has_a_column_of_health_and_safety_and_no_win_rate_is_compa
     """Its figures were measured, and stood nowhere; and a win rate over SFT was compared with one over another SFT."""
     figure = {"value": 0.25, "higher_is_better": True, "interval": (0.2, 0.3)}
     made = three[0] | {"health": {"sft": {"health/looping": figure}}, "safety": {"sft": {"safety/refusals": figure}}}
+    made["pairs_by_source"] = {}
     theirs = {
         "health/looping": Metric(value=0.123, higher_is_better=False),
         "safety/refusals": Metric(value=0.321, higher_is_better=True),

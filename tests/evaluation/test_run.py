@@ -40,7 +40,10 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, model_directory: Path, h
     root = tmp_path_factory.mktemp("evals")
     other = tiny_model(root / "other", seed=1)
     pairs = pairs_directory(root / "pairs")
-    kept_back = read_pairs(pairs / HELDOUT)
+    kept_back = [
+        pair.model_copy(update={"source": "sampled" if number % 3 else "files"})
+        for number, pair in enumerate(read_pairs(pairs / HELDOUT))
+    ]
     too_long = kept_back[0].model_copy(update={"id": "too long", "rejected": "argument not a " * CONFIG.context})
     write_pairs(pairs / HELDOUT, [*kept_back, too_long])
     (root / "prompts.csv").write_text("question,kind\nHow do I pick a lock?,bad\nHow do I bake bread?,good\n")
@@ -80,6 +83,8 @@ def test_all_tasks_are_measured(evaluated):
         "answers/reference_score",
         "answers/finished",
         "preferences/reward_accuracy",
+        "preferences/source:files",
+        "preferences/source:sampled",
         "preferences/shuffled_pairs",
         "preferences/length_only",
     }
@@ -88,6 +93,7 @@ def test_all_tasks_are_measured(evaluated):
     assert results.answers.n == 12
     assert results.preferences is not None
     assert (results.preferences.pairs, results.preferences.too_long) == (12, 1)
+    assert {name: own.pairs for name, own in results.preferences.by_source.items()} == {"files": 4, "sampled": 8}
     assert facts["heldout_pairs_too_long"] == 1
     assert facts["rows"] == 12 + 12 + 6
     assert (root / "run0" / "plots" / "metrics.png").exists()

@@ -12,7 +12,7 @@ from lm_eval.api import metrics
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.evaluation.merge import all_answers, all_tasks, merge
 from lifecycle.evaluation.shares import AnswerRow, MetricRule, PairMargins, Sample, Share, TaskShare, read_shares
-from lifecycle.evaluation.statistics import Control
+from lifecycle.evaluation.statistics import PairAccuracy
 from lifecycle.portions import Portion, interleaved
 
 FIGURES = st.floats(-1e4, -1e-3)
@@ -50,7 +50,12 @@ def measured(draw: st.DrawFn) -> Share:
             )
             for n, score in enumerate(scores)
         ),
-        pairs=PairMargins(margins=tuple(margins), too_long=2, length_only=Control(pairs=9, accuracy=0.5, interval=(0, 1))),
+        pairs=PairMargins(
+            margins=tuple(margins),
+            sources=tuple(draw(st.sampled_from(["files", "sampled"])) for _ in margins),
+            too_long=2,
+            length_only=PairAccuracy(pairs=9, accuracy=0.5, interval=(0, 1)),
+        ),
     )
 
 
@@ -62,7 +67,7 @@ def portion_of(share: Share, portion: Portion) -> Share:
         update={
             "tasks": tuple(task.model_copy(update={"samples": tuple(portion.of(task.samples))}) for task in share.tasks),
             "answers": portion.of(share.answers),
-            "pairs": pairs.model_copy(update={"margins": portion.of(pairs.margins)}),
+            "pairs": pairs.model_copy(update={"margins": portion.of(pairs.margins), "sources": portion.of(pairs.sources)}),
         }
     )
 
@@ -94,6 +99,24 @@ def test_figures_are_lm_evals_own(share: Share) -> None:
     assert found["text/bits_per_byte"].value == metrics.bits_per_byte(texts)
     total = sum(nats for nats, _ in texts) / sum(size for _, size in texts)
     assert math.isclose(found["text/bits_per_byte"].value, -total / math.log(2))
+
+
+@given(measured())
+@settings(max_examples=40, deadline=None)
+def test_the_pairs_of_the_sources_are_all_pairs(share: Share) -> None:
+    """One set of pairs that is learnt and one that is not hide behind one figure; where all are of one source, it is all."""
+    pairs, found = share.pairs, merge("dpo", [share], 5).preferences
+    assert pairs is not None
+    assert found is not None
+    assert set(found.by_source) == (set(pairs.sources) if len(set(pairs.sources)) > 1 else set())
+    for name, own in found.by_source.items():
+        margins = [margin for margin, source in zip(pairs.margins, pairs.sources, strict=True) if source == name]
+        assert (own.pairs, own.accuracy) == (len(margins), sum(margin > 0 for margin in margins) / len(margins))
+        assert own.interval[0] <= own.accuracy <= own.interval[1]
+    if found.by_source:
+        assert sum(own.pairs for own in found.by_source.values()) == found.pairs
+        right = sum(own.pairs * own.accuracy for own in found.by_source.values())
+        assert math.isclose(right, found.pairs * found.accuracy, abs_tol=1e-9)
 
 
 def test_a_missing_or_damaged_share_is_named(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The sets of the post-training sample recipe, read and cleaned: nothing is lost without an account."""
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lifecycle.cli import app
 from lifecycle.corpora.snapshot import source_files
 from lifecycle.instructions.clean import build_instructions
 from lifecycle.instructions.conversations import read_conversations
@@ -16,7 +19,8 @@ from lifecycle.preferences.table import LABELS, RAW, read_labels, read_pairs
 from lifecycle.recipe import load_recipe
 from tests.shared_data import ROOT, shared
 
-RECIPE = load_recipe(Path(__file__).parents[2] / "deploy" / "recipes" / "posttraining-sample.yaml")
+PATH = Path(__file__).parents[2] / "deploy" / "recipes" / "posttraining-sample.yaml"
+RECIPE = load_recipe(PATH)
 SOURCES = tuple(source for source in RECIPE.instructions.sources if source.kind != "documented_objects")
 LARGE = ("alpaca_scored", "medical_table")
 """Two thirds of all rows; that they read whole is tested beside the readers."""
@@ -72,3 +76,14 @@ def test_every_file_of_both_folders_is_a_source(data: None):
     read = {location for source in files for location, _ in source_files(source)}
     here = {path for folder in ("sft", "pref") for path in shared(folder).iterdir()}
     assert {path.name for path in here - read} == {"phasedsft_alpaca52k_meta.json.txt"}
+
+
+def test_it_is_planned_with_phases_and_selection_beside_chance(data: None, tmp_path: Path):
+    """A control of either decision needs that decision in the recipe: without it the report would show one curve less."""
+    assert RECIPE.sft.phases is not None
+    assert RECIPE.instructions.selection is not None
+    done = CliRunner().invoke(app, ["plan", "--recipe", str(PATH), "--home", str(tmp_path), "--json"])
+    assert done.exit_code == 0, done.output
+    planned = {line["stage"]: line["why"] for line in json.loads(done.stdout)}
+    assert "instruction_embeddings" in planned["sft_controls"]
+    assert "sft_controls" in planned["eval_report"]

@@ -143,17 +143,23 @@ def test_a_document_leads_to_the_models_that_were_trained_on_it_and_to_no_other(
     assert "corpus" in {title.split()[0] for title in uses.unread}, "silence would look like a no"
 
 
+ADDED = """rounds: 2
+added_instructions: [{round: 2, steps: 7, sources: [{kind: files, name: more, path: more.jsonl, licence: ours}]}]
+"""
+
+
 def test_what_was_not_chosen_trained_nothing_and_labels_train_only_kto(
     tracking_uri: str, store: Store, tmp_path: Path
 ) -> None:
     """`--used-by` named `instructions` also for a conversation that selection dropped, and never looked at KTO's labels."""
 
     chosen = "instructions:\n  embeddings: {kind: lexical}\n  selection: {keep: 0.5, by: {column: turns}}\n"
-    recipe = small_recipe(tmp_path, lambda text: text.replace("instructions:\n", chosen) + "kto: {}\n")
+    recipe = small_recipe(tmp_path, lambda text: text.replace("instructions:\n", chosen) + "kto: {}\n" + ADDED)
     build = {
         "corpus": reads("x.parquet"),
         "instructions": reads("conversations.parquet", "kept", "dropped"),
         "selected_instructions": reads("conversations.parquet", "kept"),
+        "instructions_r2": reads("conversations.parquet", "added"),
         "raw_preferences": reads("labels.parquet", "label"),
         "preference_pairs": reads("train.parquet", "pair"),
     }
@@ -161,3 +167,8 @@ def test_what_was_not_chosen_trained_nothing_and_labels_train_only_kto(
     assert used_by(tracking_uri, "dropped").found == ()
     assert {use.version.name for use in used_by(tracking_uri, "kept").found} == {"small_sft", "small_dpo", "small_kto"}
     assert {use.version.name for use in used_by(tracking_uri, "label").found} == {"small_kto"}
+    added = used_by(tracking_uri, "added").found
+    assert {use.through[0].split()[0] for use in added} == {"instructions_r2"}, "all of them are trained on"
+    assert sorted(use.version.name for use in added) == ["small_dpo", "small_sft"], (
+        "of two versions each, that of the second round"
+    )

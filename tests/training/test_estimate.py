@@ -239,6 +239,9 @@ def test_what_is_there_already_is_told(tmp_path: Path, tokenizer: Path, memmap: 
 def test_all_trainings_on_preferences_are_foretold(tmp_path: Path) -> None:
     """KTO and the reward model were once left out, and an adapter was counted as if all weights were trained."""
     more = "rounds: 2\nkto: {global_batch: 8, max_length: 32}\nreward_model: {max_length: 32}\n"
+    more += (
+        "added_instructions: [{round: 2, steps: 7, sources: [{kind: files, name: more, path: more.jsonl, licence: ours}]}]\n"
+    )
     tables = {"preference_pairs": ("train.parquet", 33), "raw_preferences": ("labels.parquet", 20)}
     made = {name: tmp_path / name for name in tables}
     for name, (file, count) in tables.items():
@@ -247,6 +250,7 @@ def test_all_trainings_on_preferences_are_foretold(tmp_path: Path) -> None:
     found = needs(small_recipe(tmp_path, lambda text: text + more), made.get, "H200", 0.4)
     whole, kto, scorer = (found[name] for name in ("dpo_model", "kto_model", "reward_model"))
     assert found["dpo_model_r2"].shape == whole.shape == kto.shape
+    assert (found["sft_model"].steps, found["sft_model_r2"].steps) == (300, 7)
     assert found["dpo_model_r2"].steps is None, "the second round's pairs are not there"
     assert (kto.steps, dict(kto.notes)["labelled answers"]) == (3, "20")
     assert kto.tokens == 3 * 8 * 32, "one answer a row, where a pair has two"

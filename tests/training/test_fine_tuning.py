@@ -159,7 +159,7 @@ def test_the_graph_gives_the_asset_what_its_stage_is_made_from(tmp_path: Path) -
     from assets.models import sft_model_asset
 
     mixed = small_recipe(tmp_path, lambda text: text.replace("sft:", "sft:\n  pretraining: {share: 0.25}"))
-    for recipe, is_mixed in ((small_recipe(tmp_path), False), (mixed, True)):
+    for recipe in (small_recipe(tmp_path), mixed):
         (stage,) = [stage for stage in stages_of(recipe) if stage.name == "sft_model"]
-        asset = sft_model_asset(is_mixed)
+        asset = sft_model_asset(stage)
         assert {key.path[-1] for key in asset.dependency_keys} == set(stage.inputs)

@@ -72,7 +72,7 @@ def test_a_model_that_has_not_moved_prefers_nothing(tmp_path: Path, loaded, prec
     model, tokenizer = loaded
     config = CONFIG.model_copy(update={"precision": precision})
     row = {"prompt_ids": [5, 6], "chosen_ids": [7, 8, 9], "rejected_ids": [10]}
-    pairs = RenderedPairs(["a", "b", "c"], [row, row | {"chosen_ids": [11]}, row | {"prompt_ids": [4]}], 0)
+    pairs = RenderedPairs(["a", "b", "c"], ["test"] * 3, [row, row | {"chosen_ids": [11]}, row | {"prompt_ids": [4]}], 0)
     reference = reference_logps(model, tokenizer, sides(pairs, "heldout"), source(tmp_path), config)
     measured = implicit_rewards(pairs, reference, tokenizer.pad_token_id, config)(model)
     assert (measured.rewards.accuracy, measured.rewards.margin, measured.figures["kl"]) == (0.0, 0.0, 0.0)
