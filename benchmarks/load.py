@@ -83,6 +83,8 @@ def raw_digest(source: str, day: int) -> str:
 def publish(store: Store, stage: str, code: str, identity: Any, inputs: Any, day: int) -> Artifact:
     """An artifact of one small file, without the locks and flushes of `Store.materialize`."""
     fingerprint = fingerprint_of(stage, code, identity, {item.name: item.digest for item in inputs})
+    if made := store.find(stage, fingerprint):
+        return made.artifact  # by a run that was real
     directory = store.directory(stage, fingerprint)
     directory.mkdir(parents=True)
     (directory / "data.txt").write_text(fingerprint)
