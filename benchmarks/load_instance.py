@@ -25,27 +25,17 @@ from lifecycle.corpora.snapshot import snapshot
 from lifecycle.previous import last_artifact
 from lifecycle.recipe import Recipe
 from lifecycle.stages import CLEANED_CORPORA, RAW_CORPORA, memmap_stages
+from tests.operation.life import LIFE, WORDS
 
 DAY = 86400.0
-WORDS = ("river", "stone", "lantern", "market", "winter", "garden", "letter", "window", "harbour", "bridge", "music")
-RECIPE = """name: load
+RECIPE = f"""name: load
 sources:
 SOURCES
-tokenizer: {vocab_size: 320}
-curation: {workers: 1}
-base_model:
-  training: {steps: 8, global_batch: 8, sequence_length: 64, micro_batch: 4, optimization: {learning_rate: 1.0e-3}}
-instructions: {max_tokens: 64, scores: {}, selection: {keep: 0.5, by: {column: difficulty}},
-  embeddings: {kind: lexical}, sources: [{kind: files, name: asked, path: /nowhere, licence: none}]}
-sft:
-  phases: {by: difficulty, into: 2}
-  training: {steps: 2, global_batch: 8, sequence_length: 64, micro_batch: 4, optimization: {learning_rate: 1.0e-3}}
-gates: [{metric: heldout_bits_per_byte/bits_per_byte, model: base, at_most: 9.0}]
-operation:
-  schedules: [{name: nightly, cron: "0 3 * * *"}]
-  drops: [{name: arriving, sources: [s000, s001]}]
-  retention: {last: 2}
-  alerts: {disk_warn: 0.998, disk_fail: 0.999, stale_after_days: 3, webhook: true}
+{LIFE}operation:
+  schedules: [{{name: nightly, cron: "0 3 * * *"}}]
+  drops: [{{name: arriving, sources: [s000, s001]}}]
+  retention: {{last: 2}}
+  alerts: {{disk_warn: 0.998, disk_fail: 0.999, stale_after_days: 3, webhook: true}}
 """
 OF_ALL_RUNS = ("ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED", "RUN_START", "RUN_SUCCESS")
 """Events that Dagster's SQLite storage keeps in the one index that pages read; a run's own file has them all."""

@@ -18,30 +18,20 @@ from lifecycle.previous import last_artifact
 from lifecycle.retention import retained
 from lifecycle.tracking.use import used_by
 from tests.graph_home import ROOT
+from tests.operation.life import LIFE, WORDS
 
-RECIPE = """
+RECIPE = f"""
 name: kept
 sources:
 SOURCES
-tokenizer: {vocab_size: 320}
-curation: {workers: 1}
-base_model:
-  training: {steps: 8, global_batch: 8, sequence_length: 64, micro_batch: 4, optimization: {learning_rate: 1.0e-3}}
-instructions: {max_tokens: 64, scores: {}, selection: {keep: 0.5, by: {column: difficulty}},
-  embeddings: {kind: lexical}, sources: [{kind: files, name: asked, path: "DATA/none", licence: test data}]}
-sft:
-  phases: {by: difficulty, into: 2}
-  training: {steps: 2, global_batch: 8, sequence_length: 64, micro_batch: 4, optimization: {learning_rate: 1.0e-3}}
-gates: [{metric: heldout_bits_per_byte/bits_per_byte, model: base, at_most: 9.0}]
-operation:
-  schedules: [{name: nightly, cron: "0 3 * * *"}]
-  drops: [{name: arriving, sources: [news]}]
-  training: {threshold: 0.2, device: H100, automatic: {gpu_hours: 5, days: 30}}
-  retention: {last: 2}
-  alerts: {disk_warn: 0.998, disk_fail: 0.999, stale_after_days: 30}
+{LIFE}operation:
+  schedules: [{{name: nightly, cron: "0 3 * * *"}}]
+  drops: [{{name: arriving, sources: [news]}}]
+  training: {{threshold: 0.2, device: H100, automatic: {{gpu_hours: 5, days: 30}}}}
+  retention: {{last: 2}}
+  alerts: {{disk_warn: 0.998, disk_fail: 0.999, stale_after_days: 30}}
 """
 SOURCE = '  - {name: NAME, kind: jsonl, path: "DATA/NAME", marker: "*.done", language: en, licence: test data}\n'
-WORDS = ("river", "stone", "lantern", "market", "winter", "garden", "letter", "window", "harbour", "bridge", "music")
 
 
 @dataclass(frozen=True)
