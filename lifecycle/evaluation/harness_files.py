@@ -70,7 +70,7 @@ def _folder() -> Path:
     spec = importlib.util.find_spec("lm_eval")
     assert spec is not None
     assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "tasks"
+    return Path(spec.submodule_search_locations[0]).resolve() / "tasks"
 
 
 @cache

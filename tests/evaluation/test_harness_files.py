@@ -1,7 +1,9 @@
 """A task of lm-eval's own counts by what it is, not by its name alone."""
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,6 +65,28 @@ def test_a_change_of_any_file_that_decides_a_task_is_seen_and_no_other(
         assert (digests(name) != before) is (file in decided_by), file
         path.write_text(text)
     assert digests(name) == before
+
+
+def test_a_package_behind_a_link_is_read_as_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an environment that lies behind a link, what a task includes was not below the folder of tasks: a ValueError."""
+    (tmp_path / "linked").symlink_to(Path(lm_eval_folder()).parent, target_is_directory=True)
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path / "linked" / "lm_eval")])
+    straight = digests("arc_easy", "mmlu_abstract_algebra")
+    monkeypatch.setattr(harness_files.importlib.util, "find_spec", lambda _: found)
+    for cached in (harness_files._folder, harness_files._names):
+        cached.cache_clear()
+    try:
+        assert digests("arc_easy", "mmlu_abstract_algebra") == straight
+    finally:
+        for cached in (harness_files._folder, harness_files._names):
+            cached.cache_clear()
+
+
+def lm_eval_folder() -> str:
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec
+    assert spec.submodule_search_locations
+    return spec.submodule_search_locations[0]
 
 
 def test_the_revision_of_its_data_counts_where_this_machine_has_it(package: Path) -> None:
