@@ -75,9 +75,10 @@ def collision_chart(bands: int, rows: int, threshold: float) -> Chart:
     )
 
 
-def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
-    """Values against steps, a line for each name; both axes are linear, that of the values need not begin at 0."""
-    points = [point for each in series.values() for point in each]
+def line_chart(series: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> Chart:
+    """Values against steps, one line or several of one colour for each name; both axes are linear, that of the values need
+    not begin at 0."""
+    points = [point for lines in series.values() for each in lines for point in each]
     last = max(x for x, _ in points) or 1
     low, high = min(y for _, y in points), max(y for _, y in points)
     room = 0.05 * (high - low or abs(high) or 1.0)
@@ -87,7 +88,7 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
         return "M" + "L".join(f"{_x(x / last):.1f},{_y((y - low) / (high - low)):.1f}" for x, y in line)
 
     return Chart(
-        tuple((name, path(line)) for name, line in series.items()),
+        tuple((name, "".join(map(path, lines))) for name, lines in series.items()),
         tuple((_x(tick / last), f"{tick:g}") for tick in round_ticks(0, last)),
         tuple((_y((tick - low) / (high - low)), f"{tick:.4g}") for tick in round_ticks(low, high)),
         filled=False,

@@ -65,9 +65,8 @@ def curves_table(curves: Sequence[Curve]) -> Table:
 
 
 def curves_chart(curves: Sequence[Curve]) -> Chart | None:
-    """Every curve, named by its arm, and by its seed where there are several; None without curves."""
-    seeds = len({each.seed for each in curves})
-    named = {f"{each.arm}, seed {each.seed}" if seeds > 1 else each.arm: each.points for each in curves}
+    """Every curve, a line for each seed in the colour of its arm; None without curves."""
+    named = {name: [each.points for each in same] for name, same in by_arm(curves).items()}
     return line_chart(named) if named else None
 
 
