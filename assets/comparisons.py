@@ -11,7 +11,8 @@ from assets.policy import EVALUATION, stage_asset
 from assets.recipe import RECIPE
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Workspace
-from lifecycle.stages import Stage, evaluated_model, input_references
+from lifecycle.references import input_references
+from lifecycle.stages import Stage, evaluated_model
 from resources.launchers.base import Launcher
 from resources.stages import StageRunner
 

@@ -10,7 +10,7 @@ from assets.alerts import freshness
 from assets.ledger_metadata import cleaning_metadata, corpus_metadata, reading_settings, source_metadata, whole_way_metadata
 from assets.policy import CORPORA, stage_asset
 from assets.recipe import RECIPE
-from lifecycle import stages
+from lifecycle import references, stages
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.digests import digest_json
 from lifecycle.recipe import Recipe, identity
@@ -41,7 +41,7 @@ def raw_corpora(context: dg.AssetExecutionContext, runner: StageRunner) -> dg.Ma
 
     def snapshots() -> dict[str, str]:
         taken.append(snapshot(source, cache))
-        return {stages.SNAPSHOT: taken[-1].digest}
+        return {references.SNAPSHOT: taken[-1].digest}
 
     def show(published: Published) -> dict[str, dg.MetadataValue]:
         return _account(published, source.name) | pictures(published.run_dir) | reading_settings(source)

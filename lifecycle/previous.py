@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from lifecycle.artifacts import Artifact, Manifest, Store
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.manifest import read_manifest
-from lifecycle.stages import SNAPSHOT, Stage
+from lifecycle.references import SNAPSHOT
+from lifecycle.stages import Stage
 
 
 def previous_manifest(store: Store, recipe_name: str, stage: Stage, source: str | None) -> Manifest | None:

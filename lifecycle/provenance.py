@@ -6,7 +6,7 @@ from typing import Any
 from lifecycle.artifacts import Artifact, Manifest, Store
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.recipe.base import Section
-from lifecycle.stages import SNAPSHOT
+from lifecycle.references import SNAPSHOT
 
 HOUR = 3600.0
 MEMMAPS = ("pretrain_memmap", "sft_memmap")

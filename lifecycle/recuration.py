@@ -14,7 +14,8 @@ from lifecycle.plan.reasons import input_differences, own_differences
 from lifecycle.plan.walk import raw_bytes
 from lifecycle.previous import last_artifact, previous_manifest
 from lifecycle.recipe import Recipe
-from lifecycle.stages import Stage, input_references, memmap_stages, stages_of
+from lifecycle.references import input_references
+from lifecycle.stages import Stage, memmap_stages, stages_of
 
 FIRST_REASONS = 3
 

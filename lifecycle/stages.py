@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lifecycle import identities
-from lifecycle.artifacts import Artifact, InputReference
-from lifecycle.errors import LifecycleError
 from lifecycle.identities import Identity, InRound
 from lifecycle.recipe import Recipe
 from lifecycle.recipe.selection import COUNTED
@@ -305,40 +303,5 @@ def stage_of(recipe: Recipe, name: str) -> Stage | None:
 REGISTERED_EVAL = "registered_eval"
 """The stage of evaluations of registered versions, each an input of `comparisons` as `registered_eval/<name>/<version>`."""
 CHAMPION = "champion"
-SNAPSHOT = "snapshot"
 START = "start"
 """Name of the snapshot of the model that `base_model.start` names."""
-
-
-def input_references(
-    stage: Stage, inputs: Mapping[str, Artifact | Mapping[str, Artifact]], snapshots: Mapping[str, str] | None = None
-) -> tuple[InputReference, ...]:
-    """What `stage` was given, under the names that decide its fingerprint and that lineage shows.
-
-    One artifact keeps the upstream's name; an upstream made per source and read whole gives `<upstream>/<source>` each;
-    raw bytes are `snapshot` (the stage's one source) or `snapshot/<name>`.
-
-    Args:
-        inputs: artifacts by upstream stage name, or by source where all sources of a per-source stage are read.
-        snapshots: digests of raw bytes that the stage reads itself, by name.
-
-    Raises:
-        LifecycleError: the inputs are not those that the stage table names.
-    """
-    if set(inputs) != set(stage.inputs):
-        raise LifecycleError(f"{stage.name}: made from {sorted(stage.inputs)}, but was given {sorted(inputs)}")
-    references: list[InputReference] = []
-    for name in stage.inputs:
-        given = inputs[name]
-        if isinstance(given, Artifact):
-            references.append(_reference(name, given))
-        else:
-            references += [_reference(f"{name}/{source}", given[source]) for source in sorted(given)]
-    for name, digest in sorted((snapshots or {}).items()):
-        label = name if name.split("/")[0] == SNAPSHOT else f"{SNAPSHOT}/{name}"
-        references.append(InputReference(name=label, stage=SNAPSHOT, fingerprint=digest, digest=digest))
-    return tuple(references)
-
-
-def _reference(name: str, artifact: Artifact) -> InputReference:
-    return InputReference(name=name, stage=artifact.stage, fingerprint=artifact.fingerprint, digest=artifact.digest)

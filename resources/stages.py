@@ -10,7 +10,8 @@ from pydantic import PrivateAttr
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.errors import DataError
 from lifecycle.recipe import Recipe, parse_recipe
-from lifecycle.stages import Stage, input_references
+from lifecycle.references import input_references
+from lifecycle.stages import Stage
 from lifecycle.usage import hours_of
 from resources.shown import pictures, shown, table
 from resources.store import References, StoreResource, metadata_size

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lifecycle import stages
+from lifecycle import references, stages
 from lifecycle.artifacts import Artifact, InputReference, Store, Workspace
 from lifecycle.changes import changes
 from lifecycle.cli import app
@@ -212,7 +212,7 @@ def test_the_table_shows_brackets_of_values_as_they_are(recipe: Recipe, store: S
 
 def test_inputs_must_be_those_of_the_stage_table() -> None:
     with pytest.raises(LifecycleError, match=r"tokenizer.*corpus"):
-        stages.input_references(stages.TOKENIZER, {})
+        references.input_references(stages.TOKENIZER, {})
 
 
 def test_a_given_model_counts_by_its_bytes_not_by_its_place(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.corpora import FilesRead, SourceBase
 from lifecycle.recipe.quality import samples
+from lifecycle.references import SNAPSHOT, input_references
 from lifecycle.stages import (
     BASE_EVAL,
     BASE_MODEL,
@@ -33,10 +34,8 @@ from lifecycle.stages import (
     RAW_INSTRUCTIONS,
     RAW_PREFERENCES,
     REGISTERED_EVAL,
-    SNAPSHOT,
     START,
     Stage,
-    input_references,
     rounds_of,
     stages_of,
 )

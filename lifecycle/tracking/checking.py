@@ -8,7 +8,7 @@ from typing import Literal
 from lifecycle.digests import digest_file
 from lifecycle.errors import CorruptArtifactError
 from lifecycle.manifest import MANIFEST, read_manifest
-from lifecycle.stages import SNAPSHOT
+from lifecycle.references import SNAPSHOT
 from lifecycle.tracking.lineage import LineageNode, each_once
 
 State = Literal["whole", "changed", "gone", "not recorded", "not kept"]

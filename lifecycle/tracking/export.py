@@ -10,7 +10,7 @@ from lifecycle.digests import digest_file
 from lifecycle.errors import CorruptArtifactError, LifecycleError
 from lifecycle.files import fsync
 from lifecycle.manifest import Manifest, read_manifest
-from lifecycle.stages import SNAPSHOT
+from lifecycle.references import SNAPSHOT
 from lifecycle.tracking.card_records import card_path
 from lifecycle.tracking.cards import judgement
 from lifecycle.tracking.connection import connect

@@ -7,7 +7,7 @@ from mlflow.entities import DatasetInput, Run
 from pydantic import Field
 
 from lifecycle.recipe.base import Section
-from lifecycle.stages import SNAPSHOT
+from lifecycle.references import SNAPSHOT
 from lifecycle.tracking.connection import connect
 from lifecycle.tracking.models import find_run
 from lifecycle.tracking.registry import find_version

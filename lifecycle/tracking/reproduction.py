@@ -13,7 +13,8 @@ from lifecycle.errors import DataError, LifecycleError
 from lifecycle.plan.lines import label
 from lifecycle.plan.walk import raw_bytes
 from lifecycle.recipe import Recipe, parse_recipe
-from lifecycle.stages import SNAPSHOT, stage_of
+from lifecycle.references import SNAPSHOT
+from lifecycle.stages import stage_of
 from lifecycle.tracking.connection import connect
 from lifecycle.tracking.environment import environment_tags
 from lifecycle.tracking.lineage import LineageNode, each_once, lineage

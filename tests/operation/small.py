@@ -13,7 +13,8 @@ from lifecycle.artifacts import Artifact, Store, Workspace
 from lifecycle.corpora.snapshot import snapshot
 from lifecycle.files import write_atomically
 from lifecycle.recipe import Recipe, load_recipe
-from lifecycle.stages import Stage, input_references
+from lifecycle.references import input_references
+from lifecycle.stages import Stage
 
 RECIPE = """
 name: small

@@ -8,7 +8,8 @@ from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Store, Workspace
 from lifecycle.digests import digest_json
 from lifecycle.recipe import Recipe, load_recipe
-from lifecycle.stages import Stage, input_references
+from lifecycle.references import input_references
+from lifecycle.stages import Stage
 
 SNAPSHOTS = {"standard_library": digest_json("bytes of a"), "packages": digest_json("bytes of b")}
 
