@@ -15,7 +15,7 @@ from rich.markup import escape
 from lifecycle.artifacts import Artifact, Store
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, load_recipe
-from lifecycle.stages import rounds_of
+from lifecycle.stages import evaluated_model, evaluations_of, model_of, rounds_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_RECIPE = PROJECT / "deploy" / "recipes" / "demo.yaml"
@@ -100,7 +100,10 @@ def _preflight(recipe: Recipe, home: Path, device: str | None, mfu: float) -> An
 @app.command()
 def chat(
     model: Annotated[
-        str, typer.Argument(help="base, sft, dpo (of the last round), or a directory with a Hugging Face model.")
+        str,
+        typer.Argument(
+            help="base, sft, dpo (of the last round), dpo_r2 and the like, kto, or a directory with a Hugging Face model."
+        ),
     ] = "dpo",
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
@@ -111,15 +114,17 @@ def chat(
     from lifecycle.chat import chat as talk
 
     directory = Path(model)
-    if model not in ("base", "sft", "dpo") and not directory.exists():
-        raise LifecycleError(f"{model}: neither base, sft or dpo nor a directory with a model")
-    if model in ("base", "sft", "dpo"):
+    if not (directory / "config.json").is_file():
         loaded = load_recipe(recipe)
-        name = loaded.name
-        stage = rounds_of(loaded)[-1].model.name if model == "dpo" else f"{model}_model"
-        reference = Store(home / "store").reference_path(name, stage)
+        models = {evaluated_model(each): model_of(evaluated_model(each)) for each in evaluations_of(loaded)}
+        models["dpo"] = rounds_of(loaded)[-1].model.name
+        if model not in models:
+            raise LifecycleError(f"{model}: neither {', '.join(models)} nor a directory with a model")
+        reference = Store(home / "store").reference_path(loaded.name, models[model])
         if not reference.exists():
-            raise LifecycleError(f"{name}/{stage} has not been made in {home.resolve()}: run `lifecycle run` first")
+            raise LifecycleError(
+                f"{loaded.name}/{models[model]} has not been made in {home.resolve()}: run `lifecycle run` first"
+            )
         directory = Path(json.loads(reference.read_text(encoding="utf-8"))["uri"])
     talk(directory, temperature=temperature, max_new_tokens=max_new_tokens)
 

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 
 from lifecycle.chat import chat
+from lifecycle.cli import app
 from lifecycle.errors import LifecycleError
 from tests.tiny_model import tiny_model
+from tests.tracking.chain import small_recipe
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +95,25 @@ def test_a_missing_model_and_a_model_without_template_are_named(model: Path, tmp
     (tmp_path / "mute" / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(LifecycleError, match="cannot be loaded"):
         _talk(tmp_path / "mute", "hello\n")
+
+
+def test_every_model_of_the_recipe_has_a_name(tmp_path: Path) -> None:
+    """A model of an earlier round, of fine-tuning between rounds, or of KTO could not be talked to."""
+    small_recipe(
+        tmp_path,
+        lambda text: (
+            f"{text}rounds: 2\nadded_instructions: "
+            "[{round: 2, steps: 7, sources: [{kind: files, name: more, path: more.jsonl, licence: none}]}]\n"
+        ),
+    )
+    recipe = tmp_path / "recipe.yaml"
+    for model, stage in {
+        "sft": "sft_model",
+        "dpo": "dpo_model_r2",
+        "sft_r2": "sft_model_r2",
+        "dpo_r2": "dpo_model_r2",
+    }.items():
+        done = CliRunner().invoke(app, ["chat", model, "--recipe", str(recipe), "--home", str(tmp_path)])
+        assert f"small/{stage} has not been made" in str(done.exception)
+    done = CliRunner().invoke(app, ["chat", "sft_r3", "--recipe", str(recipe), "--home", str(tmp_path)])
+    assert "neither base, sft, dpo, sft_r2, dpo_r2 nor a directory with a model" in " ".join(str(done.exception).split())

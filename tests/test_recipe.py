@@ -73,6 +73,7 @@ def _load(tmp_path: Path, text: str) -> Recipe:
         ("gates:", "name: twice\ngates:", "YAML", "name is given twice"),
         ("sft:", "sft:\n  balance: {per: task, coba: {}}", "sft", "balance.coba measures held-out conversations"),
         ("sft:", "sft:\n  pretraining: {share: 0.3}", "sft", "is not a whole number; use 0.25 or 0.375"),
+        ("sft:", "kto: {}\nsft:", "(recipe)", "kto: learns from answers that were labelled as wanted or not"),
         ("base_model:", "base_model:\n  phases: {}", "base_model.phases", "it belongs to `sft`"),
     ],
 )

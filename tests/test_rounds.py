@@ -23,7 +23,13 @@ added_instructions:
   - {round: 2, steps: 20, sources: [{kind: files, name: corrections, path: corrections.jsonl, licence: ours}]}
 """
 """Conversations that the second of the rounds begins with."""
-EVERYTHING = "rounds: 3\nkto: {global_batch: 8}\nreward_model: {}\n"
+JUDGED = """rounds: 3
+kto: {global_batch: 8}
+reward_model: {}
+preferences:
+  sources: [{kind: files, name: labels, path: labels.jsonl, licence: ours}]
+"""
+EVERYTHING = JUDGED + "  judges: [{kind: reference}]\n"
 
 
 def with_(tmp_path: Path, more: str) -> Recipe:
@@ -57,16 +63,16 @@ def test_each_round_begins_with_the_model_of_the_one_before(tmp_path: Path) -> N
 
 
 def test_the_recipes_own_reward_model_judges_from_the_second_round_on(tmp_path: Path) -> None:
-    judges = "preferences: {judges: [{kind: reference}, {kind: reward_model}]}\n"
-    inputs = {stage.name: stage.inputs for stage in stages_of(with_(tmp_path, EVERYTHING + judges))}
+    judges = "  judges: [{kind: reference}, {kind: reward_model}]\n"
+    inputs = {stage.name: stage.inputs for stage in stages_of(with_(tmp_path, JUDGED + judges))}
     assert "reward_model" not in inputs["preference_pairs"]
     assert inputs["preference_pairs_r2"][-1] == inputs["preference_pairs_r3"][-1] == "reward_model"
-    for wrong in (judges, "rounds: 2\n" + judges, "reward_model: {}\n" + judges):
+    for less in ("", "rounds: 2\n", "reward_model: {}\n"):
         with pytest.raises(RecipeError, match="`rounds: 2` or more"):
-            with_(tmp_path, wrong)
-    alone = "preferences: {judges: [{kind: reward_model}]}\n"
+            with_(tmp_path, f"{less}preferences:\n{judges}")
+    alone = "  judges: [{kind: reward_model}]\n"
     with pytest.raises(RecipeError, match="cannot judge the first round"):
-        with_(tmp_path, EVERYTHING + alone)
+        with_(tmp_path, JUDGED + alone)
 
 
 def test_another_round_reuses_the_first_ones(tmp_path: Path) -> None:

@@ -150,6 +150,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _answers_for_kto_are_given(self) -> "Recipe":
+        if self.kto and not any(source.kind == "files" for source in self.preferences.sources):
+            raise ValueError(
+                "kto: learns from answers that were labelled as wanted or not, which no source of this recipe has; give "
+                "such a file in preferences.sources (kind: files)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _controls_something(self) -> "Recipe":
         if self.evaluation.sft_controls is None:
             return self

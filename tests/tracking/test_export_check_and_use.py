@@ -143,6 +143,9 @@ def test_a_document_leads_to_the_models_that_were_trained_on_it_and_to_no_other(
     assert "corpus" in {title.split()[0] for title in uses.unread}, "silence would look like a no"
 
 
+LABELLED = """kto: {}
+preferences: {sources: [{kind: files, name: labels, path: labels.jsonl, licence: ours}]}
+"""
 ADDED = """rounds: 2
 added_instructions: [{round: 2, steps: 7, sources: [{kind: files, name: more, path: more.jsonl, licence: ours}]}]
 """
@@ -154,7 +157,7 @@ def test_what_was_not_chosen_trained_nothing_and_labels_train_only_kto(
     """`--used-by` named `instructions` also for a conversation that selection dropped, and never looked at KTO's labels."""
 
     chosen = "instructions:\n  embeddings: {kind: lexical}\n  selection: {keep: 0.5, by: {column: turns}}\n"
-    recipe = small_recipe(tmp_path, lambda text: text.replace("instructions:\n", chosen) + "kto: {}\n" + ADDED)
+    recipe = small_recipe(tmp_path, lambda text: text.replace("instructions:\n", chosen) + LABELLED + ADDED)
     build = {
         "corpus": reads("x.parquet"),
         "instructions": reads("conversations.parquet", "kept", "dropped"),

@@ -239,6 +239,7 @@ def test_what_is_there_already_is_told(tmp_path: Path, tokenizer: Path, memmap: 
 def test_all_trainings_on_preferences_are_foretold(tmp_path: Path) -> None:
     """KTO and the reward model were once left out, and an adapter was counted as if all weights were trained."""
     more = "rounds: 2\nkto: {global_batch: 8, max_length: 32}\nreward_model: {max_length: 32}\n"
+    more += "preferences: {sources: [{kind: files, name: labels, path: labels.jsonl, licence: ours}]}\n"
     more += (
         "added_instructions: [{round: 2, steps: 7, sources: [{kind: files, name: more, path: more.jsonl, licence: ours}]}]\n"
     )
