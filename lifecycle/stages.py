@@ -279,9 +279,10 @@ def memmap_stages(recipe: Recipe) -> tuple[Stage, ...]:
     for stage in stages.values():  # each after its inputs
         if stage.with_a_model or with_models & set(stage.inputs):
             with_models.add(stage.name)
+    memmaps = {PRETRAIN_MEMMAP.name, SFT_MEMMAP.name, *(each.memmap.name for each in tunings_of(recipe))}
     wanted: set[str] = set()
     for stage in reversed(stages.values()):
-        if stage.name in {PRETRAIN_MEMMAP.name, SFT_MEMMAP.name, *wanted} - with_models and not stage.per_source:
+        if stage.name in {*memmaps, *wanted} - with_models and not stage.per_source:
             wanted |= {stage.name, *stage.inputs}
     return tuple(stage for stage in stages.values() if stage.name in wanted and not stage.per_source)
 

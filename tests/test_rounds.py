@@ -14,7 +14,7 @@ from lifecycle.artifacts import Published, Store
 from lifecycle.errors import LifecycleError, RecipeError
 from lifecycle.plan import plan
 from lifecycle.recipe import Recipe
-from lifecycle.stages import STAGES, rounds_of, stages_of
+from lifecycle.stages import STAGES, memmap_stages, rounds_of, stages_of
 from tests.graph_home import ROOT
 from tests.tracking.chain import RECIPE, SNAPSHOTS, make_all, small_recipe
 
@@ -108,6 +108,8 @@ def test_a_round_with_conversations_of_its_own_begins_with_fine_tuning(tmp_path:
     order = ("base_eval", "sft_eval", "dpo_eval", "sft_eval_r2", "dpo_eval_r2", "dpo_eval_r3")
     assert inputs["eval_report"] == (*order, "heldout_text"), "each is compared with the one before"
     looked_at = with_(tmp_path, "rounds: 2\nevaluation: {contamination: {}}\n" + ADDED)
+    prepared = [stage.name for stage in memmap_stages(looked_at)]
+    assert prepared[-3:] == ["raw_instructions_r2", "instructions_r2", "sft_memmap_r2"], "they wait for no model"
     gated = with_(tmp_path, "rounds: 2\n" + ADDED).model_dump(exclude={"gates"})
     gate = {"model": "sft_r2", "metric": "kind_of_object/acc", "compared_to": "dpo", "no_worse_by": 2}
     assert Recipe.model_validate(gated | {"gates": [gate]}).gates[0].model == "sft_r2"

@@ -64,9 +64,9 @@ def compare_with_champion(store: Store, report: Artifact, label: str, digest: st
     before, now = theirs.evaluation.manifest(), ours.evaluation.manifest()
     differences = changes(before.identity, now.identity, "evaluation")
     if before.code_version != now.code_version:
-        differences.append(f"code version {before.code_version} → {now.code_version}")
+        differences.append(f"this version of the code measures otherwise ({before.code_version} → {now.code_version})")
     if differences:
-        return champion.model_copy(update={"problem": f"{label} was evaluated by other settings: {'; '.join(differences)}"})
+        return champion.model_copy(update={"problem": f"{label} was evaluated otherwise: {'; '.join(differences)}"})
     same_text = ours.heldout.digest == theirs.heldout.digest
     found = {"contrasts": tuple(_contrasts(ours, theirs, same_text)), "metrics": theirs.metrics if same_text else {}}
     return champion.model_copy(update=found | {"answers": theirs.answers(ours.shown)})

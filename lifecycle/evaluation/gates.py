@@ -107,7 +107,8 @@ def _against_champion(gate: Gate, known: dict[str, Any], champion: Champion | No
     found = find_contrast(champion.contrasts, gate.metric, known["model"], CHAMPION)
     if found is None:
         why = champion.problem or f"it was not measured for {champion.label} on items that both answered"
-        said = f"{about} and cannot be compared with the champion: {why}. Evaluate both alike, or set blocking: false"
+        todo = f"Run the recipe of {champion.label} again with this evaluation (no model is remade), or set blocking: false"
+        said = f"{about} and cannot be compared with the champion: {why}. {todo}"
         return GateResult(**known, passed=False, said=said, champion=champion.label, against_champion=True)
     decided = _compared(gate, known, found, f"the champion {champion.label}")
     return decided.model_copy(update={"champion": champion.label, "against_champion": True})

@@ -110,10 +110,10 @@ def test_without_a_champion_its_gate_holds_and_with_one_that_cannot_be_compared_
     (none,) = evaluate_gates(figures(0.5, 0.1), [gate])
     assert (none.passed, none.champion, none.against_champion) == (True, None, True)
     assert "no champion yet" in none.said
-    strange = Champion(label="demo_dpo/3", digest="c", problem="evaluated by other settings: seed 1 → 2")
+    strange = Champion(label="demo_dpo/3", digest="c", problem="evaluated otherwise: seed 1 → 2")
     (unknown,) = evaluate_gates(figures(0.5, 0.1), [gate], strange)
     assert (unknown.passed, unknown.champion) == (False, "demo_dpo/3")
-    assert "other settings: seed 1 → 2" in unknown.said
+    assert "evaluated otherwise: seed 1 → 2. Run the recipe of demo_dpo/3 again" in unknown.said
     known = Champion(label="demo_dpo/3", digest="c", contrasts=(against("champion", -0.5),))
     (worse,) = evaluate_gates(figures(0.5, 0.1), [gate], known)
     assert (worse.passed, worse.failed) == (False, True)

@@ -251,10 +251,10 @@ def test_the_champion_stands_beside_the_models_or_the_page_says_why_not(three, t
     [head] = [line for line in (out / "report.md").read_text().splitlines() if line.startswith("| prompt | reference |")]
     assert head.endswith(" champion |")
     assert '<th class="number">champion</th>' in (out / "report.html").read_text()
-    other = champion.model_copy(update={"contrasts": (), "problem": "demo_dpo/3 was evaluated by other settings: x 1 → 2"})
+    other = champion.model_copy(update={"contrasts": (), "problem": "demo_dpo/3 was evaluated otherwise: x 1 → 2"})
     write_pages(shown(made, other), out)
     page = (out / "report.html").read_text()
-    assert "by other settings: x 1 → 2" in page
+    assert "evaluated otherwise: x 1 → 2" in page
     assert ">champion</th>" not in page, "figures by other settings do not stand beside these"
 
 

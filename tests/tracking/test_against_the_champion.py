@@ -86,7 +86,7 @@ def test_other_settings_or_a_lost_report_refuse_with_the_reason(tracking_uri: st
     take_part(tracking_uri, lives.store, lives.by_accuracy[0.8])
     other = take_part(tracking_uri, lives.store, lives.other_settings)
     assert not other.moved
-    assert "small_dpo/1 was evaluated by other settings: evaluation.max_new_tokens 48 → 32" in other.reason
+    assert "small_dpo/1 was evaluated otherwise: evaluation.max_new_tokens 48 → 32" in other.reason
     connect(tracking_uri).set_model_version_tag("small_dpo", "1", REPORT_TAG, "0" * 32)
     lost = take_part(tracking_uri, lives.store, lives.by_accuracy[0.9])
     assert f"the evaluation report {'0' * 32} of small_dpo/1 is gone" in lost.reason
