@@ -74,7 +74,7 @@ def aligned_eval_asset(stage: Stage, model: str, reference: str, pairs: str) -> 
     def aligned_eval(
         context: dg.AssetExecutionContext, runner: StageRunner, launcher: Launcher, **inputs: Artifact
     ) -> dg.MaterializeResult:
-        """As for the SFT model, and the accuracy of the implicit reward on held-out pairs."""
+        """lm-eval tasks, bits per byte and greedy answers, and the accuracy of the implicit reward on held-out pairs."""
 
         def build(workspace: Workspace) -> dict:
             return evaluate(
