@@ -12,7 +12,7 @@ import torch
 from transformers import PrinterCallback
 
 from lifecycle.jobs import TrainingJob
-from lifecycle.plots import over_steps, plot
+from lifecycle.plots import over_steps, panels, plot
 from lifecycle.pretrained import device
 from lifecycle.recipe.preference_training import AlignmentTraining, PreferenceTraining
 from lifecycle.training import distributed
@@ -220,7 +220,8 @@ def plots(run_dir: Path, name: str, history: list[dict[str, float]], curves: dic
     """The loss, and held-out figures by step.
 
     Args:
-        curves: metrics of the journal by the label of their line, for one picture of the training and held-out figures.
+        curves: metrics of the journal by the label of their line, for one picture of the training and held-out figures:
+            accuracies on its left side, all others (nats) on its right.
     """
     with plot(run_dir, f"{name}_loss", f"{name}: loss by step") as axes:
         for metric, label in (("loss", "training"), ("heldout/loss", "held-out, -log sigmoid(margin)")):
@@ -232,11 +233,13 @@ def plots(run_dir: Path, name: str, history: list[dict[str, float]], curves: dic
         over_steps(axes)
         axes.set_ylabel("tokens per second")
         axes.set_ylim(bottom=0)
-    with plot(run_dir, f"{name}_rewards", f"{name}: rewards by step") as axes:
+    with panels(run_dir, f"{name}_rewards", f"{name}: rewards by step", (9.0, 3.6), columns=2) as sides:
         for metric, label in curves.items():
-            _line(axes, history, metric, label)
-        over_steps(axes)
-        axes.legend(frameon=False)
+            _line(sides["accurac" not in metric], history, metric, label)
+        for axes in sides:
+            over_steps(axes)
+            axes.legend(frameon=False, fontsize=8)
+        sides[0].set_ylim(0, 1)
 
 
 def _line(axes: Any, history: list[dict[str, float]], metric: str, label: str) -> None:
