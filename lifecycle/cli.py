@@ -15,7 +15,7 @@ from rich.markup import escape
 from lifecycle.artifacts import Artifact, Store
 from lifecycle.errors import LifecycleError
 from lifecycle.recipe import Recipe, load_recipe
-from lifecycle.stages import evaluated_model, evaluations_of, model_of, rounds_of
+from lifecycle.stages import evaluated_model, evaluations_of, model_of, rounds_of, tunings_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_RECIPE = PROJECT / "deploy" / "recipes" / "demo.yaml"
@@ -130,6 +130,7 @@ def chat(
 
 
 InstructionsFlag = Annotated[bool, typer.Option("--instructions", help="Of conversations, not of the corpus.")]
+RoundOption = Annotated[int, typer.Option("--round", min=1, help="Of the conversations that this round adds.")]
 
 
 @app.command()
@@ -141,6 +142,7 @@ def sweep(
     source: Annotated[list[str] | None, typer.Option(help="Only these sources.")] = None,
     language: Annotated[str | None, typer.Option(help="Only documents of this language.")] = None,
     instructions: InstructionsFlag = False,
+    number: RoundOption = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
@@ -150,8 +152,10 @@ def sweep(
 
     loaded = load_recipe(recipe)
     values = [first + (last - first) * step / (steps - 1) for step in range(steps)]
-    try_out = _sweep_instructions if instructions else _sweep_corpus
-    tried, found = try_out(loaded, home, rule, values, source or [], language)
+    if instructions:
+        tried, found = _sweep_instructions(_sidecars(loaded, home, number), rule, values, source or [], language)
+    else:
+        tried, found = _sweep_corpus(loaded, home, rule, values, source or [], language)
     if as_json:
         typer.echo(json.dumps([asdict(step) for step in found], indent=1, ensure_ascii=False))
     else:
@@ -173,19 +177,26 @@ def _sweep_corpus(
 
 
 def _sweep_instructions(
-    recipe: Recipe, home: Path, rule: str, values: list[float], sources: list[str], language: str | None
+    sidecars: Any, rule: str, values: list[float], sources: list[str], language: str | None
 ) -> tuple[Any, Any]:
     from lifecycle.instructions.sweep import find_rule, sweep
 
     chosen = find_rule(rule)
-    return chosen, sweep(_sidecars(recipe, home), chosen, values, sources, language)
+    return chosen, sweep(sidecars, chosen, values, sources, language)
 
 
-def _sidecars(recipe: Recipe, home: Path) -> Any:
-    """Where instructions, what they were cleaned from, and their scores lie."""
+def _sidecars(recipe: Recipe, home: Path, number: int) -> Any:
+    """Where the instructions of a round, what they were cleaned from, and their scores lie."""
     from lifecycle.instructions.sweep import Sidecars
 
-    store, cleaned = Store(home / "store"), made(recipe, home, "instructions")
+    store = Store(home / "store")
+    if number > 1:
+        tuning = next((each for each in tunings_of(recipe) if each.number == number), None)
+        if tuning is None:
+            raise LifecycleError(f"--round {number}: `added_instructions` of {recipe.name} adds nothing in this round")
+        cleaned = made(recipe, home, tuning.instructions.name)
+        return Sidecars(store.input_artifact(cleaned, tuning.raw.name).path, cleaned.path, None)
+    cleaned = made(recipe, home, "instructions")
     scores = made(recipe, home, "instruction_scores") if recipe.instructions.scores else None
     if scores:
         cleaned = store.input_artifact(scores, "instructions")
@@ -197,12 +208,16 @@ def _sidecars(recipe: Recipe, home: Path) -> Any:
 def explain(
     document: Annotated[str, typer.Argument(help="An id, as in the ledger, in duplicates.parquet or from sweep.")],
     instructions: InstructionsFlag = False,
+    number: RoundOption = 1,
     recipe: RecipeOption = DEFAULT_RECIPE,
     home: HomeOption = Path(".lifecycle"),
 ) -> None:
     """Tell what happened to one document on its way into the corpus, or to one conversation, rule by rule."""
     loaded = load_recipe(recipe)
-    console.print((_explain_conversation if instructions else _explain_document)(loaded, home, document))
+    if instructions:
+        console.print(_explain_conversation(loaded, home, document, number))
+    else:
+        console.print(_explain_document(loaded, home, document))
 
 
 def _explain_document(recipe: Recipe, home: Path, document: str) -> Any:
@@ -218,10 +233,11 @@ def _explain_document(recipe: Recipe, home: Path, document: str) -> Any:
     return render(explain(document, raw, cleaned, corpus, config))
 
 
-def _explain_conversation(recipe: Recipe, home: Path, conversation: str) -> Any:
+def _explain_conversation(recipe: Recipe, home: Path, conversation: str, number: int) -> Any:
     from lifecycle.instructions.explain import explain, render
 
-    return render(explain(conversation, _sidecars(recipe, home), recipe.instructions.rules))
+    sidecars = _sidecars(recipe, home, number)
+    return render(explain(conversation, sidecars, recipe.in_round(number).instructions.rules))
 
 
 @app.command()

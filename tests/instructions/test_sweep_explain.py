@@ -1,13 +1,20 @@
 """Limits of instruction rules and of scores are tried on the sidecars, and one conversation's way is told rule by rule."""
 
 import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from lifecycle.artifacts import Published, Store, Workspace
+from lifecycle.cli import app
 from lifecycle.errors import LifecycleError
 from lifecycle.instructions import quality
 from lifecycle.instructions.clean import build_instructions
@@ -20,6 +27,7 @@ from lifecycle.recipe.alignment import InstructionsConfig
 from lifecycle.recipe.instruction_files import InstructionFiles
 from lifecycle.recipe.instruction_rules import InstructionRules, OwnIdentity
 from tests.tiny_model import tiny_tokenizer
+from tests.tracking.chain import make_all, small_recipe
 
 RULES_OF_RECIPE = InstructionRules()
 
@@ -128,3 +136,35 @@ def test_a_conversation_is_explained_as_cleaning_decided(sidecars: Sidecars):
     assert "difficulty 0.8" in shown
     with pytest.raises(LifecycleError, match="no conversation has the id 'c99'"):
         explain("c99", sidecars, RULES_OF_RECIPE)
+
+
+def test_conversations_of_a_later_round_are_asked_for_by_its_number(sidecars: Sidecars, tmp_path: Path):
+    recipe, store = small_recipe(tmp_path, lambda text: text + SECOND_ROUND), Store(tmp_path / "store")
+    build = {"raw_instructions_r2": copies(sidecars.raw), "instructions_r2": copies(sidecars.instructions)}
+    made = make_all(recipe, store, until="instructions_r2", build=build)["instructions_r2"]
+    assert isinstance(made, Published)
+    reference = store.reference_path(recipe.name, "instructions_r2")
+    reference.parent.mkdir(parents=True)
+    reference.write_text(made.artifact.model_dump_json(), encoding="utf-8")
+    options = ["--instructions", "--recipe", str(tmp_path / "recipe.yaml"), "--home", str(tmp_path)]
+    told = CliRunner().invoke(app, ["explain", "c20", "--round", "2", *options])
+    assert "refusal" in told.stdout
+    swept = CliRunner().invoke(app, ["sweep", "refusal.max_refusal_share", "0", "1", "--json", "--round", "2", *options])
+    assert json.loads(swept.stdout)[0]["kept"] < json.loads(swept.stdout)[-1]["kept"]
+    none = CliRunner().invoke(app, ["explain", "c20", "--round", "3", *options])
+    assert "adds nothing in this round" in str(none.exception)
+
+
+SECOND_ROUND = """rounds: 3
+added_instructions: [{round: 2, steps: 7, sources: [{kind: files, name: more, path: more.jsonl, licence: none}]}]
+"""
+
+
+def copies(directory: Path) -> Callable[[Workspace], dict[str, Any]]:
+    """A stage whose files are those of `directory`."""
+
+    def build(workspace: Workspace) -> dict[str, Any]:
+        shutil.copytree(directory, workspace.out, dirs_exist_ok=True)
+        return {}
+
+    return build
