@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers, encoded
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.words import Points, character_tables, hash_words, mix
 from lifecycle.recipe.corpora import OverlapConfig
 
@@ -73,7 +73,7 @@ def _anchors(
     return chosen[:total].copy(), counts
 
 
-@compiled
+@inner
 def _smallest(
     runs: Hashes, alone: NDArray[np.bool_], count: int, words: int, han: int, run: int, queue: Integers, chosen: Hashes
 ) -> int:

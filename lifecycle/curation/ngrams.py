@@ -10,7 +10,7 @@ Of lengths above 4 nothing is asked but what was there before: one walk each ove
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.words import mix
 
 Integers = NDArray[np.int64]
@@ -28,7 +28,7 @@ COVERED, TOP, REPEATED = 0, 1, 4
 RESULTS = 10
 
 
-@compiled
+@inner
 def enter(table: Hashes, mask: int, stamp: int, key: np.uint64, fresh: int) -> int | np.int64:
     """The name of `key` in an open table, which is `fresh` where it was not there.
 
@@ -54,7 +54,7 @@ def new_table(items: int) -> Hashes:
     return np.zeros(2 * (table_mask(items) + 1), np.uint64)
 
 
-@compiled
+@inner
 def table_mask(items: int) -> int:
     """Size less one of a table that `items` entries fill to at most a half."""
     size = 16
@@ -63,7 +63,7 @@ def table_mask(items: int) -> int:
     return size - 1
 
 
-@compiled
+@inner
 def repetition(
     hashes: Hashes,
     lengths: Small,
@@ -120,13 +120,13 @@ def repetition(
     return stamp
 
 
-@compiled
+@inner
 def seen_size(items: int) -> int:
     """Places of `seen` for so many keys: most of those that occur once then have a place for themselves."""
     return 4 * (table_mask(items) + 1)
 
 
-@compiled
+@inner
 def _joined(name: Small, live: Small, count: int, last: int, keys: Hashes) -> int:
     """Leave the places, up to `last`, at which named n-grams of the length before begin side by side, with their keys."""
     kept = 0
@@ -143,7 +143,7 @@ def _joined(name: Small, live: Small, count: int, last: int, keys: Hashes) -> in
     return int(kept)
 
 
-@compiled
+@inner
 def _maybe_repeated(name: Small, live: Small, keys: Hashes, count: int, seen: NDArray[np.uint8]) -> int:
     """Leave the places whose key, by its bits, may occur twice: a small table of bytes answers for most that occur once,
     where entering each of them would miss the cache."""
@@ -164,7 +164,7 @@ def _maybe_repeated(name: Small, live: Small, keys: Hashes, count: int, seen: ND
     return int(kept)
 
 
-@compiled
+@inner
 def _forget_single(name: Small, live: Small, frequency: Small, count: int) -> int:
     """Leave the places whose n-gram occurs more than once; returns how many these are."""
     kept = 0
@@ -177,7 +177,7 @@ def _forget_single(name: Small, live: Small, frequency: Small, count: int) -> in
     return int(kept)
 
 
-@compiled
+@inner
 def _span(lengths: Small, start: int, n: int) -> int:
     total = 0
     for word in range(start, start + n):
@@ -185,7 +185,7 @@ def _span(lengths: Small, start: int, n: int) -> int:
     return total
 
 
-@compiled
+@inner
 def _top(lengths: Small, frequency: Small, first: Small, total: int, n: int) -> int:
     best, often = -1, 1
     for found in range(total):
@@ -194,7 +194,7 @@ def _top(lengths: Small, frequency: Small, first: Small, total: int, n: int) -> 
     return (_span(lengths, first[best] if best >= 0 else 0, n) + n - 1) * often
 
 
-@compiled
+@inner
 def _covered(
     name: Small, live: Small, alive: int, lengths: Small, frequency: Small, covered: Small, unused: Small, total: int
 ) -> int:
@@ -214,7 +214,7 @@ def _covered(
     return best
 
 
-@compiled
+@inner
 def _repeated(name: Small, live: Small, alive: int, lengths: Small, table: Hashes, mask: int, stamp: int, n: int) -> int:
     """Characters of the words of n-grams that were there before, going on behind each.
 

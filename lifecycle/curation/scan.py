@@ -23,7 +23,7 @@ from lifecycle.curation.columns import (
     WORD_CHARACTERS,
     WORDS,
 )
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import inner
 from lifecycle.curation.eight_bytes import EIGHT, up_to_eight_bytes
 from lifecycle.curation.lines import finish_line
 from lifecycle.curation.marks import ALPHABETIC, BREAK, CLASS, CLOSER, COMMON, END, SEPARATOR, WIDE_END
@@ -57,7 +57,7 @@ _PLAIN_HAN_MASK = np.uint32(0xFFFFFFFF ^ COMMON)
 """Han characters are alike but for being common or not."""
 
 
-@compiled
+@inner
 def scan(
     buffer: Bytes,
     begin: int,

@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import inner
 
 REPLACEMENT = 0xFFFD
 """Stands for a byte that does not belong to a character; a symbol."""
 
 
-@compiled
+@inner
 def decode(buffer: NDArray[np.uint8], position: int, end: int) -> tuple[int | np.int64, int]:
     """The code point at a byte, and how many bytes it takes; never reads at or beyond `end`.
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bits_set, lowest_bit, up_to_eight_bytes
 from lifecycle.curation.utf8 import decode
 
@@ -70,13 +70,13 @@ def code_points(text: str) -> Points:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
-@compiled
+@inner
 def character_class(classes: NDArray[np.uint8], point: int) -> int:
     """The class of one code point."""
     return classes[point] if point < classes.shape[0] else 0
 
 
-@compiled
+@inner
 def mix(value: np.uint64) -> np.uint64:
     """Spread the bits of a 64-bit integer (the finaliser of SplitMix64, Steele, Lea and Flood 2014)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -84,7 +84,7 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@compiled
+@inner
 def enter_run(value: np.uint64, word: np.uint64) -> tuple[np.uint64, int, int]:
     """A word's hash with the ASCII letters and digits that eight bytes begin with, and how many these and the digits are.
 
@@ -147,7 +147,7 @@ def find_words(
     return hashes[:count], begins[:count], ends[:count]
 
 
-@compiled
+@inner
 def hash_words(
     buffer: Bytes, begin: int, end: int, classes: NDArray[np.uint8], lower: Points, hashes: Hashes, alone: NDArray[np.bool_]
 ) -> int:
@@ -209,7 +209,7 @@ def hash_words(
     return count
 
 
-@compiled
+@inner
 def three_bytes(buffer: Bytes, position: int) -> np.int64 | int:
     """The code point of three bytes from `HAN_FIRST` or so on, or -1 where they are none."""
     lead, one, two = np.int64(buffer[position]), np.int64(buffer[position + 1]), np.int64(buffer[position + 2])
