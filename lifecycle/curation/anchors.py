@@ -48,7 +48,7 @@ def _anchors(
     for i in range(counts.size):
         longest = max(longest, offsets[i + 1] - offsets[i])
     found, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
-    prefix, runs, queue = np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.int64)
+    runs = np.empty(longest, np.uint64)
     chosen = np.empty(1024, np.uint64)
     total = 0
     power = np.uint64(1)
@@ -58,48 +58,51 @@ def _anchors(
         count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, found, alone)
         if count < run:
             continue
-        prefix[0] = 0
-        for word in range(count):
-            prefix[word + 1] = prefix[word] * BASE + found[word]
-        for start in range(count - run + 1):
-            runs[start] = mix(prefix[start + run] - prefix[start] * power)
+        _hash_runs(found, count, run, power, runs)
         if chosen.size < total + count:
             larger = np.empty(2 * (total + count), np.uint64)
             larger[:total] = chosen[:total]
             chosen = larger
-        kept = _smallest(runs, alone, count, words, han, run, queue, chosen[total:])
+        kept = _smallest(runs, alone, count, words, han, run, chosen[total:])
         counts[i] = _distinct(chosen[total : total + kept])
         total += counts[i]
     return chosen[:total].copy(), counts
 
 
 @inner
-def _smallest(
-    runs: Hashes, alone: NDArray[np.bool_], count: int, words: int, han: int, run: int, queue: Integers, chosen: Hashes
-) -> int:
+def _hash_runs(found: Hashes, count: int, run: int, power: np.uint64, runs: Hashes) -> None:
+    """Write a hash of each run of the first `count` words to `runs`; `power`, BASE^run, takes out the word before it."""
+    value = np.uint64(0)
+    for word in range(run):
+        value = value * BASE + found[word]
+    runs[0] = value
+    for start in range(1, count - run + 1):
+        value = value * BASE + (found[start + run - 1] - found[start - 1] * power)
+        runs[start] = value
+    for start in range(count - run + 1):  # by itself, so that many are mixed at once
+        runs[start] = mix(runs[start])
+
+
+@inner
+def _smallest(runs: Hashes, alone: NDArray[np.bool_], count: int, words: int, han: int, run: int, chosen: Hashes) -> int:
     """Write the smallest run of each passage to `chosen`, once where the next passage has the same; returns how many."""
-    # A queue of runs whose hashes rise: its first is the smallest within the passage.
-    first = last = entered = kept = 0
-    newest = -1
-    end = filled = 0
+    entered = kept = end = filled = 0
+    place, least = -1, np.uint64(0)
     for start in range(count):
         while filled < words * han and end < count:
             filled += words if alone[end] else han
             end += 1
         if filled < words * han:
             break
+        if place < start:  # the smallest one is no longer within: look through the passage anew
+            place, least, entered = start, runs[start], start + 1
         while entered <= end - run:
-            while last > first and runs[queue[last - 1]] > runs[entered]:
-                last -= 1
-            queue[last] = entered
-            last += 1
+            smaller = runs[entered] <= least
+            place = entered if smaller else place
+            least = runs[entered] if smaller else least
             entered += 1
-        while queue[first] < start:
-            first += 1
-        if queue[first] != newest:
-            newest = queue[first]
-            chosen[kept] = runs[newest]
-            kept += 1
+        chosen[kept] = least
+        kept += kept == 0 or chosen[kept - 1] != least
         filled -= words if alone[start] else han
     return kept
 

@@ -32,8 +32,6 @@ from lifecycle.curation.utf8 import decode
 from lifecycle.curation.word_ends import bits_of_stops, end_word
 from lifecycle.curation.words import (
     DIGIT,
-    HAN_FIRST,
-    HAN_LAST,
     IDEOGRAPH,
     IN_RUN,
     LETTER,
@@ -41,8 +39,8 @@ from lifecycle.curation.words import (
     SEED,
     SPACE,
     enter_run,
+    han_of,
     mix,
-    three_bytes,
 )
 
 Bytes = NDArray[np.uint8]
@@ -52,9 +50,6 @@ Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
 _NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
-_PLAIN_HAN = np.uint32(IDEOGRAPH | ALPHABETIC | HAN_MARK)
-_PLAIN_HAN_MASK = np.uint32(0xFFFFFFFF ^ COMMON)
-"""Han characters are alike but for being common or not."""
 
 
 @inner
@@ -133,26 +128,25 @@ def scan(
                 material = pending = False
             position += 1
             continue
-        if HAN_FIRST <= byte <= HAN_LAST:
+        if byte >= 0x80:
             start = words
-            while position + 2 < end:
-                point = three_bytes(buffer, position)
-                if point < 0 or marks[point] & _PLAIN_HAN_MASK != _PLAIN_HAN:
-                    break
-                if inside:
-                    inside = False
-                    words, found_stops, stop_bits = end_word(
-                        value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
-                    )
-                    word_characters += length
-                    alpha_words += alphabetic
-                    start = words
+            point = han_of(up_to_eight_bytes(buffer, position, end))
+            if point and inside:
+                inside = False
+                words, found_stops, stop_bits = end_word(
+                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+                )
+                word_characters += length
+                alpha_words += alphabetic
+                start = words
+            while point:
                 if words < hashes.size:
-                    hashes[words] = mix((SEED ^ np.uint64(point)) * PRIME)
+                    hashes[words] = mix((SEED ^ point) * PRIME)
                     lengths[words] = 1
                 words += 1
                 common += marks[point] & COMMON != 0
                 position += 3
+                point = han_of(up_to_eight_bytes(buffer, position, end))
             size = words - start
             if size:
                 characters += size
