@@ -67,7 +67,7 @@ def score(
         lines = max(lines, min(newlines[i] + 1, MEASURED_LINES))
     table, line_table = new_table(MEASURED_WORDS >> 8), new_table(3 * lines)
     hashes, lengths = np.empty(words, np.uint64), np.empty(words, np.int32)
-    scratch = np.empty((5, words), np.int32)
+    scratch = np.empty((5, words), np.uint32)
     keys, seen = np.empty(words, np.uint64), np.empty(seen_size(words), np.uint8)
     grams = np.empty(RESULTS, np.int64)
     citation_free = np.empty(longest, np.uint8)
