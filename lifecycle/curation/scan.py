@@ -49,6 +49,8 @@ Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
+_PLAIN_SIGN = np.array([chr(byte) in "$%&(*+,-/:;<=>@\\^_`{~" for byte in range(256)])
+"""ASCII that only separates words: it ends no sentence, closes no quotation, and is counted among the symbols alone."""
 _NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
 
 
@@ -68,8 +70,8 @@ def scan(
 ) -> int:
     """Count characters, words and lines of one document; returns how many words it stored in `hashes` and `lengths`."""
     row[:] = 0
-    symbols = letters = digits = spaces = characters = han = common = 0
-    words = word_characters = alpha_words = found_stops = 0
+    symbols = letters = digits = spaces = han = common = 0
+    words = alpha_words = found_stops = 0
     hash_signs = dots = ellipses = switches = script = segments = 0
     inside = in_segment = alphabetic = False
     value, length = SEED, 0
@@ -94,7 +96,6 @@ def scan(
                 position += step
             size = position - start
             length += size
-            characters += size
             digits += numbers
             letters += size - numbers
             if size > numbers:
@@ -106,10 +107,14 @@ def scan(
                 segments += 1
             dots = 0
             cr = False
-            blank_words += blank_length == 0
             blank_length += size
-            longest = max(longest, blank_length)
             material, pending = True, False
+            inside = position < end and buffer[position] >= 0x80
+            if not inside:
+                words, found_stops, stop_bits = end_word(
+                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+                )
+                alpha_words += alphabetic
             continue
         if byte == _BLANK:
             if inside:
@@ -117,15 +122,30 @@ def scan(
                 words, found_stops, stop_bits = end_word(
                     value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
                 )
-                word_characters += length
                 alpha_words += alphabetic
-            characters += 1
             spaces += 1
             in_segment = cr = False
+            blank_words += blank_length > 0
+            longest = max(longest, blank_length)
             dots = blank_length = 0
             if pending:
                 sentences += 1
                 material = pending = False
+            position += 1
+            continue
+        if _PLAIN_SIGN[byte]:
+            if inside:
+                inside = False
+                words, found_stops, stop_bits = end_word(
+                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+                )
+                alpha_words += alphabetic
+            symbols += 1
+            segments += not in_segment
+            in_segment = True
+            cr = pending = False
+            dots = 0
+            blank_length += 1
             position += 1
             continue
         if byte >= 0x80:
@@ -136,7 +156,6 @@ def scan(
                 words, found_stops, stop_bits = end_word(
                     value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
                 )
-                word_characters += length
                 alpha_words += alphabetic
                 start = words
             while point:
@@ -149,10 +168,8 @@ def scan(
                 point = han_of(up_to_eight_bytes(buffer, position, end))
             size = words - start
             if size:
-                characters += size
                 letters += size
                 han += size
-                word_characters += size
                 alpha_words += size
                 switches += script == 1
                 script = 2
@@ -161,9 +178,8 @@ def scan(
                     segments += 1
                 dots = 0
                 cr = False
-                blank_words += blank_length == 0
-                blank_length = 1 if wide else blank_length + size
                 longest = max(longest, blank_length)
+                blank_length = 1 if wide else blank_length + size
                 material, pending = True, False
                 continue
         if byte < 0x80:
@@ -173,20 +189,19 @@ def scan(
         mark = marks[point] if point < marks.size else np.uint32(0)
         kind = mark & CLASS
         position += width
-        characters += 1
         in_run = kind in (LETTER, DIGIT)
         if inside and not in_run:
             inside = False
             words, found_stops, stop_bits = end_word(
                 value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
             )
-            word_characters += length
             alpha_words += alphabetic
         if kind == SPACE:
             spaces += 1
             in_segment = False
-            dots = 0
-            blank_length = 0
+            blank_words += blank_length > 0
+            longest = max(longest, blank_length)
+            dots = blank_length = 0
             if pending:
                 sentences += 1
                 material = pending = False
@@ -221,7 +236,6 @@ def scan(
                 hashes[words] = mix(value)
                 lengths[words] = 1
             words += 1
-            word_characters += 1
             alpha_words += mark & ALPHABETIC != 0
             letters += 1
         elif in_run:
@@ -258,9 +272,8 @@ def scan(
             hash_signs += point == _HASH
             ellipses += point == _ELLIPSIS
             bracket = bracket or point == _BRACKET
-        blank_words += blank_length == 0
-        blank_length = 1 if wide and kind == IDEOGRAPH else blank_length + 1
         longest = max(longest, blank_length)
+        blank_length = 1 if wide and kind == IDEOGRAPH else blank_length + 1
         if kind != 0:
             material, pending = True, False
         elif mark & WIDE_END:
@@ -272,9 +285,10 @@ def scan(
             pending = False
     if inside:
         words, found_stops, stop_bits = end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
-        word_characters += length
         alpha_words += alphabetic
     if line < end:
+        blank_words += blank_length > 0
+        longest = max(longest, blank_length)
         finish_line(
             buffer,
             line,
@@ -289,9 +303,9 @@ def scan(
             longest,
             bracket,
         )
-    row[CHARACTERS], row[SYMBOLS], row[DIGITS], row[SPACES] = characters, symbols, digits, spaces
+    row[CHARACTERS], row[SYMBOLS], row[DIGITS], row[SPACES] = letters + digits + symbols + spaces, symbols, digits, spaces
     row[LETTERS], row[HAN], row[COMMON_HAN] = letters, han, common
-    row[WORDS], row[WORD_CHARACTERS], row[ALPHA_WORDS] = words, word_characters, alpha_words
+    row[WORDS], row[WORD_CHARACTERS], row[ALPHA_WORDS] = words, letters + digits, alpha_words
     row[HASHES], row[ELLIPSES], row[SCRIPT_SWITCHES], row[SEGMENTS] = hash_signs, ellipses, switches, segments
     while found_stops:
         row[STOP_WORDS] += found_stops & 1
