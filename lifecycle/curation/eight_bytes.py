@@ -33,6 +33,17 @@ def eight_bytes(typingctx: Any, buffer: Any, position: Any) -> tuple[Signature, 
 
 
 @_inlined
+def byte_at(typingctx: Any, buffer: Any, position: Any) -> tuple[Signature, Any]:
+    """One byte; `buffer[position]` would first ask whether the position counts from the end, and wait for the answer."""
+
+    def load(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.load(builder.gep(array.data, [args[1]]))
+
+    return types.uint8(buffer, types.int64), load
+
+
+@_inlined
 def store_eight_bytes(typingctx: Any, buffer: Any, position: Any, word: Any) -> tuple[Signature, Any]:
     """Write eight bytes to `position` and behind, where there must be room for them."""
 

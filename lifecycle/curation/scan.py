@@ -24,7 +24,7 @@ from lifecycle.curation.columns import (
     WORDS,
 )
 from lifecycle.curation.compiled import inner
-from lifecycle.curation.eight_bytes import EIGHT, up_to_eight_bytes
+from lifecycle.curation.eight_bytes import EIGHT, byte_at, up_to_eight_bytes
 from lifecycle.curation.lines import finish_line
 from lifecycle.curation.marks import ALPHABETIC, BREAK, CLASS, CLOSER, COMMON, END, SEPARATOR, WIDE_END
 from lifecycle.curation.marks import HAN as HAN_MARK
@@ -82,7 +82,7 @@ def scan(
     stop_bits = bits_of_stops(stop_words, 0)
     position = begin
     while position < end:
-        byte = buffer[position]
+        byte = byte_at(buffer, position)
         if IN_RUN[byte]:
             if not inside:
                 inside = True
@@ -109,12 +109,19 @@ def scan(
             cr = False
             blank_length += size
             material, pending = True, False
-            inside = position < end and buffer[position] >= 0x80
+            inside = position < end and byte_at(buffer, position) >= 0x80
             if not inside:
                 words, found_stops, stop_bits = end_word(
                     value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
                 )
                 alpha_words += alphabetic
+                if position < end and byte_at(buffer, position) == _BLANK:
+                    spaces += 1
+                    in_segment = False
+                    blank_words += 1
+                    longest = max(longest, blank_length)
+                    blank_length = 0
+                    position += 1
             continue
         if byte == _BLANK:
             if inside:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.compiled import compiled, inner
-from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bits_set, lowest_bit, up_to_eight_bytes
+from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bits_set, byte_at, lowest_bit, up_to_eight_bytes
 from lifecycle.curation.utf8 import decode
 
 SYMBOL, LETTER, DIGIT, SPACE, IDEOGRAPH = range(5)
@@ -180,7 +180,7 @@ def hash_words(
     value = SEED
     position = begin
     while position < end:
-        byte = buffer[position]
+        byte = byte_at(buffer, position)
         if IN_RUN[byte]:
             if not inside:
                 value = SEED
@@ -188,7 +188,7 @@ def hash_words(
             while size == EIGHT:
                 value, size, _ = enter_run(value, up_to_eight_bytes(buffer, position, end))
                 position += size
-            inside = position < end and buffer[position] >= 0x80
+            inside = position < end and byte_at(buffer, position) >= 0x80
             if not inside:
                 hashes[count] = mix(value)
                 alone[count] = False
