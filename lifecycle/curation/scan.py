@@ -49,8 +49,6 @@ Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
-_PLAIN_SIGN = np.array([chr(byte) in "$%&(*+,-/:;<=>@\\^_`{~" for byte in range(256)])
-"""ASCII that only separates words: it ends no sentence, closes no quotation, and is counted among the symbols alone."""
 _NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
 
 
@@ -140,39 +138,24 @@ def scan(
                 material = pending = False
             position += 1
             continue
-        if _PLAIN_SIGN[byte]:
-            if inside:
-                inside = False
-                words, found_stops, stop_bits = end_word(
-                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
-                )
-                alpha_words += alphabetic
-            symbols += 1
-            segments += not in_segment
-            in_segment = True
-            cr = pending = False
-            dots = 0
-            blank_length += 1
-            position += 1
-            continue
         if byte >= 0x80:
             start = words
-            point = han_of(up_to_eight_bytes(buffer, position, end))
-            if point and inside:
+            han_character = han_of(up_to_eight_bytes(buffer, position, end))
+            if han_character and inside:
                 inside = False
                 words, found_stops, stop_bits = end_word(
                     value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
                 )
                 alpha_words += alphabetic
                 start = words
-            while point:
+            while han_character:
                 if words < hashes.size:
-                    hashes[words] = mix((SEED ^ point) * PRIME)
+                    hashes[words] = han_character  # not `mix`ed: pairs of words are
                     lengths[words] = 1
                 words += 1
-                common += marks[point] & COMMON != 0
+                common += marks[han_character] & COMMON != 0
                 position += 3
-                point = han_of(up_to_eight_bytes(buffer, position, end))
+                han_character = han_of(up_to_eight_bytes(buffer, position, end))
             size = words - start
             if size:
                 letters += size
@@ -203,6 +186,14 @@ def scan(
                 value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
             )
             alpha_words += alphabetic
+        if mark == 0 and point != _HASH and point != _BRACKET:  # a comma or the like
+            symbols += 1
+            segments += not in_segment
+            in_segment = True
+            cr = pending = False
+            dots = 0
+            blank_length += 1
+            continue
         if kind == SPACE:
             spaces += 1
             in_segment = False
