@@ -14,6 +14,7 @@ from lifecycle.curation.words import Points, character_tables, hash_words, mix
 from lifecycle.recipe.corpora import OverlapConfig
 
 Hashes = NDArray[np.uint64]
+Places = NDArray[np.uint32]
 
 RUN_WORDS = 8
 BASE = np.uint64(0x9E3779B97F4A7C15)
@@ -49,7 +50,7 @@ def _anchors(
         longest = max(longest, offsets[i + 1] - offsets[i])
     found, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
     runs = np.empty(longest, np.uint64)
-    chosen = np.empty(1024, np.uint64)
+    chosen, ends = np.empty(1024, np.uint64), np.empty(1024, np.uint32)
     total = 0
     power = np.uint64(1)
     for _ in range(run):
@@ -64,7 +65,11 @@ def _anchors(
             larger[:total] = chosen[:total]
             chosen = larger
         kept = _smallest(runs, alone, count, words, han, run, chosen[total:])
-        counts[i] = _distinct(chosen[total : total + kept])
+        if not kept:
+            continue
+        if ends.size < 4 * kept + 1:
+            ends = np.empty(8 * kept + 1, np.uint32)
+        counts[i] = _distinct(chosen[total : total + kept], found, ends)
         total += counts[i]
     return chosen[:total].copy(), counts
 
@@ -107,13 +112,47 @@ def _smallest(runs: Hashes, alone: NDArray[np.bool_], count: int, words: int, ha
     return kept
 
 
-@compiled
-def _distinct(chosen: Hashes) -> int:
-    """Sort `chosen`, with each value once at its beginning; returns how many there are."""
-    chosen.sort()
+@inner
+def _distinct(chosen: Hashes, spare: Hashes, ends: Places) -> int:
+    """Sort `chosen`, with each value once at its beginning; returns how many there are.
+
+    Hashes lie evenly below the largest: their leading bits bring each next to its place, and it moves on from there.
+
+    Args:
+        spare: as many places as `chosen`, at least.
+        ends: four times as many, and one.
+    """
+    _by_leading_bits(chosen, spare, ends)
     distinct = 0
-    for place in range(chosen.size):
-        if place == 0 or chosen[place] != chosen[place - 1]:
-            chosen[distinct] = chosen[place]
-            distinct += 1
+    for value in spare[: chosen.size]:
+        place = distinct
+        while place > 0 and chosen[place - 1] > value:
+            place -= 1
+        if place > 0 and chosen[place - 1] == value:
+            continue
+        for behind in range(distinct, place, -1):
+            chosen[behind] = chosen[behind - 1]
+        chosen[place] = value
+        distinct += 1
     return distinct
+
+
+@inner
+def _by_leading_bits(values: Hashes, ordered: Hashes, ends: Places) -> None:
+    """Write values to `ordered` in the order of their leading bits, of which there are some four times as many kinds."""
+    largest = np.uint64(0)
+    for value in values:
+        largest = max(largest, value)
+    shift = np.uint64(0)
+    while largest >> shift >= np.uint64(4 * values.size):
+        shift += np.uint64(1)
+    kinds = np.int64(largest >> shift) + 1
+    ends[: kinds + 1] = 0
+    for value in values:
+        ends[(value >> shift) + np.uint64(1)] += 1
+    for kind in range(kinds):
+        ends[kind + 1] += ends[kind]
+    for value in values:
+        kind = value >> shift
+        ordered[ends[kind]] = value
+        ends[kind] += 1
