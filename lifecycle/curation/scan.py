@@ -100,9 +100,8 @@ def scan(
                 alphabetic = True
                 switches += script == 2
                 script = 1
-            if not in_segment:
-                in_segment = True
-                segments += 1
+            segments += not in_segment
+            in_segment = True
             dots = 0
             cr = False
             blank_length += size
@@ -113,7 +112,7 @@ def scan(
                     value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
                 )
                 alpha_words += alphabetic
-                if position < end and byte_at(buffer, position) == _BLANK:
+                if position < end and byte_at(buffer, position) == _BLANK:  # as below, for most words
                     spaces += 1
                     in_segment = False
                     blank_words += 1
@@ -150,7 +149,7 @@ def scan(
                 start = words
             while han_character:
                 if words < hashes.size:
-                    hashes[words] = han_character  # not `mix`ed: pairs of words are
+                    hashes[words] = han_character  # as it is: pairs of words are mixed
                     lengths[words] = 1
                 words += 1
                 common += marks[han_character] & COMMON != 0
@@ -163,9 +162,8 @@ def scan(
                 alpha_words += size
                 switches += script == 1
                 script = 2
-                if not in_segment:
-                    in_segment = True
-                    segments += 1
+                segments += not in_segment
+                in_segment = True
                 dots = 0
                 cr = False
                 longest = max(longest, blank_length)
