@@ -51,7 +51,8 @@ def inner(function: Callable[..., Any]) -> Any:
     It becomes part of its callers, and counts no references to the arrays it is given: numba would at every call, by an
     atomic addition, which took a sixth of all the time of the statistics kernel.
     """
-    return _kept(numba.njit(nogil=True, forceinline=True, _nrt=False)(function), function)
+    njit: Any = numba.njit  # whose types do not know of `_nrt`, numba's switch for all memory that it manages
+    return _kept(njit(nogil=True, forceinline=True, _nrt=False)(function), function)
 
 
 def _kept(dispatcher: Any, function: Callable[..., Any]) -> Any:
