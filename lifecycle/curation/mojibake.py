@@ -24,13 +24,29 @@ LOST = {"\ufffd", "\x1a"}
 
 
 def mojibake(text: str) -> str:
-    """Undo lines decoded in the wrong encoding (ftfy, Speer 2019), where a cheap test suspects them."""
-    if text.isascii() or not is_suspect(text):
-        return text
+    """Undo lines decoded in the wrong encoding (ftfy, Speer 2019), where a cheap test suspects them.
+
+    Line by line, as one sound character elsewhere in the text would make the whole of it unrepairable.
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    parts, done = [], 0
+    while suspect := _suspicion().search(data, done):
+        begin = max(done, data.rfind(b"\n", done, suspect.start()) + 1)
+        end = data.find(b"\n", suspect.end())
+        end = len(data) if end < 0 else end
+        parts += [_decoded(data[done:begin]), _mended(data[begin:end])]
+        done = end
+    return "".join([*parts, _decoded(data[done:])]) if parts else text
+
+
+def _mended(line: bytes) -> str:
     import ftfy
 
-    # Line by line, as one sound character elsewhere in the text would make the whole of it unrepairable.
-    return "\n".join(ftfy.fix_encoding(line) if is_suspect(line) else line for line in text.split("\n"))
+    return ftfy.fix_encoding(_decoded(line))
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
 
 
 def is_suspect(text: str) -> bool:

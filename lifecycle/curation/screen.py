@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.buffers import Bytes, Integers
+from lifecycle.curation.buffers import Bytes, Integers, encoded
 from lifecycle.curation.compiled import compiled
 from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bytes_like, eight_bytes, lowest_bit, store_eight_bytes
 from lifecycle.curation.enclosed_numbers import WRITTEN_OUT
@@ -93,6 +93,13 @@ def _not_surely_composed() -> list[int]:
 def _tail(character: str) -> list[str]:
     decomposition = unicodedata.decomposition(character)
     return decomposition.split()[1:] if decomposition and decomposition[0] != "<" else []
+
+
+def flags_of(text: str) -> int:
+    """The flags of one text."""
+    flags = np.zeros(1, np.uint16)
+    screen(*encoded([text]), screen_table(), flags, np.zeros(1, np.int64))
+    return int(flags[0])
 
 
 @compiled
