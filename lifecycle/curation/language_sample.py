@@ -18,6 +18,8 @@ LOOKED_AT = 2 * CHARACTERS
 """Characters of the text from which the sample is taken."""
 KANA = (0x3040, 0x30FF)
 SPACE, TICK, NEWLINE, H = ord(" "), ord("`"), ord("\n"), ord("h")
+SURELY_HAN, A_HAN = (0xE5, 0xE8), 0x5000
+"""First bytes of UTF-8 with which U+5000 to U+8FFF begin, which are all Han, and one of them."""
 SCHEMES = tuple(np.frombuffer(scheme, dtype=np.uint8) for scheme in (b"http://", b"https://"))
 
 
@@ -125,6 +127,13 @@ def _take(
     while position < end and taken < CHARACTERS:
         taken += 1
         lead = data[position]
+        if lead < 0x80:
+            point, width, mark = np.int64(lead), 1, marks[lead]
+        elif SURELY_HAN[0] <= lead <= SURELY_HAN[1] and position + 2 < end:
+            point, width, mark = A_HAN, 3, marks[A_HAN]
+        else:
+            point, width = decode(data, position, end)
+            mark = marks[point] if point < marks.size else np.uint32(0)
         if lead == H and (_begins(data, position, plain) or _begins(data, position, secure)):
             position = _past_url(data, marks, position)
             gap = True
@@ -133,8 +142,6 @@ def _take(
             position = _past_code(data, position)
             gap = True
             continue
-        point, width = decode(data, position, end)
-        mark = marks[point] if point < marks.size else np.uint32(0)
         kind = mark & CLASS
         if kind == 1 or kind == 4 or point == 0x27 or point == 0x2019:
             if gap and size:
@@ -142,7 +149,8 @@ def _take(
                 size += 1
                 characters += 1
             gap = False
-            for byte in range(width):
+            out[size] = lead
+            for byte in range(1, width):
                 out[size + byte] = data[position + byte]
             size += width
             characters += 1
