@@ -95,7 +95,8 @@ def _assemble(
         replaced[document] = number
         sizes[number + 1] = sizes[number] + len(data)
     given = np.frombuffer(b"".join(rewritten.values()) or bytes(1), dtype=np.uint8)
-    out = np.empty(int(offsets[-1] - offsets[0] + sizes[-1]) + 1, np.uint8)
+    # of Arrow's pool, which keeps its pages: new ones cost as much as the copying
+    out = np.frombuffer(pa.allocate_buffer(int(offsets[-1] - offsets[0] + sizes[-1]) + 1), dtype=np.uint8)
     places = np.zeros(count + 1, np.int64)
     _fill(buffer, offsets, screen_table(), white, replaced, given, sizes, out, places)
     out = out[: places[-1]]
