@@ -21,9 +21,7 @@ Floats = NDArray[np.float32]
 
 
 @compiled
-def predict(
-    buffer: Bytes, begins: Integers, ends: Integers, model: Tables, labels: Integers, scores: Floats
-) -> None:
+def predict(buffer: Bytes, begins: Integers, ends: Integers, model: Tables, labels: Integers, scores: Floats) -> None:
     """Fill the number of the likeliest label and its probability for each range of bytes, one line each, shapes (texts,)."""
     longest = 0
     for i in range(begins.size):
@@ -40,9 +38,7 @@ def predict(
 
 
 @compiled
-def _add_line(
-    buffer: Bytes, begin: int, end: int, model: Tables, word: Bytes, hidden: Floats
-) -> int:
+def _add_line(buffer: Bytes, begin: int, end: int, model: Tables, word: Bytes, hidden: Floats) -> int:
     """Add the vectors of the words that the dictionary has, of all n-grams of all words, and of the line's end to nothing;
     returns their number."""
     words, places, slots, known, rows, vectors = model[:6]

@@ -1,7 +1,7 @@
 """Text decoded in the wrong encoding: a cheap suspicion test (RE2, linear time), and ftfy for the lines that fail it."""
 
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from functools import cache
 
 import re2
@@ -30,32 +30,34 @@ def mojibake(text: str) -> str:
     """
     data = text.encode("utf-8", "surrogatepass")
     parts, done = [], 0
-    while suspect := _suspicion().search(data, done):
-        begin = max(done, data.rfind(b"\n", done, suspect.start()) + 1)
-        end = data.find(b"\n", suspect.end())
-        end = len(data) if end < 0 else end
-        parts += [_decoded(data[done:begin]), _mended(data[begin:end])]
+    for begin, end in suspect_lines(data):
+        parts += [_decoded(data[done:begin]), _mended(_decoded(data[begin:end]))]
         done = end
     return "".join([*parts, _decoded(data[done:])]) if parts else text
 
 
-def _mended(line: bytes) -> str:
-    import ftfy
-
-    return ftfy.fix_encoding(_decoded(line))
-
-
-def _decoded(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")
-
-
-def is_suspect(text: str) -> bool:
-    """Whether `text` holds what bytes of UTF-8 look like in one of `ENCODINGS`, or a control character of Latin-1.
+def suspect_lines(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where the lines of a text in UTF-8 begin and end that hold what bytes of UTF-8 look like in one of `ENCODINGS`, or a
+    control character of Latin-1.
 
     A lead byte must be followed by as many continuation bytes as UTF-8 asks for, all read in the same encoding: that
     keeps sound text with accents, quotes and drawn boxes away from ftfy.
     """
-    return _suspicion().search(text.encode("utf-8", "surrogatepass")) is not None
+    end = 0
+    while found := _suspicion().search(data, end):
+        begin, end = data.rfind(b"\n", 0, found.start()) + 1, data.find(b"\n", found.end())
+        end = len(data) if end < 0 else end
+        yield begin, end
+
+
+def _mended(line: str) -> str:
+    import ftfy
+
+    return ftfy.fix_encoding(line)
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
 
 
 @cache
