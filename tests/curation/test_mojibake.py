@@ -50,6 +50,8 @@ def test_sound_text_of_many_scripts_stays(text: str) -> None:
 @given(st.text() | st.lists(st.sampled_from(["Ã©", "Ã ", "naïve", "\n", "\x93", "мії", "─┐", " a "])).map("".join))
 def test_each_suspect_line_is_mended_by_itself(text: str) -> None:
     """Lone surrogates too: damaged bytes become such characters, and RE2 takes none."""
-    lines = [line.encode("utf-8", "surrogatepass") for line in text.split("\n")]
-    mended = [ftfy.fix_encoding(own) if any(suspect_lines(line)) else own for own, line in zip(text.split("\n"), lines)]
+    mended = [
+        ftfy.fix_encoding(line) if any(suspect_lines(line.encode("utf-8", "surrogatepass"))) else line
+        for line in text.split("\n")
+    ]
     assert mojibake(text) == "\n".join(mended)
