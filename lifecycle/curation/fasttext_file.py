@@ -33,10 +33,12 @@ class Tables(NamedTuple):
     """Where each begins, shape (words + 1,)."""
     slots: NDArray[np.int32]
     """The number of each word by its hash, or behind it, up to the next -1."""
-    known: Bytes
-    """A bit for each entry of `rows`, which is set where there is one: small enough to stay near the processor."""
-    rows: NDArray[np.int32]
-    """The row of each n-gram by its hash modulo the size of this table; -1 where there is none."""
+    buckets: int
+    """The hash of an n-gram modulo this number is its bucket."""
+    known: NDArray[np.uint64]
+    """A bit for each bucket, which is set where it has a vector."""
+    rows: NDArray[np.int64]
+    """Of each integer of `known` the row of its first bit that is set; the others' rows follow."""
     vectors: NDArray[np.float32]
     end_of_line: int
     """The number of the word that stands for the end of a line."""
@@ -53,7 +55,7 @@ def read_model(path: Path) -> tuple[list[str], Tables]:
     """The labels of a model, without their prefix, and the rest of it.
 
     Raises:
-        DataError: the file is no quantised supervised model with hierarchical softmax and dense outputs.
+        DataError: the file is no quantised, pruned, supervised model with hierarchical softmax and dense outputs.
     """
     reader = _Reader(path)
     if reader.integers(2) != [MAGIC, VERSION]:
@@ -65,30 +67,19 @@ def read_model(path: Path) -> tuple[list[str], Tables]:
     entries, words, _ = reader.integers(3)
     _, kept = reader.many("<i8", 2).tolist()
     spelled, counts = reader.dictionary(entries)
-    rows = np.full(buckets, -1, np.int32)
-    hashes, numbers = reader.many("<i4", 2 * max(kept, 0)).reshape(-1, 2).T
-    rows[hashes] = numbers + words
-    if not reader.one("?"):
-        raise DataError(f"{path}: the vectors of this model are not quantised")
-    vectors = reader.quantised()
+    used, rows = reader.many("<i4", 2 * max(kept, 0)).reshape(-1, 2).T
+    if kept <= 0 or not reader.one("?"):
+        raise DataError(f"{path}: only models whose n-grams are pruned and whose vectors are quantised are read")
+    vectors = reader.quantised(np.concatenate([np.arange(words), words + rows[np.argsort(used)]]))
     if reader.one("?"):
         raise DataError(f"{path}: the outputs of this model are quantised")
     outputs = reader.many("<f4", int(np.prod(reader.many("<i8", 2)))).reshape(-1, dimensions)
-    places = np.zeros(words + 1, np.int64)
-    np.cumsum([len(word) for word in spelled[:words]], out=places[1:])
-    together = np.frombuffer(b"".join(spelled[:words]), np.uint8)
+    letters, places = _joined(spelled[:words])
+    end_of_line, slots = spelled.index(END_OF_LINE), _word_slots(letters, places)
+    known, firsts = _by_bucket(used, buckets)
+    tree = _tree(counts[words:])
     tables = Tables(
-        together,
-        places,
-        _word_slots(together, places),
-        np.packbits(rows >= 0, bitorder="little"),
-        rows,
-        vectors,
-        spelled.index(END_OF_LINE),
-        outputs,
-        _tree(counts[words:]),
-        shortest,
-        longest,
+        letters, places, slots, buckets, known, words + firsts, vectors, end_of_line, outputs, tree, shortest, longest
     )
     return [label.removeprefix(LABEL).decode() for label in spelled[words:]], tables
 
@@ -121,23 +112,36 @@ class _Reader:
             self.place = end + 10  # the last byte tells words from labels
         return spelled, counts
 
-    def quantised(self) -> NDArray[np.float32]:
-        """A matrix by product quantisation, its rows put together as the engine does for each n-gram."""
+    def quantised(self, some: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Some rows of a matrix by product quantisation, put together as the engine does for each n-gram."""
         with_norms = self.one("?")
         rows, _ = self.many("<i8", 2).tolist()
-        codes = self.many("u1", self.one("<i4")).reshape(rows, -1)
-        matrix = self._of_codes(codes)
+        matrix = self._of_codes(self.many("u1", self.one("<i4")).reshape(rows, -1)[some])
         if with_norms:
-            norms = self.many("u1", rows)
-            matrix = matrix * self._of_codes(norms[:, None])
-        return np.ascontiguousarray(matrix)
+            matrix *= self._of_codes(self.many("u1", rows)[some, None])
+        return matrix
 
     def _of_codes(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         dimensions, parts, width, last = self.integers(4)
         if width != last:
             raise DataError("a fastText model whose vectors are not cut into equal parts is not read")
-        centroids = self.many("<f4", dimensions * CENTROIDS).reshape(parts, CENTROIDS, width)
-        return np.concatenate([centroids[part][codes[:, part]] for part in range(parts)], axis=1)
+        centroids = self.many("<f4", dimensions * CENTROIDS).reshape(parts * CENTROIDS, width)
+        places = codes + np.arange(0, parts * CENTROIDS, CENTROIDS)
+        return np.take(centroids, places, axis=0).reshape(-1, dimensions)
+
+
+def _joined(words: list[bytes]) -> tuple[Bytes, Integers]:
+    places = np.zeros(len(words) + 1, np.int64)
+    np.cumsum([len(word) for word in words], out=places[1:])
+    return np.frombuffer(b"".join(words), np.uint8), places
+
+
+def _by_bucket(used: NDArray[np.int32], buckets: int) -> tuple[NDArray[np.uint64], Integers]:
+    """A bit for each bucket in use, 64 of them an integer; and how many are in use before each integer."""
+    bits = np.zeros((buckets + 63) // 64 * 64, np.bool_)
+    bits[used] = True
+    counts = np.bincount(used // 64, minlength=bits.size // 64)
+    return np.packbits(bits, bitorder="little").view("<u8").astype(np.uint64), np.cumsum(counts) - counts
 
 
 def _tree(counts: list[int]) -> NDArray[np.int32]:

