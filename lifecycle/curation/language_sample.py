@@ -18,8 +18,8 @@ LOOKED_AT = 2 * CHARACTERS
 """Characters of the text from which the sample is taken."""
 KANA = (0x3040, 0x30FF)
 SPACE, TICK, NEWLINE, H = ord(" "), ord("`"), ord("\n"), ord("h")
-SURELY_HAN, A_HAN = (0xE5, 0xE8), 0x5000
-"""First bytes of UTF-8 with which U+5000 to U+8FFF begin, which are all Han, and one of them."""
+SURELY_HAN, A_HAN = (0xE4B8, 0xE8BF), 0x5000
+"""The first two bytes in UTF-8 of U+4E00 to U+8FFF, which are all Han, and one of them."""
 SCHEMES = tuple(np.frombuffer(scheme, dtype=np.uint8) for scheme in (b"http://", b"https://"))
 
 
@@ -129,7 +129,7 @@ def _take(
         lead = data[position]
         if lead < 0x80:
             point, width, mark = np.int64(lead), 1, marks[lead]
-        elif SURELY_HAN[0] <= lead <= SURELY_HAN[1] and position + 2 < end:
+        elif position + 2 < end and SURELY_HAN[0] <= np.int64(lead) << 8 | data[position + 1] <= SURELY_HAN[1]:
             point, width, mark = A_HAN, 3, marks[A_HAN]
         else:
             point, width = decode(data, position, end)
