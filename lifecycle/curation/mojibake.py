@@ -22,6 +22,9 @@ ENCODINGS = (
 LOST = {"\ufffd", "\x1a"}
 """What stands where a byte had no character in the wrong encoding; ftfy restores the rest of such a text."""
 
+ASCII_END = 16
+LONG_ASCII = re.compile(f"[\x00-\x7f]{{{2 * ASCII_END},}}")
+
 
 def mojibake(text: str) -> str:
     """Undo lines decoded in the wrong encoding (ftfy, Speer 2019), where a cheap test suspects them.
@@ -51,9 +54,16 @@ def suspect_lines(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _mended(line: str) -> str:
-    import ftfy
+    """What ftfy makes of a line.
 
-    return ftfy.fix_encoding(line)
+    It takes 0.2 ms for 1,000 characters to see that nothing is wrong. What looks wrong to it are up to five characters, not all
+    of them ASCII: of long stretches of ASCII it is first shown the ends only.
+    """
+    import ftfy
+    from ftfy.badness import is_bad
+
+    ends = LONG_ASCII.sub(lambda match: match.group()[:ASCII_END] + match.group()[-ASCII_END:], line)
+    return ftfy.fix_encoding(line) if is_bad(ends) else line
 
 
 def _decoded(data: bytes) -> str:
