@@ -56,8 +56,8 @@ def suspect_lines(data: bytes) -> Iterator[tuple[int, int]]:
 def _mended(line: str) -> str:
     """What ftfy makes of a line.
 
-    It takes 0.2 ms for 1,000 characters to see that nothing is wrong. What looks wrong to it are up to five characters, not all
-    of them ASCII: of long stretches of ASCII it is first shown the ends only.
+    It takes 0.2 ms for 1,000 characters to see that nothing is wrong. What looks wrong to it are up to five characters, not
+    all of them ASCII: of long stretches of ASCII it is first shown the ends only.
     """
     import ftfy
     from ftfy.badness import is_bad
