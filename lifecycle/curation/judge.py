@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lifecycle.corpora.arrow import flags, strings
 from lifecycle.curation.blocklists import listed
 from lifecycle.curation.buffers import buffers_of, column_of, lengths_of, text_of
-from lifecycle.curation.language import mixed_language, verdict_of
+from lifecycle.curation.language import mixed_language, verdicts
 from lifecycle.curation.language_sample import samples
 from lifecycle.curation.model import ModelRule
 from lifecycle.curation.other_rules import MIXED_RULE, SCORE_RULE, blocklist_rules
@@ -79,13 +79,8 @@ def _broken(rule: Rule, columns: Columns, languages: NDArray[np.str_], config: C
 
 
 def _verdicts(repaired: Repaired, declared: list[str], config: CurationConfig) -> Columns:
-    taken = samples(*buffers_of(repaired.texts))
-    found = [verdict_of(each, own, config.language_model) for each, own in zip(taken, declared, strict=True)]
-    return {
-        "declared_lang": np.array(declared, dtype=np.str_),
-        "found_lang": np.array([each.language for each in found], dtype=np.str_),
-        "language_score": np.array([each.score for each in found], dtype=np.float64),
-    }
+    languages, scores = verdicts(samples(*buffers_of(repaired.texts)), declared, config.language_model)
+    return {"declared_lang": np.array(declared, dtype=np.str_), "found_lang": languages, "language_score": scores}
 
 
 def _mixed(texts: pa.LargeStringArray, languages: list[str], config: CurationConfig) -> Columns:

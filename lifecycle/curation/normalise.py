@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import cycle, islice
 
-import re2
+import numpy as np
 
 from lifecycle.curation.back_matter import contents_head, references_tail
 from lifecycle.curation.boilerplate import advert_sentences, broken_edges
@@ -16,30 +16,40 @@ from lifecycle.curation.look_alikes import look_alikes
 from lifecycle.curation.mojibake import mojibake
 from lifecycle.curation.pii import personal_data
 from lifecycle.curation.repeated_lines import Hashes, without_lines
+from lifecycle.curation.screen import (
+    ALIKE,
+    CONTROL,
+    FORM,
+    FULL_WIDTH,
+    HAN,
+    MARKUP,
+    MOJIBAKE,
+    WHITE,
+    flags_of,
+    screen_table,
+    tidy,
+)
 from lifecycle.recipe.corpora import CurationConfig
 
-LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-CONTROL = re.compile(
+LINE_ENDS = ("\r\n", *"\r\x0b\x0c\x85\u2028\u2029")
+CONTROL_CHARACTERS = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
-    "|(?<![\u0600-\u08ff\u0900-\u0fff\u1000-\u109f\u1780-\u18af\u200d\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
+)
+JOINERS = re.compile(
+    "(?<![\u0600-\u08ff\u0900-\u0fff\u1000-\u109f\u1780-\u18af\u200d\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
 )
 """Joiners (U+200C, U+200D) mean something after Arabic, Indic and Mongolian letters and inside emoji; nowhere else."""
-SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-BLANK_LINES = re.compile(r"\n{4,}")
-CONTROLS = re2.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]".encode()
-)
-SPACING = re2.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]|[ \t]\n|[ \t]\\z|\n\n\n\n".encode())
-"""What the patterns above could find, for RE2: most text has none of it, and RE2 sees that ten times faster than `re`."""
-HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-
-FULL_WIDTH = re.compile("[\uff02-\uff07\uff0a\uff0b\uff0d\uff0f-\uff19\uff1c-\uff1e\uff20-\uff3a\uff3c\uff3e-\uff5a\uff5c]")
+WIDE_FORMS = re.compile("[\uff02-\uff07\uff0a\uff0b\uff0d\uff0f-\uff19\uff1c-\uff1e\uff20-\uff3a\uff3c\uff3e-\uff5a\uff5c]")
 """Letters, digits and signs of ASCII. Not ， ． ！ ？ ： ； （ ） ［ ］ ｛ ｝ ～: with these Chinese is punctuated."""
 TO_HALF_WIDTH = 0xFEE0
 
 Repair = Callable[[str], str]
 Change = Callable[[str], Iterator[tuple[str, str]]]
 """Every change that a rule makes, as (its name in the ledger, text after it)."""
+Step = tuple[int, Change]
+"""What must have been seen in a text for a rule to change it, and the rule."""
+ALWAYS = 1 << 15
+"""Seen in every text: for the rules that look for themselves."""
 ROUNDS = 8
 """How often the rules run over one text at most. Real text needs two rounds, rarely three."""
 
@@ -49,22 +59,18 @@ def canonical_form(text: str) -> str:
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
-def _has_controls(text: str) -> bool:
-    return CONTROLS.search(text.encode("utf-8", "surrogatepass")) is not None
-
-
 def control_characters(text: str) -> str:
     """Remove control and zero-width characters. Every kind of line end becomes a newline; newlines and tabs stay."""
-    if not _has_controls(text):
-        return text
-    return CONTROL.sub("", LINE_ENDS.sub("\n", text))
+    for end in LINE_ENDS:
+        text = text.replace(end, "\n")
+    if "\u200c" in text or "\u200d" in text:
+        text = JOINERS.sub("", text)
+    return CONTROL_CHARACTERS.sub("", text)
 
 
 def full_width(text: str) -> str:
     """Full-width letters, digits and signs become those of ASCII; Chinese punctuation stays as it is."""
-    if text.isascii():
-        return text
-    return FULL_WIDTH.sub(lambda match: chr(ord(match.group()) - TO_HALF_WIDTH), text)
+    return WIDE_FORMS.sub(lambda match: chr(ord(match.group()) - TO_HALF_WIDTH), text)
 
 
 def white_space(text: str) -> str:
@@ -72,10 +78,10 @@ def white_space(text: str) -> str:
 
     Indentation, the first line's too, and runs of spaces within a line stay: they are the structure of code and tables.
     """
-    if SPACING.search(text.encode("utf-8", "surrogatepass")):
-        lines = SPACES.sub(" ", text).split("\n")
-        text = BLANK_LINES.sub("\n\n\n", "\n".join([line.rstrip(" \t") for line in lines]))
-    return text.strip("\n")
+    data = np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+    out = np.empty(data.size, np.uint8)
+    size = tidy(data, 0, data.size, screen_table(), out, 0)
+    return out[:size].tobytes().decode("utf-8", "surrogatepass")
 
 
 @cache
@@ -87,7 +93,7 @@ def _simplifier() -> Repair:
 
 def traditional_to_simplified(text: str) -> str:
     """Traditional Chinese characters become simplified ones (OpenCC t2s)."""
-    return _simplifier()(text) if HAN.search(text) else text
+    return _simplifier()(text)
 
 
 def repairs(config: CurationConfig) -> tuple[Repair, ...]:
@@ -100,9 +106,23 @@ def repairs(config: CurationConfig) -> tuple[Repair, ...]:
     return (*always, traditional_to_simplified) if config.traditional_to_simplified else always
 
 
+NEEDED: dict[Repair, int] = {
+    mojibake: MOJIBAKE | CONTROL,
+    html_remnants: MARKUP,
+    canonical_form: FORM,
+    control_characters: CONTROL,
+    full_width: FULL_WIDTH,
+    enclosed_numbers: FULL_WIDTH,
+    look_alikes: ALIKE,
+    white_space: WHITE,
+    traditional_to_simplified: HAN,
+}
+"""What `screen` has seen in every text that the repair would change: without it, the repair need not run."""
+
+
 def repaired(config: CurationConfig, text: str) -> str:
     """`text` after all repairs: what the rules for boilerplate see, and what lines are counted on."""
-    for _, after in _settled(text, [_once(repair.__name__, repair) for repair in repairs(config)]):
+    for _, after in _settled(text, list(_repairs(config))):
         text = after
     return text
 
@@ -134,23 +154,30 @@ def steps(text: str, config: CurationConfig, repeated: Hashes = frozenset()) -> 
     Args:
         repeated: the source's repeated lines, where the recipe asks for their removal.
     """
-    return _settled(text, list(_changes(config, repeated)))
+    return _settled(text, [*_repairs(config), *((ALWAYS, change) for change in _removals(config, repeated))])
 
 
-def _settled(text: str, changes: list[Change]) -> Iterator[tuple[str, str]]:
-    quiet = 0
-    for change in islice(cycle(changes), ROUNDS * len(changes)):
+def _settled(text: str, steps: list[Step]) -> Iterator[tuple[str, str]]:
+    seen, quiet = flags_of(text) | ALWAYS, 0
+    for needed, change in islice(cycle(steps), ROUNDS * len(steps)):
         quiet += 1
-        for rule, after in change(text):
-            yield rule, after
-            text, quiet = after, 0
-        if quiet == len(changes):  # a clean text has been through each rule once, and no more
+        if seen & needed:
+            before = text
+            for rule, after in change(text):
+                yield rule, after
+                text, quiet = after, 0
+            if text is not before:
+                seen = flags_of(text) | ALWAYS
+        if quiet == len(steps):  # a clean text has been through each rule once, and no more
             return
 
 
-def _changes(config: CurationConfig, repeated: Hashes) -> Iterator[Change]:
+def _repairs(config: CurationConfig) -> Iterator[Step]:
     for repair in repairs(config):
-        yield _once(repair.__name__, repair)
+        yield NEEDED[repair], _once(repair.__name__, repair)
+
+
+def _removals(config: CurationConfig, repeated: Hashes) -> Iterator[Change]:
     if config.repeated_lines:
         yield _once("repeated_lines", _tidy(partial(without_lines, repeated=repeated, config=config.repeated_lines)))
     if config.boilerplate:

@@ -9,24 +9,9 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import buffers_of, column_of, lengths_of, text_of
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.normalise import normalise
+from lifecycle.curation.normalise import NEEDED, normalise, repairs
 from lifecycle.curation.repeated_lines import Hashes
-from lifecycle.curation.screen import (
-    ALIKE,
-    CONTROL,
-    FORM,
-    FULL_WIDTH,
-    HAN,
-    MARKUP,
-    MOJIBAKE,
-    WHITE,
-    Bytes,
-    Flags,
-    Integers,
-    screen,
-    screen_table,
-    tidy,
-)
+from lifecycle.curation.screen import WHITE, Bytes, Flags, Integers, screen, screen_table, tidy
 from lifecycle.differences import first_difference
 from lifecycle.recipe.corpora import CurationConfig
 
@@ -69,7 +54,8 @@ def repair(texts: pa.Array | pa.ChunkedArray, config: CurationConfig, repeated: 
     screen(buffer, offsets, screen_table(), flags, characters)
     changes: list[Change] = []
     rewritten: dict[int, bytes] = {}
-    for document in np.flatnonzero(_for_python(flags, config)).tolist():
+    for_python = _for_python(flags, config)
+    for document in np.flatnonzero(for_python).tolist():
         text = text_of(buffer, offsets, document)
         before = text
         for rule, after in normalise(text, config, repeated):
@@ -77,7 +63,7 @@ def repair(texts: pa.Array | pa.ChunkedArray, config: CurationConfig, repeated: 
             text = after
         if text is not before:
             rewritten[document] = text.encode("utf-8", "surrogatepass")
-    white = ((flags & WHITE) != 0) & ~_for_python(flags, config)
+    white = ((flags & WHITE) != 0) & ~for_python
     if not rewritten and not white.any():
         return Repaired(column_of(buffer, offsets), characters, characters, changes)
     out, places = _assemble(buffer, offsets, white, rewritten)
@@ -92,10 +78,10 @@ def _for_python(flags: Flags, config: CurationConfig) -> NDArray[np.bool_]:
     """Which documents some repair in Python could change."""
     if config.boilerplate or config.pii or config.repeated_lines:
         return np.ones(flags.shape, np.bool_)
-    wanted = CONTROL | FULL_WIDTH | MOJIBAKE | FORM | ALIKE
-    wanted |= MARKUP if config.html_remnants else 0
-    wanted |= HAN if config.traditional_to_simplified else 0
-    return (flags & wanted) != 0
+    wanted = 0
+    for rule in repairs(config):
+        wanted |= NEEDED[rule]
+    return (flags & (wanted & ~WHITE)) != 0
 
 
 def _assemble(
@@ -109,7 +95,8 @@ def _assemble(
         replaced[document] = number
         sizes[number + 1] = sizes[number] + len(data)
     given = np.frombuffer(b"".join(rewritten.values()) or bytes(1), dtype=np.uint8)
-    out = np.empty(int(offsets[-1] - offsets[0] + sizes[-1]) + 1, np.uint8)
+    # of Arrow's pool, which keeps its pages: new ones cost as much as the copying
+    out = np.frombuffer(pa.allocate_buffer(int(offsets[-1] - offsets[0] + sizes[-1]) + 1), dtype=np.uint8)
     places = np.zeros(count + 1, np.int64)
     _fill(buffer, offsets, screen_table(), white, replaced, given, sizes, out, places)
     out = out[: places[-1]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.buffers import Bytes, Integers
+from lifecycle.curation.buffers import Bytes, Integers, encoded
 from lifecycle.curation.compiled import compiled
 from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bytes_like, eight_bytes, lowest_bit, store_eight_bytes
 from lifecycle.curation.enclosed_numbers import WRITTEN_OUT
@@ -48,6 +48,7 @@ _LOOK_ALIKE_BLOCKS = "370-4FF"
 _TAB, _NEWLINE, _BLANK, _A_TILDE, _A_HAN = 9, 10, 32, 0xC3, 0x5000
 _HAN_BITS, _HAN_FORM = np.uint64(0xC0C0F0C0C0F0), np.uint64(0x8080E08080E0)
 """Two characters of three bytes, of U+0000 to U+FFFF."""
+_ONE_HAN_BITS, _ONE_HAN_FORM = np.uint64(0xC0C0F0), np.uint64(0x8080E0)
 _NEARLY = ONES * np.uint64(0xFC)
 """With these bits left, the first bytes of all blanks of three bytes are 0xE0."""
 
@@ -95,6 +96,13 @@ def _tail(character: str) -> list[str]:
     return decomposition.split()[1:] if decomposition and decomposition[0] != "<" else []
 
 
+def flags_of(text: str) -> int:
+    """The flags of one text."""
+    flags = np.zeros(1, np.uint16)
+    screen(*encoded([text]), screen_table(), flags, np.zeros(1, np.int64))
+    return int(flags[0])
+
+
 @compiled
 def screen(buffer: Bytes, offsets: Integers, marks: NDArray[np.uint32], flags: Flags, characters: Integers) -> None:
     """Fill the flags and the number of characters of each document, shapes (documents,)."""
@@ -115,14 +123,16 @@ def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) 
     while position < end:
         if position + EIGHT <= end and not mark_before & _ODD_LATIN and before != _A_TILDE:
             word = eight_bytes(buffer, position)
-            if _is_plain_ascii(word):
-                position += EIGHT
-                count += EIGHT
-                before, mark_before, newlines = np.int64(word >> np.uint64(56)), 0, 0
+            plain = lowest_bit(_other_than_plain(word)) >> 3
+            if plain:
+                position += plain
+                count += plain
+                before, mark_before, newlines = np.int64(buffer[position - 1]), 0, 0
                 continue
-            if word & _HAN_BITS == _HAN_FORM and _is_han_lead(word) and _is_han_lead(word >> np.uint64(24)):
-                position += 6
-                count += 2
+            if word & _ONE_HAN_BITS == _ONE_HAN_FORM and _begins_han(word):
+                two = word & _HAN_BITS == _HAN_FORM and _begins_han(word >> np.uint64(24))
+                position += 6 if two else 3
+                count += 2 if two else 1
                 found |= HAN
                 before, mark_before, newlines = _A_HAN, HAN, 0
                 continue
@@ -154,9 +164,10 @@ def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) 
 
 
 @compiled
-def _is_plain_ascii(word: np.uint64) -> Any:
-    """Whether eight bytes are blanks, letters, digits and signs of ASCII, of which no repair takes notice."""
-    return not (
+def _other_than_plain(word: np.uint64) -> np.uint64:
+    """No bit below the first byte of eight that is no blank, letter, digit or sign of ASCII of which no repair takes notice;
+    the highest bit of that byte."""
+    return (
         word & HIGH
         | (word - ONES * np.uint64(32)) & HIGH
         | bytes_like(word, ord("<"))
@@ -166,10 +177,10 @@ def _is_plain_ascii(word: np.uint64) -> Any:
 
 
 @compiled
-def _is_han_lead(word: np.uint64) -> Any:
-    """Whether the first of eight bytes, 0xE0 to 0xEF, begins a character of U+5000 to U+9FFF."""
-    low = np.int64(word & np.uint64(0x0F))
-    return 5 <= low <= 9
+def _begins_han(word: np.uint64) -> Any:
+    """Whether the first two of eight bytes begin a character of U+4E00 to U+9FFF."""
+    first_two = (word & np.uint64(0xFF)) << np.uint64(8) | word >> np.uint64(8) & np.uint64(0xFF)
+    return 0xE4B8 <= first_two <= 0xE9BF
 
 
 @compiled

@@ -86,8 +86,8 @@ def is_loop(answer: str) -> bool:
 def drifts(answer: str, language: str) -> bool:
     """Whether an answer is in another language, as curation tells them apart; of few letters only the script is asked."""
     taken = sample(answer)
-    if language == "zh" and not taken.han:
-        return taken.letters >= SCRIPT_LETTERS
+    if language == "zh" and not taken.han[0]:
+        return bool(taken.letters[0] >= SCRIPT_LETTERS)
     return language_of(answer, language, MIN_LANGUAGE_SCORE) != language
 
 

@@ -1,12 +1,15 @@
 """Repairs over a column say what repairs of one text after another say."""
 
+import re
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.curation.normalise import normalise
+from lifecycle.curation.normalise import NEEDED, control_characters, normalise, white_space
 from lifecycle.curation.repair import WHITE_SPACE, repair
+from lifecycle.curation.screen import WHITE, flags_of
 from lifecycle.recipe.corpora import CurationConfig
 from lifecycle.recipe.curation import PiiConfig
 
@@ -39,6 +42,39 @@ def test_a_column_is_repaired_as_its_texts_are(texts: list[str], config: Curatio
         changes = [change for change in found.changes if change.document == number]
         assert [change.rule for change in changes] == rules
         assert sum(change.removed for change in changes) == len(texts[number]) - len(expected[number][0])
+
+
+def slow_white_space(text: str) -> str:
+    lines = re.sub("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]", " ", text).split("\n")
+    return re.sub(r"\n{4,}", "\n\n\n", "\n".join(line.rstrip(" \t") for line in lines)).strip("\n")
+
+
+def slow_control_characters(text: str) -> str:
+    meaning = "\u0600-\u08ff\u0900-\u0fff\u1000-\u109f\u1780-\u18af\u200d\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
+    none = "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+    text = re.sub("\r\n?|[\x0b\x0c\x85\u2028\u2029]", "\n", text)
+    return re.sub(f"{none}|(?<![{meaning}])[\u200c\u200d]", "", text)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.text(max_size=40)
+    | st.lists(
+        st.sampled_from([*ODD, "a", "中", "。", "а", "word ", "\u200c", "\u0627", "\u2028", "<b>", "\U00020000"])
+    ).map("".join)
+)
+def test_no_repair_changes_a_text_without_its_flag(text: str) -> None:
+    """The rule is not even called there."""
+    seen = flags_of(text)
+    for rule, needed in NEEDED.items():
+        assert seen & needed or rule(text) == text, rule.__name__
+    assert white_space(text) == slow_white_space(text)
+    assert (white_space(text) != text) == bool(seen & WHITE)
+    assert control_characters(text) == slow_control_characters(text)
+
+
+def test_lone_surrogates_pass() -> None:
+    assert white_space("\ud800\u3000x \n") == "\ud800 x"
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
