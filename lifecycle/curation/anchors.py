@@ -27,16 +27,12 @@ def anchors(text: str, config: OverlapConfig) -> Hashes:
 def anchors_of(buffer: Bytes, offsets: Integers, config: OverlapConfig) -> tuple[Hashes, Integers]:
     """The anchors of each text of a column (`buffers_of`), one text after another, and how many each has."""
     classes, lower = character_tables()
-    run = min(RUN_WORDS, config.words, config.han_characters)
-    return _anchors(buffer, offsets, classes, lower, config.words, config.han_characters, run)
+    return _anchors(buffer, offsets, classes, lower, config.words, config.han_characters, run_words(config))
 
 
-def among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
-    """Which of many hashes are among `wanted`, few, sorted and each once; `numpy.isin` would sort the many at every call."""
-    if not wanted.size:
-        return np.zeros(hashes.size, dtype=bool)
-    places = np.searchsorted(wanted, hashes)
-    return wanted[np.minimum(places, wanted.size - 1)] == hashes
+def run_words(config: OverlapConfig) -> int:
+    """Words of a run, of which every passage holds one at least."""
+    return min(RUN_WORDS, config.words, config.han_characters)
 
 
 @compiled
@@ -51,26 +47,53 @@ def _anchors(
     prefix, runs, queue = np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.int64)
     chosen = np.empty(1024, np.uint64)
     total = 0
+    for i in range(counts.size):
+        count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, found, alone)
+        chosen = with_room(chosen, total, count)
+        counts[i] = choose_anchors(found, alone, count, words, han, run, prefix, runs, queue, chosen[total:])
+        total += counts[i]
+    return chosen[:total].copy(), counts
+
+
+@compiled
+def with_room(chosen: Hashes, used: int, more: int) -> Hashes:
+    """`chosen`, or a larger array that begins with what is used of it."""
+    if chosen.size >= used + more:
+        return chosen
+    larger = np.empty(2 * (used + more), np.uint64)
+    larger[:used] = chosen[:used]
+    return larger
+
+
+@compiled
+def choose_anchors(
+    found: Hashes,
+    alone: NDArray[np.bool_],
+    count: int,
+    words: int,
+    han: int,
+    run: int,
+    prefix: Hashes,
+    runs: Hashes,
+    queue: Integers,
+    chosen: Hashes,
+) -> int:
+    """Write the anchors of a text of `count` hashed words (`hash_words`), sorted and each once, to `chosen`; returns how many.
+
+    `prefix`, `runs` and `queue` are room for one number more than words.
+    """
+    if count < run:
+        return 0
     power = np.uint64(1)
     for _ in range(run):
         power *= BASE
-    for i in range(counts.size):
-        count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, found, alone)
-        if count < run:
-            continue
-        prefix[0] = 0
-        for word in range(count):
-            prefix[word + 1] = prefix[word] * BASE + found[word]
-        for start in range(count - run + 1):
-            runs[start] = mix(prefix[start + run] - prefix[start] * power)
-        if chosen.size < total + count:
-            larger = np.empty(2 * (total + count), np.uint64)
-            larger[:total] = chosen[:total]
-            chosen = larger
-        kept = _smallest(runs, alone, count, words, han, run, queue, chosen[total:])
-        counts[i] = _distinct(chosen[total : total + kept])
-        total += counts[i]
-    return chosen[:total].copy(), counts
+    prefix[0] = 0
+    for word in range(count):
+        prefix[word + 1] = prefix[word] * BASE + found[word]
+    for start in range(count - run + 1):
+        runs[start] = mix(prefix[start + run] - prefix[start] * power)
+    kept = _smallest(runs, alone, count, words, han, run, queue, chosen)
+    return _distinct(chosen[:kept])
 
 
 @compiled

@@ -28,7 +28,7 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 def _index(directory: Path, cache: Path | None, config: MinHashConfig = MINHASH) -> Index:
     work = directory.parent / f"work{len(list(directory.parent.iterdir()))}"
     work.mkdir()
-    return index_documents({"a": directory}, [], config, cache, work, workers=1)
+    return index_documents({"a": directory}, [], config, None, cache, work, workers=1)
 
 
 def _signatures(index: Index) -> np.ndarray:
