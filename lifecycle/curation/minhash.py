@@ -81,7 +81,11 @@ def _sign(
 def sign_words(
     words: Hashes, count: int, shingles: Hashes, shingle: int, scale: Hashes, shift: Hashes, signature: Signatures
 ) -> None:
-    """Fill one row with the least hashes of the shingles of a text of `count` hashed words; `shingles` is room for as many."""
+    """Fill `signature` with the least hashes of the shingles of a text of `count` hashed words.
+
+    Args:
+        shingles: room for as many numbers as there are words.
+    """
     width = min(shingle, count)
     number = count - width + 1 if count else 0
     shingles[:number] = 0

@@ -29,6 +29,8 @@ from lifecycle.curation.words import (
 )
 from lifecycle.recipe.corpora import OverlapConfig
 
+Windows = tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]
+
 BASE = np.uint64(0x9E3779B97F4A7C15)
 SPELLED_TEXTS = 256
 """Indexed texts whose words are kept ready for comparison."""
@@ -104,10 +106,25 @@ class PassageIndex:
         Args:
             most: so many of them are enough; None looks for all.
         """
-        hashes, starts, ends = windows_of(text, self._config)
-        hits, entries = self._hashes.among(hashes)
+        windows = windows_of(text, self._config)
+        return self._verified(text, windows, *self._hashes.among(windows[0]), most)
+
+    def first(self, text: str) -> Shared | None:
+        """The first of them."""
+        windows = windows_of(text, self._config)
+        for enough in (1, None):  # the first hash in common is of another passage once in 2^64 times
+            found = self._verified(text, windows, *self._hashes.among(windows[0], enough), 1)
+            if found:
+                return found[0]
+        return None
+
+    def _verified(
+        self, text: str, windows: Windows, hits: NDArray[np.int64], entries: NDArray[np.int64], most: int | None
+    ) -> list[Shared]:
+        """What is shared indeed of the windows whose hash is that of an entry."""
         if not hits.size:
             return []
+        _, starts, ends = windows
         mine = _spell(text)
         shared: list[Shared] = []
         covered = 0
@@ -132,7 +149,7 @@ class PassageIndex:
         return shared
 
 
-def windows_of(text: str, config: OverlapConfig) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
+def windows_of(text: str, config: OverlapConfig) -> Windows:
     """Each passage's hash, the number of its first word and of the word after it; shape (passages,)."""
     classes, lower = character_tables()
     return _windows(code_points(text), classes, lower, config.words, config.han_characters)

@@ -78,7 +78,8 @@ class Comparing:
         for number, document in rows_of(comparison.unit, comparison.documents, ["id", "source", "text"]):
             if number in repeated:
                 document["text"] = without(document["text"], repeated[number], self.repeated)
-            for shared in index.find(document["text"], most=1):
+            shared = index.first(document["text"])
+            if shared:
                 row = overlap_row(document, shared, (HELDOUT, ids[shared.text]), index.texts[shared.text])
                 yield {"document": number, "begin": shared.here[0], "row": row}
 

@@ -5,12 +5,12 @@ recipe and every run. `DocumentWriter` cuts row groups by document id: a documen
 it falls into, and no other.
 """
 
-import hashlib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from lifecycle.corpora.row_groups import RowGroup
@@ -23,7 +23,7 @@ from lifecycle.digests import digest_json
 from lifecycle.recipe.base import identity
 from lifecycle.recipe.corpora import MinHashConfig, OverlapConfig
 
-VERSION = 1
+VERSION = 2
 """Raised when the same text gives another digest or signature."""
 DIGEST_BYTES = 16
 
@@ -40,7 +40,7 @@ class Fingerprints:
 
 def text_digest(text: bytes | memoryview) -> bytes:
     """What two exact duplicates share: the text itself in UTF-8, nothing folded."""
-    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()
+    return xxhash.xxh3_128_digest(text)
 
 
 def _digests(buffer: Bytes, offsets: Integers) -> NDArray[np.uint8]:

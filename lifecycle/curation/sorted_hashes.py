@@ -24,9 +24,13 @@ class SortedHashes:
         self._filter = np.zeros(2 ** (bits - 6), dtype=np.uint64)
         _fill(self._filter, hashes, self._shift)
 
-    def among(self, others: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places of the others that are among these, and the place of each here; both of shape (found,)."""
-        return _among(others, self.hashes, self._filter, self._shift)
+    def among(self, others: Hashes, most: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Places of the others that are among these, and the place of each here; both of shape (found,).
+
+        Args:
+            most: so many of them are enough, the first ones; None looks for all.
+        """
+        return _among(others, self.hashes, self._filter, self._shift, others.size if most is None else most)
 
 
 @compiled
@@ -37,11 +41,15 @@ def _fill(bits: Hashes, hashes: Hashes, shift: np.uint64) -> None:
 
 
 @compiled
-def _among(hashes: Hashes, known: Hashes, bits: Hashes, shift: np.uint64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    places = np.empty(hashes.size, dtype=np.int64)
-    entries = np.empty(hashes.size, dtype=np.int64)
+def _among(
+    hashes: Hashes, known: Hashes, bits: Hashes, shift: np.uint64, most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    places = np.empty(most, dtype=np.int64)
+    entries = np.empty(most, dtype=np.int64)
     count = 0
     for i in range(hashes.size):
+        if count == most:
+            break
         place = hashes[i] >> shift
         if not (bits[place >> np.uint64(6)] >> (place & np.uint64(63))) & np.uint64(1):
             continue

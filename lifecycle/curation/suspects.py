@@ -70,11 +70,14 @@ class HeldAnchors:
         held, begins, slices = _read(self)
         parts = [anchored(config, cache, group) for group in unit.groups]
         places, entries = held.among(np.concatenate([part.hashes for part in parts]))
+        if not places.size:
+            return []
         documents = np.searchsorted(np.cumsum(np.concatenate([part.counts for part in parts])), places, side="right")
         many = begins[entries + 1] - begins[entries]
         within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
-        theirs, ours = slices[np.repeat(begins[entries], many) + within], np.repeat(documents, many)
-        return [(number, np.unique(ours[theirs == number])) for number in np.unique(theirs).tolist()]
+        pairs = np.unique(slices[np.repeat(begins[entries], many) + within] << 32 | np.repeat(documents, many))
+        theirs, firsts = np.unique(pairs >> 32, return_index=True)
+        return list(zip(theirs.tolist(), np.split(pairs & 0xFFFFFFFF, firsts[1:]), strict=True))
 
 
 @lru_cache(maxsize=1)

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.curation.anchors import among, anchors
+from lifecycle.curation.anchors import anchors
 from lifecycle.curation.passages import PassageIndex
+from lifecycle.curation.sorted_hashes import SortedHashes
 from lifecycle.recipe.corpora import OverlapConfig
 
 WORDS = st.sampled_from(["alpha", "Beta", "gamma", "12", "深", "度", "学习方法", "delta,", "ε", "。", "\n"])
@@ -39,7 +40,9 @@ def test_unlike_texts_share_none_and_anchors_are_few() -> None:
 def test_hashes_are_looked_up_as_numpy_does(hashes: list[int], wanted: list[int]) -> None:
     """Behind the last of the wanted ones there is no place to compare with."""
     many, few = np.array(hashes, dtype=np.uint64), np.unique(np.array(wanted, dtype=np.uint64))
-    assert among(many, few).tolist() == np.isin(many, few).tolist()
+    places, entries = SortedHashes(few).among(many)
+    assert places.tolist() == np.flatnonzero(np.isin(many, few)).tolist()
+    assert few[entries].tolist() == many[places].tolist()
 
 
 @given(st.lists(WORDS, max_size=60), CONFIGS)
