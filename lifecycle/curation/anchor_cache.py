@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import check_rows, open_shard
 from lifecycle.corpora.row_groups import RowGroup
@@ -23,10 +22,6 @@ class Anchored:
 
     hashes: Hashes
     counts: Integers
-
-    def owners(self) -> NDArray[np.int64]:
-        """The number of the text of each anchor within the row group."""
-        return np.repeat(np.arange(self.counts.size), self.counts)
 
 
 def anchored(config: OverlapConfig, cache: Path, group: RowGroup) -> Anchored:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import xxhash
 from numpy.typing import NDArray
 
 from lifecycle.corpora.arrow import rows_table
@@ -24,7 +25,7 @@ from lifecycle.curation.passages import PassageIndex
 from lifecycle.curation.repeated import without
 from lifecycle.curation.sealed import entry_of, load, save
 from lifecycle.curation.sides import QUOTES, STAYS, Repeated, Task
-from lifecycle.curation.suspects import HeldAnchors, Slice, slices_of
+from lifecycle.curation.suspects import HeldAnchors, Slice, Suspects, slices_of
 from lifecycle.parallel import Executor, ordered_map
 from lifecycle.recipe.corpora import OverlapConfig, RepeatedTextConfig
 
@@ -37,11 +38,19 @@ class Comparison:
     """Some documents of a unit, by their number, and the slice with which they may share a passage."""
 
     task: int
-    slice: int
+    suspects: Suspects
     held: Slice
     unit: Unit
-    documents: tuple[int, ...]
     repeated: Repeated | None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Of each document what decides the result besides its unit. Where lines were taken out, passages came together
+        that no anchor stands for, and any text of the slice may hold one."""
+        if self.repeated is None:
+            return self.suspects.reasons
+        every = xxhash.xxh3_128_hexdigest(f"{self.repeated.digest} {content_of(self.held)}")
+        return tuple(f"{reason} {every}" for reason in self.suspects.reasons)
 
 
 @dataclass(frozen=True)
@@ -57,25 +66,29 @@ class Comparing:
         and the row for the table of overlaps, which names the first text of the slice that holds this passage."""
         entry = entry_of(self.cache, self._identity(comparison))
         payload = load(entry)
-        if payload is not None:
-            return orjson.loads(payload.tobytes())
-        found = list(self._compare(comparison))
-        save(entry, orjson.dumps(found))
-        return found
+        kept = orjson.loads(payload.tobytes()) if payload is not None else {}
+        wanted = dict(zip(comparison.suspects.documents, comparison.reasons, strict=True))
+        missing = [document for document, reason in wanted.items() if kept.get(str(document), {}).get("reason") != reason]
+        if missing:
+            rows = {each["document"]: each for each in self._compare(comparison, missing)}
+            kept |= {str(number): {"reason": wanted[number], "found": rows.get(number)} for number in missing}
+            save(entry, orjson.dumps(kept))
+        found = (kept[str(document)]["found"] for document in wanted)
+        return [each for each in found if each]
 
     def places(self, comparison: Comparison) -> list[tuple[int, int]]:
         """The same without the rows."""
         return [(each["document"], each["begin"]) for each in self.rows(comparison)]
 
     def _identity(self, comparison: Comparison) -> str:
-        repeated = f"{comparison.repeated.digest} {self.repeated.model_dump_json()}" if comparison.repeated else ""
-        parts = [f"shared {VERSION} {self.passage.model_dump_json()} {repeated}", str(comparison.documents)]
-        return "\n\n".join([*parts, content_of(comparison.held), comparison.unit.content])
+        """A slice that grew at its end has the same entry: of each document that says what it holds for."""
+        settings = f"shared {VERSION} {self.passage.model_dump_json()} {self.repeated.model_dump_json()}"
+        return f"{settings}\n\n{content_of(comparison.held[:1])}\n\n{comparison.unit.content}"
 
-    def _compare(self, comparison: Comparison) -> Iterable[dict[str, Any]]:
+    def _compare(self, comparison: Comparison, documents: Sequence[int]) -> Iterable[dict[str, Any]]:
         index, ids = _indexed(comparison.held, self.passage)
         repeated = comparison.repeated.places() if comparison.repeated else {}
-        for number, document in rows_of(comparison.unit, comparison.documents, ["id", "source", "text"]):
+        for number, document in rows_of(comparison.unit, documents, ["id", "source", "text"]):
             if number in repeated:
                 document["text"] = without(document["text"], repeated[number], self.repeated)
             shared = index.first(document["text"])
@@ -112,18 +125,14 @@ class Quoting:
         slices = slices_of(held)
         anchors = HeldAnchors.of(slices, comparing.passage, comparing.cache, work / "heldout-anchors.npz", *spread)
         suspects = partial(anchors.suspects, comparing.passage, comparing.cache)
-        comparisons: list[Comparison] = []
-        for number, (task, found) in enumerate(
-            zip(tasks, ordered_map(suspects, [task.unit for task in tasks], *spread), strict=True)
-        ):
-            stays = np.frombuffer(task.known, dtype=np.uint8) == STAYS
-            for place, documents in found:
-                staying = documents[stays[documents]]
-                if staying.size:
-                    some = tuple(staying.tolist())
-                    comparisons.append(Comparison(number, place, slices[place], task.unit, some, task.repeated))
+        staying = [(task.unit, (np.frombuffer(task.known, dtype=np.uint8) == STAYS).tobytes()) for task in tasks]
+        comparisons = [
+            Comparison(number, each, slices[each.slice], task.unit, task.repeated)
+            for number, (task, found) in enumerate(zip(tasks, ordered_map(suspects, staying, *spread), strict=True))
+            for each in found
+        ]
         # Slice by slice, so that a worker indexes each of them once.
-        comparisons.sort(key=lambda each: (each.slice, each.task))
+        comparisons.sort(key=lambda each: (each.suspects.slice, each.task))
         self._comparing = comparing
         self._first: list[dict[int, tuple[int, Comparison]]] = [{} for _ in tasks]
         for each, places in zip(comparisons, ordered_map(comparing.places, comparisons, *spread), strict=True):
@@ -137,11 +146,11 @@ class Quoting:
         """The rows of some documents of a unit that share a passage, in order: the first passage of each."""
         first = self._first[task]
         rows = {
-            (each["document"], comparison.slice): each["row"]
+            (each["document"], comparison.suspects.slice): each["row"]
             for comparison in {id(each): each for _, each in first.values()}.values()
             for each in self._comparing.rows(comparison)
         }
-        return rows_table([rows[number, first[number][1].slice] for number in documents.tolist()], SCHEMA)
+        return rows_table([rows[number, first[number][1].suspects.slice] for number in documents.tolist()], SCHEMA)
 
 
 def _marked(task: Task, quoting: list[int]) -> Task:

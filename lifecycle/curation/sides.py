@@ -26,8 +26,8 @@ from lifecycle.results import result
 Side = Literal["heldout", "train"]
 
 STAYS, OTHER_SIDE, QUOTES, FIRST_RULE = 0, 1, 2, 3
-"""What is known of a document before it is read. One that `QUOTES` shares a passage with a held-out text; from `FIRST_RULE` on it
-is the place of its rule in `Task.rules`."""
+"""What is known of a document before it is read. One that `QUOTES` shares a passage with a held-out text; from `FIRST_RULE`
+on it is the place of its rule in `Task.rules`."""
 DOCUMENTS = "documents.parquet"
 CONTAMINATION = "contamination.parquet"
 QUOTING = "quoting.npy"
