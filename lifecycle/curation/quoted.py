@@ -140,6 +140,7 @@ class Quoting:
             for document, begin in places:
                 if document not in first or begin < first[document][0]:
                     first[document] = begin, each
+        _indexed.cache_clear()  # with one worker it would lie here while the training side is written
         self.tasks = [_marked(task, list(first)) for task, first in zip(tasks, self._first, strict=True)]
 
     def table(self, task: int, documents: NDArray[np.int64]) -> pa.Table:
