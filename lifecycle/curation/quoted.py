@@ -49,7 +49,7 @@ class Comparison:
         that no anchor stands for, and any text of the slice may hold one."""
         if self.repeated is None:
             return self.suspects.reasons
-        every = xxhash.xxh3_128_hexdigest(f"{self.repeated.digest} {content_of(self.held)}")
+        every = xxhash.xxh3_128_hexdigest(f"{self.repeated.digest} {content_of(self.held)}".encode())
         return tuple(f"{reason} {every}" for reason in self.suspects.reasons)
 
 
@@ -86,7 +86,7 @@ class Comparing:
         return f"{settings}\n\n{content_of(comparison.held[:1])}\n\n{comparison.unit.content}"
 
     def _compare(self, comparison: Comparison, documents: Sequence[int]) -> Iterable[dict[str, Any]]:
-        index, ids = _indexed(comparison.held, self.passage)
+        index, ids = _indexed(comparison.held, self.passage.words, self.passage.han_characters)
         repeated = comparison.repeated.places() if comparison.repeated else {}
         for number, document in rows_of(comparison.unit, documents, ["id", "source", "text"]):
             if number in repeated:
@@ -98,7 +98,7 @@ class Comparing:
 
 
 @lru_cache(maxsize=1)
-def _indexed(held: Slice, config: OverlapConfig) -> tuple[PassageIndex, list[str]]:
+def _indexed(held: Slice, words: int, han: int) -> tuple[PassageIndex, list[str]]:
     """The passages of a slice, and the ids of its texts; neighbouring comparisons are with the same slice."""
     ids: list[str] = []
     texts: list[str] = []
@@ -108,7 +108,7 @@ def _indexed(held: Slice, config: OverlapConfig) -> tuple[PassageIndex, list[str
             check_rows(table.num_rows, group.rows)
         ids += table["id"].to_pylist()
         texts += table["text"].to_pylist()
-    return PassageIndex(texts, config), ids
+    return PassageIndex(texts, OverlapConfig(words=words, han_characters=han)), ids
 
 
 class Quoting:

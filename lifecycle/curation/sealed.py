@@ -35,7 +35,7 @@ def load(path: Path) -> NDArray[np.uint8] | None:
     except FileNotFoundError:
         return None
     payload = stored[SEAL_BYTES:]
-    if xxhash.xxh3_128_digest(payload) != stored[:SEAL_BYTES].tobytes():
+    if xxhash.xxh3_128_digest(payload.data) != stored[:SEAL_BYTES].tobytes():
         logger.warning("%s: this cached entry is damaged and is computed again", path)
         with suppress(FileNotFoundError):
             path.unlink()

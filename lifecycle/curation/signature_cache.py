@@ -65,8 +65,8 @@ def fingerprints_of(
     buffer, offsets = texts_of(group)
     anchors = anchor_entry(overlap, cache, group) if overlap else None
     if overlap and anchors and not anchors.exists():
-        signature, *both = sign_and_anchor(buffer, offsets, config, overlap)
-        keep_anchors(anchors, Anchored(*both))
+        signature, hashes, counts = sign_and_anchor(buffer, offsets, config, overlap)
+        keep_anchors(anchors, Anchored(hashes, counts))
     else:
         signature = signatures_of(buffer, offsets, config)
     made = Fingerprints(lengths_of(buffer, offsets), _digests(buffer, offsets), signature)
