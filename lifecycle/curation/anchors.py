@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers, encoded
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.words import Points, character_tables, hash_words, mix
 from lifecycle.recipe.corpora import OverlapConfig
 
 Hashes = NDArray[np.uint64]
+Places = NDArray[np.uint32]
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 
@@ -44,13 +45,13 @@ def _anchors(
     for i in range(counts.size):
         longest = max(longest, offsets[i + 1] - offsets[i])
     found, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
-    prefix, runs, queue = np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.int64)
-    chosen = np.empty(1024, np.uint64)
+    runs = np.empty(longest, np.uint64)
+    chosen, ends = np.empty(1024, np.uint64), np.empty(1024, np.uint32)
     total = 0
     for i in range(counts.size):
         count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, found, alone)
         chosen = with_room(chosen, total, count)
-        counts[i] = choose_anchors(found, alone, count, words, han, run, prefix, runs, queue, chosen[total:])
+        counts[i], ends = choose_anchors(found, alone, count, words, han, run, runs, ends, chosen[total:])
         total += counts[i]
     return chosen[:total].copy(), counts
 
@@ -73,69 +74,110 @@ def choose_anchors(
     words: int,
     han: int,
     run: int,
-    prefix: Hashes,
     runs: Hashes,
-    queue: Integers,
+    ends: Places,
     chosen: Hashes,
-) -> int:
-    """Write the anchors of a text of `count` hashed words, sorted and each once, to `chosen`; returns how many.
+) -> tuple[int, Places]:
+    """Write the anchors of a text of `count` hashed words, sorted and each once, to `chosen`; returns how many, and `ends`.
 
     Args:
-        found, alone: what `hash_words` wrote.
-        prefix, runs, queue: room for one number more than there are words.
+        found, alone: what `hash_words` wrote; `found` is written over.
+        runs: room for as many numbers as there are words.
+        ends: room for sorting; where it is too little, more is returned.
     """
     if count < run:
-        return 0
+        return 0, ends
     power = np.uint64(1)
     for _ in range(run):
         power *= BASE
-    prefix[0] = 0
-    for word in range(count):
-        prefix[word + 1] = prefix[word] * BASE + found[word]
-    for start in range(count - run + 1):
-        runs[start] = mix(prefix[start + run] - prefix[start] * power)
-    kept = _smallest(runs, alone, count, words, han, run, queue, chosen)
-    return _distinct(chosen[:kept])
+    _hash_runs(found, count, run, power, runs)
+    kept = _smallest(runs, alone, count, words, han, run, chosen)
+    if not kept:
+        return 0, ends
+    if ends.size < 4 * kept + 1:
+        ends = np.empty(8 * kept + 1, np.uint32)
+    return _distinct(chosen[:kept], found, ends), ends
 
 
-@compiled
-def _smallest(
-    runs: Hashes, alone: NDArray[np.bool_], count: int, words: int, han: int, run: int, queue: Integers, chosen: Hashes
-) -> int:
+@inner
+def _hash_runs(found: Hashes, count: int, run: int, power: np.uint64, runs: Hashes) -> None:
+    """Write a hash of each run of the first `count` words to `runs`; `power`, BASE^run, takes out the word before it."""
+    value = np.uint64(0)
+    for word in range(run):
+        value = value * BASE + found[word]
+    runs[0] = value
+    for start in range(1, count - run + 1):
+        value = value * BASE + (found[start + run - 1] - found[start - 1] * power)
+        runs[start] = value
+    for start in range(count - run + 1):  # by itself, so that many are mixed at once
+        runs[start] = mix(runs[start])
+
+
+@inner
+def _smallest(runs: Hashes, alone: NDArray[np.bool_], count: int, words: int, han: int, run: int, chosen: Hashes) -> int:
     """Write the smallest run of each passage to `chosen`, once where the next passage has the same; returns how many."""
-    # A queue of runs whose hashes rise: its first is the smallest within the passage.
-    first = last = entered = kept = 0
-    newest = -1
-    end = filled = 0
+    entered = kept = end = filled = 0
+    place, least = -1, np.uint64(0)
     for start in range(count):
         while filled < words * han and end < count:
             filled += words if alone[end] else han
             end += 1
         if filled < words * han:
             break
+        if place < start:  # the smallest one is no longer within: look through the passage anew
+            place, least, entered = start, runs[start], start + 1
         while entered <= end - run:
-            while last > first and runs[queue[last - 1]] > runs[entered]:
-                last -= 1
-            queue[last] = entered
-            last += 1
+            smaller = runs[entered] <= least
+            place = entered if smaller else place
+            least = runs[entered] if smaller else least
             entered += 1
-        while queue[first] < start:
-            first += 1
-        if queue[first] != newest:
-            newest = queue[first]
-            chosen[kept] = runs[newest]
-            kept += 1
+        chosen[kept] = least
+        kept += kept == 0 or chosen[kept - 1] != least
         filled -= words if alone[start] else han
     return kept
 
 
-@compiled
-def _distinct(chosen: Hashes) -> int:
-    """Sort `chosen`, with each value once at its beginning; returns how many there are."""
-    chosen.sort()
+@inner
+def _distinct(chosen: Hashes, spare: Hashes, ends: Places) -> int:
+    """Sort `chosen`, with each value once at its beginning; returns how many there are.
+
+    Hashes lie evenly below the largest: their leading bits bring each next to its place, and it moves on from there.
+
+    Args:
+        spare: as many places as `chosen`, at least.
+        ends: four times as many, and one.
+    """
+    _by_leading_bits(chosen, spare, ends)
     distinct = 0
-    for place in range(chosen.size):
-        if place == 0 or chosen[place] != chosen[place - 1]:
-            chosen[distinct] = chosen[place]
-            distinct += 1
+    for value in spare[: chosen.size]:
+        place = distinct
+        while place > 0 and chosen[place - 1] > value:
+            place -= 1
+        if place > 0 and chosen[place - 1] == value:
+            continue
+        for behind in range(distinct, place, -1):
+            chosen[behind] = chosen[behind - 1]
+        chosen[place] = value
+        distinct += 1
     return distinct
+
+
+@inner
+def _by_leading_bits(values: Hashes, ordered: Hashes, ends: Places) -> None:
+    """Write values to `ordered` in the order of their leading bits, of which there are some four times as many kinds."""
+    largest = np.uint64(0)
+    for value in values:
+        largest = max(largest, value)
+    shift = np.uint64(0)
+    while largest >> shift >= np.uint64(4 * values.size):
+        shift += np.uint64(1)
+    kinds = np.int64(largest >> shift) + 1
+    ends[: kinds + 1] = 0
+    for value in values:
+        ends[(value >> shift) + np.uint64(1)] += 1
+    for kind in range(kinds):
+        ends[kind + 1] += ends[kind]
+    for value in values:
+        kind = value >> shift
+        ordered[ends[kind]] = value
+        ends[kind] += 1

@@ -13,7 +13,7 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import inner
 
 EIGHT = 8
 _inlined: Any = intrinsic
@@ -30,6 +30,17 @@ def eight_bytes(typingctx: Any, buffer: Any, position: Any) -> tuple[Signature, 
         return word if sys.byteorder == "little" else builder.bswap(word)
 
     return types.uint64(buffer, types.int64), load
+
+
+@_inlined
+def byte_at(typingctx: Any, buffer: Any, position: Any) -> tuple[Signature, Any]:
+    """One byte; `buffer[position]` would first ask whether the position counts from the end, and wait for the answer."""
+
+    def load(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.load(builder.gep(array.data, [args[1]]))
+
+    return types.uint8(buffer, types.int64), load
 
 
 @_inlined
@@ -69,7 +80,7 @@ def bits_set(typingctx: Any, word: Any) -> tuple[Signature, Any]:
     return types.int64(types.uint64), count
 
 
-@compiled
+@inner
 def up_to_eight_bytes(buffer: NDArray[np.uint8], position: int, end: int) -> np.uint64:
     """The bytes from `position` on, with zeros for those behind `end`."""
     if position + EIGHT <= end:
@@ -80,20 +91,20 @@ def up_to_eight_bytes(buffer: NDArray[np.uint8], position: int, end: int) -> np.
     return word
 
 
-@compiled
+@inner
 def bytes_like(word: np.uint64, byte: int) -> np.uint64:
     """The highest bit of each byte that is this one."""
     other = word ^ (ONES * np.uint64(byte))
     return ~(((other & ~HIGH) + ~HIGH) | other) & HIGH
 
 
-@compiled
+@inner
 def continuations(word: np.uint64) -> int:
     """Bytes of the eight that continue a character of UTF-8."""
     return bits_set(word & ~(word << np.uint64(1)) & HIGH)
 
 
-@compiled
+@inner
 def characters_between(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
     """Characters of UTF-8 that begin in a range of bytes."""
     following = 0
@@ -107,7 +118,7 @@ def characters_between(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
     return end - begin - following
 
 
-@compiled
+@inner
 def count_of(buffer: NDArray[np.uint8], begin: int, end: int, byte: int) -> int:
     """How often a byte occurs in a range."""
     count = 0

@@ -24,7 +24,7 @@ from lifecycle.curation.columns import (
     TERMINAL_LINES,
     TEXT_LINES,
 )
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.eight_bytes import characters_between, count_of
 from lifecycle.curation.line_hashes import hash_bytes, hash_line
 from lifecycle.curation.lines import stripped
@@ -67,7 +67,7 @@ def score(
         lines = max(lines, min(newlines[i] + 1, MEASURED_LINES))
     table, line_table = new_table(MEASURED_WORDS >> 8), new_table(3 * lines)
     hashes, lengths = np.empty(words, np.uint64), np.empty(words, np.int32)
-    scratch = np.empty((5, words), np.int32)
+    scratch = np.empty((5, words), np.uint32)
     keys, seen = np.empty(words, np.uint64), np.empty(seen_size(words), np.uint8)
     grams = np.empty(RESULTS, np.int64)
     citation_free = np.empty(longest, np.uint8)
@@ -83,7 +83,7 @@ def score(
             row[COVERED_BIGRAM + place] = grams[place]
 
 
-@compiled
+@inner
 def _repeated_lines(
     buffer: Bytes, begin: int, end: int, newlines: int, marks: Marks, table: Hashes, stamp: int, row: Integers
 ) -> None:
@@ -135,7 +135,7 @@ def _repeated_lines(
     row[REPEATED_LINES] += outer == 2
 
 
-@compiled
+@inner
 def _text_line(buffer: Bytes, last: int, characters: int, marks: Marks, row: Integers) -> None:
     """Count a line that holds more than white space and ends before byte `last`."""
     row[TEXT_LINES] += 1

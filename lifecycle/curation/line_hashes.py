@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import inner
 from lifecycle.curation.eight_bytes import bytes_like, continuations, eight_bytes, lowest_bit
 
 Bytes = NDArray[np.uint8]
@@ -12,7 +12,7 @@ _NEWLINE = 10
 _SEED = np.uint64(0xCBF29CE484222325)
 
 
-@compiled
+@inner
 def hash_bytes(buffer: Bytes, begin: int, end: int) -> np.uint64:
     """A hash of some bytes, eight at a time; `mix` it before taking a part of it."""
     value = _SEED
@@ -28,7 +28,7 @@ def hash_bytes(buffer: Bytes, begin: int, end: int) -> np.uint64:
     return value + np.uint64(end - begin)
 
 
-@compiled
+@inner
 def hash_line(buffer: Bytes, begin: int, end: int) -> tuple[np.uint64, np.int64 | int, np.int64 | int]:
     """The hash of what stands before the next newline, as `hash_bytes`, where that is, and how many characters it has."""
     value = _SEED
@@ -59,7 +59,7 @@ def hash_line(buffer: Bytes, begin: int, end: int) -> tuple[np.uint64, np.int64 
     return value + np.uint64(last - begin), last, last - begin - continued
 
 
-@compiled
+@inner
 def _hash_eight(value: np.uint64, word: np.uint64) -> np.uint64:
     """The hash `value` with eight more bytes (multiply and shift)."""
     value = (value ^ word) * np.uint64(0x9E3779B97F4A7C15)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import inner
 from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bytes_like, lowest_bit, up_to_eight_bytes
 
 Bytes = NDArray[np.uint8]
@@ -30,7 +30,7 @@ _A, _I, _J, _K, _M, _P, _R, _S, _V, _CURLY = (ord(character) for character in "a
 _LOWER_CASE = ONES * np.uint64(0x20)
 
 
-@compiled
+@inner
 def phrases_in(buffer: Bytes, begin: int, end: int) -> int:
     """Which kinds of phrase occur in a range of bytes, without regard to case, as bits."""
     found = 0
@@ -45,7 +45,7 @@ def phrases_in(buffer: Bytes, begin: int, end: int) -> int:
     return found
 
 
-@compiled
+@inner
 def _pairs(word: np.uint64) -> Any:
     """The highest bit of each of eight bytes with which one of the pairs begins, and of some others."""
     behind = word >> np.uint64(8)
@@ -54,14 +54,14 @@ def _pairs(word: np.uint64) -> Any:
     return before_a | before_i | (_maybe(word, _P) & _maybe(behind, _S)) | (_maybe(word, _R) & _maybe(behind, _M))
 
 
-@compiled
+@inner
 def _maybe(word: np.uint64, byte: int) -> np.uint64:
     """`bytes_like` in fewer steps, which may also name a byte behind one that is so."""
     other = word ^ (ONES * np.uint64(byte))
     return (other - ONES) & ~other & HIGH
 
 
-@compiled
+@inner
 def _phrases_at(buffer: Bytes, begin: int, end: int, pair: int) -> int:
     """The phrases whose pair of letters is at a place."""
     found = place = 0
@@ -74,7 +74,7 @@ def _phrases_at(buffer: Bytes, begin: int, end: int, pair: int) -> int:
     return found
 
 
-@compiled
+@inner
 def _is_phrase(buffer: Bytes, start: int, place: int, size: int) -> bool:
     for i in range(size):
         here = buffer[start + i]

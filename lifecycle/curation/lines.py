@@ -17,7 +17,7 @@ from lifecycle.curation.columns import (
     SENTENCE_LINES,
     SENTENCES,
 )
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import inner
 from lifecycle.curation.line_phrases import CURLY, LOREM, POLICY, SCRIPT, phrases_in
 from lifecycle.curation.marks import CLASS, CLOSER, END, TERMINAL, WIDE_END
 from lifecycle.curation.utf8 import decode
@@ -36,7 +36,7 @@ _CHAPTER_NUMERALS = np.array(
 _CHAPTER_UNITS = np.array([ord(c) for c in "章节回卷部篇集節"], dtype=np.int64)
 
 
-@compiled
+@inner
 def stripped(buffer: Bytes, begin: int, end: int, marks: Marks) -> tuple[int, int]:
     """The range without white space at either side, as `str.strip`."""
     while begin < end:
@@ -53,7 +53,7 @@ def stripped(buffer: Bytes, begin: int, end: int, marks: Marks) -> tuple[int, in
     return begin, end
 
 
-@compiled
+@inner
 def _last(buffer: Bytes, begin: int, end: int) -> int:
     """Where the last character before `end` begins."""
     start = end - 1
@@ -62,7 +62,7 @@ def _last(buffer: Bytes, begin: int, end: int) -> int:
     return start
 
 
-@compiled
+@inner
 def finish_line(
     buffer: Bytes,
     begin: int,
@@ -121,7 +121,7 @@ def finish_line(
         row[C4_SENTENCES] += sentences
 
 
-@compiled
+@inner
 def _sentences(buffer: Bytes, begin: int, end: int, marks: Marks) -> int:
     """Sentences of a line, as `scan` counts them."""
     sentences = 0
@@ -148,7 +148,7 @@ def _sentences(buffer: Bytes, begin: int, end: int, marks: Marks) -> int:
     return sentences + material
 
 
-@compiled
+@inner
 def _ends_in_ellipsis(buffer: Bytes, begin: int, end: int, dots_only: bool = False) -> bool:
     if end - begin < 3:
         return False
@@ -158,12 +158,12 @@ def _ends_in_ellipsis(buffer: Bytes, begin: int, end: int, dots_only: bool = Fal
     return not dots_only and one == 0xE2 and two == 0x80 and three == 0xA6
 
 
-@compiled
+@inner
 def _ends_as_in_c4(last: int) -> bool:
     return last == 46 or last == 63 or last == 33 or last == 34 or last == 39
 
 
-@compiled
+@inner
 def _ends_sentence(buffer: Bytes, begin: int, end: int, marks: Marks) -> bool:
     """Whether what stands before closing quotation marks and brackets ends a sentence in any script."""
     while end > begin:
@@ -178,7 +178,7 @@ def _ends_sentence(buffer: Bytes, begin: int, end: int, marks: Marks) -> bool:
     return False
 
 
-@compiled
+@inner
 def _is_contents(buffer: Bytes, begin: int, end: int) -> bool:
     """第…章 and its kin at the beginning, or dot leaders before a page number at the end."""
     point, width = decode(buffer, begin, end)
@@ -203,7 +203,7 @@ def _is_contents(buffer: Bytes, begin: int, end: int) -> bool:
     return position > begin and _ends_in_ellipsis(buffer, begin, position)
 
 
-@compiled
+@inner
 def _among(point: int | np.int64, points: NDArray[np.int64]) -> bool:
     found = False
     for i in range(points.size):
@@ -211,7 +211,7 @@ def _among(point: int | np.int64, points: NDArray[np.int64]) -> bool:
     return found
 
 
-@compiled
+@inner
 def _without_citations(buffer: Bytes, begin: int, end: int, spare: Bytes) -> int:
     """Copy the line into `spare` without [digits], [edit] and [citation needed]; returns the bytes copied."""
     size = 0
@@ -235,7 +235,7 @@ def _without_citations(buffer: Bytes, begin: int, end: int, spare: Bytes) -> int
 _NOTES = np.frombuffer(b"edit\0citation needed\0", dtype=np.uint8)
 
 
-@compiled
+@inner
 def _behind(buffer: Bytes, begin: int, end: int) -> int:
     """Where the note that begins here ends, or `end` when none does."""
     start = 0

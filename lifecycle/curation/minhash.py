@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers, encoded
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.words import Points, character_tables, hash_words, mix
 from lifecycle.recipe.corpora import MinHashConfig
 
@@ -19,6 +19,8 @@ Hashes = NDArray[np.uint64]
 
 EMPTY = np.uint32(0xFFFFFFFF)
 """Every place of the signature of a text without words; it resembles no other."""
+AT_ONCE = 4
+"""Shingles of which the hashes are compared at once: so often `_least_hashes` looks at each place of a signature less."""
 
 
 def threshold(config: MinHashConfig) -> float:
@@ -71,20 +73,29 @@ def _sign(
     longest = 0
     for i in range(result.shape[0]):
         longest = max(longest, offsets[i + 1] - offsets[i])
-    words, shingles, alone = np.empty(longest, np.uint64), np.empty(longest, np.uint64), np.empty(longest, np.bool_)
+    words, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
+    shingles, least = np.empty(longest + AT_ONCE - 1, np.uint64), np.empty(scale.size, np.uint64)
     for i in range(result.shape[0]):
         count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, words, alone)
-        sign_words(words, count, shingles, shingle, scale, shift, result[i])
+        sign_words(words, count, shingles, shingle, scale, shift, least, result[i])
 
 
 @compiled
 def sign_words(
-    words: Hashes, count: int, shingles: Hashes, shingle: int, scale: Hashes, shift: Hashes, signature: Signatures
+    words: Hashes,
+    count: int,
+    shingles: Hashes,
+    shingle: int,
+    scale: Hashes,
+    shift: Hashes,
+    least: Hashes,
+    signature: Signatures,
 ) -> None:
-    """Fill `signature` with the least hashes of the shingles of a text of `count` hashed words.
+    """Fill `signature` with the least hashes of the shingles of a text of `count` hashed words; of none it is left as it is.
 
     Args:
-        shingles: room for as many numbers as there are words.
+        shingles: room for `AT_ONCE` - 1 more numbers than there are words.
+        least: room for as many numbers as the signature has.
     """
     width = min(shingle, count)
     number = count - width + 1 if count else 0
@@ -92,10 +103,22 @@ def sign_words(
     for index in range(width):
         for start in range(number):
             shingles[start] = mix(shingles[start] + words[start + index])
-    for value in shingles[:number]:
+    if number:
+        shingles[number : number + AT_ONCE - 1] = shingles[number - 1]
+        _least_hashes(shingles, number, scale, shift, least)
+        signature[:] = least >> np.uint64(32)
+
+
+@inner
+def _least_hashes(shingles: Hashes, number: int, scale: Hashes, shift: Hashes, least: Hashes) -> None:
+    """Fill `least` with the least a·x + b of all shingles; what comes up to `AT_ONCE` - 1 places behind them counts, too."""
+    least[:] = np.uint64(0xFFFFFFFFFFFFFFFF)
+    for start in range(0, number, AT_ONCE):
+        one, two, three, four = shingles[start], shingles[start + 1], shingles[start + 2], shingles[start + 3]
         for slot in range(scale.size):
-            hashed = np.uint32((scale[slot] * value + shift[slot]) >> np.uint64(32))
-            signature[slot] = min(signature[slot], hashed)
+            a, b = scale[slot], shift[slot]
+            first, second = min(a * one + b, a * two + b), min(a * three + b, a * four + b)
+            least[slot] = min(least[slot], min(first, second))
 
 
 def band_keys(signature: Signatures, config: MinHashConfig) -> tuple[Hashes, NDArray[np.uint32]]:

@@ -10,13 +10,17 @@ Of lengths above 4 nothing is asked but what was there before: one walk each ove
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.words import mix
 
 Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
+Places = NDArray[np.uint32]
+"""Without a sign, as numba looks at every index with one whether it counts from the end."""
 
+NONE = np.uint32(0xFFFFFFFF)
+"""The name of an n-gram that occurs once."""
 NAMED, LONGEST = 4, 10
 """Occurrences are counted up to the first of these lengths."""
 MIN_REPEATS = 4
@@ -28,24 +32,27 @@ COVERED, TOP, REPEATED = 0, 1, 4
 RESULTS = 10
 
 
-@compiled
+@inner
 def enter(table: Hashes, mask: int, stamp: int, key: np.uint64, fresh: int) -> int | np.int64:
     """The name of `key` in an open table, which is `fresh` where it was not there.
 
     Each place is two words side by side, so that a look costs one line of the cache: the key, and the stamp (the upper half)
     with the name. An old stamp is an empty place.
     """
-    place = np.int64(key & np.uint64(mask))
+    one, half = np.uint64(1), np.uint64(32)
+    inside = np.uint64(mask)
+    place = key & inside
     current = np.uint64(stamp)
     while True:
-        entry = table[2 * place + 1]
-        if entry >> np.uint64(32) != current:
-            table[2 * place] = key
-            table[2 * place + 1] = (current << np.uint64(32)) | np.uint64(fresh)
+        first = place << one
+        entry = table[first | one]
+        if entry >> half != current:
+            table[first] = key
+            table[first | one] = (current << half) | np.uint64(fresh)
             return fresh
-        if table[2 * place] == key:
-            return np.int64(entry & np.uint64(0xFFFFFFFF))
-        place = (place + 1) & mask
+        if table[first] == key:
+            return np.int64(entry & np.uint64(NONE))
+        place = (place + one) & inside
 
 
 @compiled
@@ -54,7 +61,7 @@ def new_table(items: int) -> Hashes:
     return np.zeros(2 * (table_mask(items) + 1), np.uint64)
 
 
-@compiled
+@inner
 def table_mask(items: int) -> int:
     """Size less one of a table that `items` entries fill to at most a half."""
     size = 16
@@ -63,13 +70,13 @@ def table_mask(items: int) -> int:
     return size - 1
 
 
-@compiled
+@inner
 def repetition(
     hashes: Hashes,
     lengths: Small,
     count: int,
     table: Hashes,
-    scratch: Small,
+    scratch: Places,
     keys: Hashes,
     seen: NDArray[np.uint8],
     stamp: int,
@@ -120,31 +127,31 @@ def repetition(
     return stamp
 
 
-@compiled
+@inner
 def seen_size(items: int) -> int:
     """Places of `seen` for so many keys: most of those that occur once then have a place for themselves."""
     return 4 * (table_mask(items) + 1)
 
 
-@compiled
-def _joined(name: Small, live: Small, count: int, last: int, keys: Hashes) -> int:
+@inner
+def _joined(name: Places, live: Places, count: int, last: int, keys: Hashes) -> int:
     """Leave the places, up to `last`, at which named n-grams of the length before begin side by side, with their keys."""
     kept = 0
     for index in range(count):
         i = live[index]
-        stays = i <= last and name[i + 1] >= 0
+        stays = i <= last and name[i + 1] != NONE
         live[kept] = i
         keys[kept] = (np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + 1] if stays else 0)
         kept += stays
-        used = name[i] if stays else -1
+        used = name[i] if stays else NONE
         name[i] = used
     for index in range(kept):
         keys[index] = mix(keys[index] + np.uint64(1))
     return int(kept)
 
 
-@compiled
-def _maybe_repeated(name: Small, live: Small, keys: Hashes, count: int, seen: NDArray[np.uint8]) -> int:
+@inner
+def _maybe_repeated(name: Places, live: Places, keys: Hashes, count: int, seen: NDArray[np.uint8]) -> int:
     """Leave the places whose key, by its bits, may occur twice: a small table of bytes answers for most that occur once,
     where entering each of them would miss the cache."""
     size = seen_size(count)
@@ -160,12 +167,12 @@ def _maybe_repeated(name: Small, live: Small, keys: Hashes, count: int, seen: ND
         live[kept] = i
         keys[kept] = key
         kept += stays
-        name[i] = -1
+        name[i] = NONE
     return int(kept)
 
 
-@compiled
-def _forget_single(name: Small, live: Small, frequency: Small, count: int) -> int:
+@inner
+def _forget_single(name: Places, live: Places, frequency: Places, count: int) -> int:
     """Leave the places whose n-gram occurs more than once; returns how many these are."""
     kept = 0
     for index in range(count):
@@ -173,11 +180,11 @@ def _forget_single(name: Small, live: Small, frequency: Small, count: int) -> in
         stays = frequency[name[i]] > 1
         live[kept] = i
         kept += stays
-        name[i] = name[i] if stays else -1
+        name[i] = name[i] if stays else NONE
     return int(kept)
 
 
-@compiled
+@inner
 def _span(lengths: Small, start: int, n: int) -> int:
     total = 0
     for word in range(start, start + n):
@@ -185,8 +192,8 @@ def _span(lengths: Small, start: int, n: int) -> int:
     return total
 
 
-@compiled
-def _top(lengths: Small, frequency: Small, first: Small, total: int, n: int) -> int:
+@inner
+def _top(lengths: Small, frequency: Places, first: Places, total: int, n: int) -> int:
     best, often = -1, 1
     for found in range(total):
         if frequency[found] > often:
@@ -194,43 +201,46 @@ def _top(lengths: Small, frequency: Small, first: Small, total: int, n: int) -> 
     return (_span(lengths, first[best] if best >= 0 else 0, n) + n - 1) * often
 
 
-@compiled
+@inner
 def _covered(
-    name: Small, live: Small, alive: int, lengths: Small, frequency: Small, covered: Small, unused: Small, total: int
+    name: Places, live: Places, alive: int, lengths: Small, frequency: Places, covered: Places, unused: Places, total: int
 ) -> int:
     """Characters of the words that one pair covers, each word once, for the pair that covers most of them."""
-    for found in range(total):
-        covered[found] = 0
-        unused[found] = 0
-    best = 0
+    covered[:total] = 0
+    unused[:total] = 0
     for index in range(alive):
         i = live[index]
         found = name[i]
-        if frequency[found] >= MIN_REPEATS:
-            for word in range(max(i, unused[found]), i + 2):
-                covered[found] += lengths[word]
-            unused[found] = i + 2
-            best = max(best, int(covered[found]))
+        covered[found] += (lengths[i] if unused[found] <= i else 0) + lengths[i + 1]
+        unused[found] = i + 2
+    best = 0
+    for found in range(total):
+        best = max(best, covered[found] if frequency[found] >= MIN_REPEATS else 0)
     return best
 
 
-@compiled
-def _repeated(name: Small, live: Small, alive: int, lengths: Small, table: Hashes, mask: int, stamp: int, n: int) -> int:
+@inner
+def _repeated(name: Places, live: Places, alive: int, lengths: Small, table: Hashes, mask: int, stamp: int, n: int) -> int:
     """Characters of the words of n-grams that were there before, going on behind each.
 
     The 4-grams that an n-gram begins and ends with name it, with the one between them where they leave out words.
     """
     behind = n - NAMED
     characters = 0
-    following = 0
-    for index in range(alive - behind):
+    index = 0
+    while index < alive - behind:
         i = live[index]
-        if i < following or live[index + behind] != i + behind:
+        if live[index + behind] != i + behind:
+            index += 1
             continue
         key = mix((np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + behind]))
         if behind > NAMED:
             key = mix(key + np.uint64(name[i + NAMED]))
-        if enter(table, mask, stamp, key, index) != index:
-            characters += _span(lengths, i, n)
-            following = i + n
+        if enter(table, mask, stamp, key, index) == index:
+            index += 1
+            continue
+        characters += _span(lengths, i, n)
+        index += behind + 1
+        while index < alive and live[index] < i + n:
+            index += 1
     return characters

@@ -23,8 +23,8 @@ from lifecycle.curation.columns import (
     WORD_CHARACTERS,
     WORDS,
 )
-from lifecycle.curation.compiled import compiled
-from lifecycle.curation.eight_bytes import EIGHT, up_to_eight_bytes
+from lifecycle.curation.compiled import inner
+from lifecycle.curation.eight_bytes import EIGHT, byte_at, up_to_eight_bytes
 from lifecycle.curation.lines import finish_line
 from lifecycle.curation.marks import ALPHABETIC, BREAK, CLASS, CLOSER, COMMON, END, SEPARATOR, WIDE_END
 from lifecycle.curation.marks import HAN as HAN_MARK
@@ -32,8 +32,6 @@ from lifecycle.curation.utf8 import decode
 from lifecycle.curation.word_ends import bits_of_stops, end_word
 from lifecycle.curation.words import (
     DIGIT,
-    HAN_FIRST,
-    HAN_LAST,
     IDEOGRAPH,
     IN_RUN,
     LETTER,
@@ -41,8 +39,8 @@ from lifecycle.curation.words import (
     SEED,
     SPACE,
     enter_run,
+    han_of,
     mix,
-    three_bytes,
 )
 
 Bytes = NDArray[np.uint8]
@@ -52,12 +50,9 @@ Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
 _NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
-_PLAIN_HAN = np.uint32(IDEOGRAPH | ALPHABETIC | HAN_MARK)
-_PLAIN_HAN_MASK = np.uint32(0xFFFFFFFF ^ COMMON)
-"""Han characters are alike but for being common or not."""
 
 
-@compiled
+@inner
 def scan(
     buffer: Bytes,
     begin: int,
@@ -73,8 +68,8 @@ def scan(
 ) -> int:
     """Count characters, words and lines of one document; returns how many words it stored in `hashes` and `lengths`."""
     row[:] = 0
-    symbols = letters = digits = spaces = characters = han = common = 0
-    words = word_characters = alpha_words = found_stops = 0
+    symbols = letters = digits = spaces = han = common = 0
+    words = alpha_words = found_stops = 0
     hash_signs = dots = ellipses = switches = script = segments = 0
     inside = in_segment = alphabetic = False
     value, length = SEED, 0
@@ -85,7 +80,7 @@ def scan(
     stop_bits = bits_of_stops(stop_words, 0)
     position = begin
     while position < end:
-        byte = buffer[position]
+        byte = byte_at(buffer, position)
         if IN_RUN[byte]:
             if not inside:
                 inside = True
@@ -99,22 +94,31 @@ def scan(
                 position += step
             size = position - start
             length += size
-            characters += size
             digits += numbers
             letters += size - numbers
             if size > numbers:
                 alphabetic = True
                 switches += script == 2
                 script = 1
-            if not in_segment:
-                in_segment = True
-                segments += 1
+            segments += not in_segment
+            in_segment = True
             dots = 0
             cr = False
-            blank_words += blank_length == 0
             blank_length += size
-            longest = max(longest, blank_length)
             material, pending = True, False
+            inside = position < end and byte_at(buffer, position) >= 0x80
+            if not inside:
+                words, found_stops, stop_bits = end_word(
+                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+                )
+                alpha_words += alphabetic
+                if position < end and byte_at(buffer, position) == _BLANK:  # as below, for most words
+                    spaces += 1
+                    in_segment = False
+                    blank_words += 1
+                    longest = max(longest, blank_length)
+                    blank_length = 0
+                    position += 1
             continue
         if byte == _BLANK:
             if inside:
@@ -122,54 +126,48 @@ def scan(
                 words, found_stops, stop_bits = end_word(
                     value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
                 )
-                word_characters += length
                 alpha_words += alphabetic
-            characters += 1
             spaces += 1
             in_segment = cr = False
+            blank_words += blank_length > 0
+            longest = max(longest, blank_length)
             dots = blank_length = 0
             if pending:
                 sentences += 1
                 material = pending = False
             position += 1
             continue
-        if HAN_FIRST <= byte <= HAN_LAST:
+        if byte >= 0x80:
             start = words
-            while position + 2 < end:
-                point = three_bytes(buffer, position)
-                if point < 0 or marks[point] & _PLAIN_HAN_MASK != _PLAIN_HAN:
-                    break
-                if inside:
-                    inside = False
-                    words, found_stops, stop_bits = end_word(
-                        value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
-                    )
-                    word_characters += length
-                    alpha_words += alphabetic
-                    start = words
+            han_character = han_of(up_to_eight_bytes(buffer, position, end))
+            if han_character and inside:
+                inside = False
+                words, found_stops, stop_bits = end_word(
+                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+                )
+                alpha_words += alphabetic
+                start = words
+            while han_character:
                 if words < hashes.size:
-                    hashes[words] = mix((SEED ^ np.uint64(point)) * PRIME)
+                    hashes[words] = han_character  # as it is: pairs of words are mixed
                     lengths[words] = 1
                 words += 1
-                common += marks[point] & COMMON != 0
+                common += marks[han_character] & COMMON != 0
                 position += 3
+                han_character = han_of(up_to_eight_bytes(buffer, position, end))
             size = words - start
             if size:
-                characters += size
                 letters += size
                 han += size
-                word_characters += size
                 alpha_words += size
                 switches += script == 1
                 script = 2
-                if not in_segment:
-                    in_segment = True
-                    segments += 1
+                segments += not in_segment
+                in_segment = True
                 dots = 0
                 cr = False
-                blank_words += blank_length == 0
-                blank_length = 1 if wide else blank_length + size
                 longest = max(longest, blank_length)
+                blank_length = 1 if wide else blank_length + size
                 material, pending = True, False
                 continue
         if byte < 0x80:
@@ -179,20 +177,27 @@ def scan(
         mark = marks[point] if point < marks.size else np.uint32(0)
         kind = mark & CLASS
         position += width
-        characters += 1
         in_run = kind in (LETTER, DIGIT)
         if inside and not in_run:
             inside = False
             words, found_stops, stop_bits = end_word(
                 value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
             )
-            word_characters += length
             alpha_words += alphabetic
+        if mark == 0 and point != _HASH and point != _BRACKET:  # a comma or the like
+            symbols += 1
+            segments += not in_segment
+            in_segment = True
+            cr = pending = False
+            dots = 0
+            blank_length += 1
+            continue
         if kind == SPACE:
             spaces += 1
             in_segment = False
-            dots = 0
-            blank_length = 0
+            blank_words += blank_length > 0
+            longest = max(longest, blank_length)
+            dots = blank_length = 0
             if pending:
                 sentences += 1
                 material = pending = False
@@ -227,7 +232,6 @@ def scan(
                 hashes[words] = mix(value)
                 lengths[words] = 1
             words += 1
-            word_characters += 1
             alpha_words += mark & ALPHABETIC != 0
             letters += 1
         elif in_run:
@@ -264,9 +268,8 @@ def scan(
             hash_signs += point == _HASH
             ellipses += point == _ELLIPSIS
             bracket = bracket or point == _BRACKET
-        blank_words += blank_length == 0
-        blank_length = 1 if wide and kind == IDEOGRAPH else blank_length + 1
         longest = max(longest, blank_length)
+        blank_length = 1 if wide and kind == IDEOGRAPH else blank_length + 1
         if kind != 0:
             material, pending = True, False
         elif mark & WIDE_END:
@@ -278,9 +281,10 @@ def scan(
             pending = False
     if inside:
         words, found_stops, stop_bits = end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
-        word_characters += length
         alpha_words += alphabetic
     if line < end:
+        blank_words += blank_length > 0
+        longest = max(longest, blank_length)
         finish_line(
             buffer,
             line,
@@ -295,9 +299,9 @@ def scan(
             longest,
             bracket,
         )
-    row[CHARACTERS], row[SYMBOLS], row[DIGITS], row[SPACES] = characters, symbols, digits, spaces
+    row[CHARACTERS], row[SYMBOLS], row[DIGITS], row[SPACES] = letters + digits + symbols + spaces, symbols, digits, spaces
     row[LETTERS], row[HAN], row[COMMON_HAN] = letters, han, common
-    row[WORDS], row[WORD_CHARACTERS], row[ALPHA_WORDS] = words, word_characters, alpha_words
+    row[WORDS], row[WORD_CHARACTERS], row[ALPHA_WORDS] = words, letters + digits, alpha_words
     row[HASHES], row[ELLIPSES], row[SCRIPT_SWITCHES], row[SEGMENTS] = hash_signs, ellipses, switches, segments
     while found_stops:
         row[STOP_WORDS] += found_stops & 1

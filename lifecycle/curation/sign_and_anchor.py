@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lifecycle.curation.anchors import Hashes, choose_anchors, run_words, with_room
 from lifecycle.curation.buffers import Bytes, Integers
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.minhash import EMPTY, Signatures, drawn_functions, sign_words
+from lifecycle.curation.minhash import AT_ONCE, EMPTY, Signatures, drawn_functions, sign_words
 from lifecycle.curation.words import Points, character_tables, hash_words
 from lifecycle.recipe.corpora import MinHashConfig, OverlapConfig
 
@@ -41,17 +41,13 @@ def _both(
     for i in range(counts.size):
         longest = max(longest, offsets[i + 1] - offsets[i])
     found, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
-    scratch, prefix, queue = (
-        np.empty(longest + 1, np.uint64),
-        np.empty(longest + 1, np.uint64),
-        np.empty(longest + 1, np.int64),
-    )
-    chosen = np.empty(1024, np.uint64)
+    scratch, least = np.empty(longest + AT_ONCE - 1, np.uint64), np.empty(scale.size, np.uint64)
+    chosen, ends = np.empty(1024, np.uint64), np.empty(1024, np.uint32)
     total = 0
     for i in range(counts.size):
         count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, found, alone)
-        sign_words(found, count, scratch, shingle, scale, shift, signatures[i])
+        sign_words(found, count, scratch, shingle, scale, shift, least, signatures[i])
         chosen = with_room(chosen, total, count)
-        counts[i] = choose_anchors(found, alone, count, words, han, run, prefix, scratch, queue, chosen[total:])
+        counts[i], ends = choose_anchors(found, alone, count, words, han, run, scratch, ends, chosen[total:])
         total += counts[i]
     return chosen[:total].copy(), counts

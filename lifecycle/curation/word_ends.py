@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import inner
 from lifecycle.curation.words import mix
 
 Hashes = NDArray[np.uint64]
@@ -15,7 +15,7 @@ LONGEST_STOP_WORD = 4
 _ONE, _SIX_BITS = np.uint64(1), np.uint64(63)
 
 
-@compiled
+@inner
 def end_word(
     value: Any,
     length: int,
@@ -44,7 +44,7 @@ def end_word(
     return words + 1, found, stop_bits
 
 
-@compiled
+@inner
 def bits_of_stops(stop_words: Hashes, found: int) -> np.uint64:
     """One bit for the last six bits of the hash of each stop word that is not among those found."""
     bits = np.uint64(0)

@@ -10,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
-from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bits_set, lowest_bit, up_to_eight_bytes
+from lifecycle.curation.compiled import compiled, inner
+from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bits_set, byte_at, lowest_bit, up_to_eight_bytes
 from lifecycle.curation.utf8 import decode
 
 SYMBOL, LETTER, DIGIT, SPACE, IDEOGRAPH = range(5)
@@ -43,8 +43,10 @@ SEED, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 """A word's hash is FNV-1a over its characters in lower case, and `mix`."""
 IN_RUN = np.array([chr(byte).isalnum() and byte < 128 for byte in range(256)])
 """ASCII letters and digits."""
-HAN_FIRST, HAN_LAST = 0xE4, 0xE9
-"""First bytes of U+4000 to U+9FFF: nearly all Han characters."""
+HAN_FIRST, HAN_LAST = np.uint64(0x4E00), np.uint64(0x9FFF)
+"""Nearly all Han characters: each is an IDEOGRAPH, and none has a lower case."""
+_TAKEN_BACK = np.array([pow(int(PRIME), size - EIGHT, 2**64) for size in range(EIGHT + 1)], dtype=np.uint64)
+"""What undoes the multiplications by `PRIME` of `EIGHT - size` steps, modulo 2^64."""
 
 
 @lru_cache(maxsize=1)
@@ -70,13 +72,13 @@ def code_points(text: str) -> Points:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
-@compiled
+@inner
 def character_class(classes: NDArray[np.uint8], point: int) -> int:
     """The class of one code point."""
     return classes[point] if point < classes.shape[0] else 0
 
 
-@compiled
+@inner
 def mix(value: np.uint64) -> np.uint64:
     """Spread the bits of a 64-bit integer (the finaliser of SplitMix64, Steele, Lea and Flood 2014)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -84,23 +86,37 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@compiled
+@inner
 def enter_run(value: np.uint64, word: np.uint64) -> tuple[np.uint64, int, int]:
     """A word's hash with the ASCII letters and digits that eight bytes begin with, and how many these and the digits are.
 
-    Each of the eight is a step of the hash, of which those behind the run leave it as it was: no jump depends on where a
-    word ends, so that the processor is at the next one while it still multiplies for this one.
+    Each of the eight is a step of the hash. Those behind the run only multiply, which is taken back at the end: no jump
+    depends on where a word ends, so that the processor is at the next one while it still multiplies for this one.
     """
     low = word & ~HIGH
     folded = low | ONES * np.uint64(0x20)
     digits = (low + ONES * np.uint64(0x80 - 0x30)) & ~(low + ONES * np.uint64(0x80 - 0x3A))
     letters = (folded + ONES * np.uint64(0x80 - 0x61)) & ~(folded + ONES * np.uint64(0x80 - 0x7B))
     size = lowest_bit(~(digits | letters) & HIGH | word & HIGH) >> 3
-    for step in range(EIGHT):
-        entered = (value ^ (folded >> np.uint64(8 * step) & np.uint64(0xFF))) * PRIME
-        value = entered if step < size else value
     within = np.uint64(0xFFFFFFFFFFFFFFFF) if size == EIGHT else (np.uint64(1) << np.uint64(8 * size)) - np.uint64(1)
-    return value, size, bits_set(digits & HIGH & within)
+    folded &= within
+    for step in range(EIGHT):
+        value = (value ^ (folded >> np.uint64(8 * step) & np.uint64(0xFF))) * PRIME
+    return value * _TAKEN_BACK[size], size, bits_set(digits & HIGH & within)
+
+
+@inner
+def han_of(word: np.uint64) -> np.uint64:
+    """The character of `HAN_FIRST` to `HAN_LAST` that eight bytes begin with, or 0."""
+    if word & np.uint64(0xC0C0F0) != np.uint64(0x8080E0):
+        return np.uint64(0)
+    six = np.uint64(0x3F)
+    point = (
+        (word & np.uint64(0x0F)) << np.uint64(12)
+        | (word >> np.uint64(8) & six) << np.uint64(6)
+        | word >> np.uint64(16) & six
+    )
+    return point if HAN_FIRST <= point <= HAN_LAST else np.uint64(0)
 
 
 @compiled
@@ -147,7 +163,7 @@ def find_words(
     return hashes[:count], begins[:count], ends[:count]
 
 
-@compiled
+@inner
 def hash_words(
     buffer: Bytes, begin: int, end: int, classes: NDArray[np.uint8], lower: Points, hashes: Hashes, alone: NDArray[np.bool_]
 ) -> int:
@@ -164,25 +180,36 @@ def hash_words(
     value = SEED
     position = begin
     while position < end:
-        byte = buffer[position]
+        byte = byte_at(buffer, position)
         if IN_RUN[byte]:
             if not inside:
-                inside = True
                 value = SEED
             size = EIGHT
             while size == EIGHT:
                 value, size, _ = enter_run(value, up_to_eight_bytes(buffer, position, end))
                 position += size
-            continue
-        if HAN_FIRST <= byte <= HAN_LAST and not inside and position + 2 < end:
-            point = three_bytes(buffer, position)
-            if point >= 0 and classes[point] == IDEOGRAPH:
-                hashes[count] = mix((SEED ^ np.uint64(lower[point])) * PRIME)
-                alone[count] = True
+            inside = position < end and byte_at(buffer, position) >= 0x80
+            if not inside:
+                hashes[count] = mix(value)
+                alone[count] = False
                 count += 1
-                position += 3
-                continue
-        point, width = decode(buffer, position, end)
+                position += 1
+            continue
+        if byte < 0x80:
+            point, width = np.int64(byte), 1
+        else:
+            if not inside:
+                before = position
+                han = han_of(up_to_eight_bytes(buffer, position, end))
+                while han:
+                    hashes[count] = mix((SEED ^ han) * PRIME)
+                    alone[count] = True
+                    count += 1
+                    position += 3
+                    han = han_of(up_to_eight_bytes(buffer, position, end))
+                if position > before:
+                    continue
+            point, width = decode(buffer, position, end)
         position += width
         kind = character_class(classes, point)
         in_run = kind in (1, 2)
@@ -207,15 +234,6 @@ def hash_words(
         alone[count] = False
         count += 1
     return count
-
-
-@compiled
-def three_bytes(buffer: Bytes, position: int) -> np.int64 | int:
-    """The code point of three bytes from `HAN_FIRST` or so on, or -1 where they are none."""
-    lead, one, two = np.int64(buffer[position]), np.int64(buffer[position + 1]), np.int64(buffer[position + 2])
-    if lead < HAN_FIRST or lead > HAN_LAST or one & 0xC0 != 0x80 or two & 0xC0 != 0x80:
-        return -1
-    return (lead & 0x0F) << 12 | (one & 0x3F) << 6 | (two & 0x3F)
 
 
 def words(text: str) -> list[str]:

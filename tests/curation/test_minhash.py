@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.curation.buffers import encoded
-from lifecycle.curation.minhash import signatures, threshold
-from lifecycle.curation.words import IDEOGRAPH, character_tables, code_points, find_words, hash_words
+from lifecycle.curation.minhash import EMPTY, signatures, threshold
+from lifecycle.curation.words import IDEOGRAPH, character_tables, code_points, find_words, hash_words, mix
 from lifecycle.recipe.corpora import MinHashConfig
 from tests.curation.near import keepers
 
@@ -78,3 +78,20 @@ def test_words_of_bytes_have_the_hashes_of_words_of_characters(text: str) -> Non
     assert hashes[:count].tolist() == expected.tolist()
     first = [int(point) for point in points[begins]]
     assert alone[:count].tolist() == [point < classes.size and classes[point] == IDEOGRAPH for point in first]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["one", "two", "三", "4", "five"]), max_size=30), st.integers(1, 6))
+def test_a_signature_holds_the_least_hash_of_all_shingles(words: list[str], shingle: int) -> None:
+    """Signatures are kept for years: the fast way must give the values of the plain one."""
+    config = MinHashConfig(shingle=shingle, bands=3, rows=2, seed=5)
+    drawn = np.random.Generator(np.random.PCG64(5)).integers(0, 2**64, size=(2, 6), dtype=np.uint64)
+    classes, lower = character_tables()
+    hashes, _, _ = find_words(code_points(" ".join(words)), classes, lower)
+    width = min(shingle, hashes.size)
+    shingles = np.zeros(hashes.size - width + 1 if hashes.size else 0, np.uint64)
+    for index in range(width):
+        shingles = np.array([mix(value) for value in shingles + hashes[index : index + shingles.size]], dtype=np.uint64)
+    each = ((drawn[0] | np.uint64(1)) * shingles[:, None] + drawn[1]) >> np.uint64(32)
+    expected = each.min(axis=0) if shingles.size else np.full(6, EMPTY)
+    assert signatures([" ".join(words)], config)[0].tolist() == expected.tolist()
