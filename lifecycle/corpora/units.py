@@ -24,14 +24,34 @@ SMALLEST_MEAN, LARGEST_MEAN = 1 << 20, 1 << 26
 
 @dataclass(frozen=True)
 class Unit:
-    """Row groups `first` up to `last` of one shard."""
+    """Neighbouring row groups of one shard, number `first` up to `last`."""
 
-    path: Path
-    first: int
-    last: int
-    rows: int
-    content: str
-    """Digests of the row groups, and how they are read."""
+    groups: tuple[RowGroup, ...]
+
+    @property
+    def path(self) -> Path:
+        """The shard."""
+        return self.groups[0].path
+
+    @property
+    def first(self) -> int:
+        """Number of its first row group."""
+        return self.groups[0].number
+
+    @property
+    def last(self) -> int:
+        """Number of the row group behind it."""
+        return self.groups[-1].number + 1
+
+    @property
+    def rows(self) -> int:
+        """How many documents it has."""
+        return sum(group.rows for group in self.groups)
+
+    @property
+    def content(self) -> str:
+        """Digests of the row groups, and how they are read."""
+        return content_of(self.groups)
 
     def key(self, settings: str) -> str:
         """Digest of the content and of what decides the result."""
@@ -54,16 +74,15 @@ def units(directory: Path) -> list[Unit]:
     for place, group in enumerate(groups):
         run.append(group)
         ends = place + 1 == len(groups) or groups[place + 1].path != group.path
-        if ends or _is_cut(run, mean):
-            found.append(unit_of(run))
+        if ends or is_cut(run, mean):
+            found.append(Unit(tuple(run)))
             run = []
     return found
 
 
-def unit_of(run: Sequence[RowGroup]) -> Unit:
-    """Neighbouring row groups of one shard as a unit."""
-    content = "\n".join(f"{group.content} {group.layout}" for group in run)
-    return Unit(run[0].path, run[0].number, run[-1].number + 1, sum(group.rows for group in run), content)
+def content_of(groups: Sequence[RowGroup]) -> str:
+    """Digests of some row groups, and how they are read."""
+    return "\n".join(f"{group.content} {group.layout}" for group in groups)
 
 
 def rows_of(unit: Unit, places: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[int, Document]]:
@@ -80,6 +99,7 @@ def rows_of(unit: Unit, places: Sequence[int], columns: Sequence[str]) -> Iterat
             begin = end
 
 
-def _is_cut(run: Sequence[RowGroup], mean: int) -> bool:
+def is_cut(run: Sequence[RowGroup], mean: int) -> bool:
+    """Whether a run of row groups ends with the last of them; runs of about `mean` bytes of text are wanted."""
     last = run[-1]
     return ends_run(f"{last.layout} {last.size} {last.text}", last.text, sum(group.text for group in run), mean)

@@ -48,22 +48,9 @@ class Overlaps:
         """Whether the document shares a passage; the passages are noted."""
         shared = self.index.find(document["text"], self._enough)
         self.documents_by_file.update({self.labels[each.text][0] for each in shared})
-        self.rows += [self._row(document, each) for each in shared[: self.hits_per_document]]
+        for each in shared[: self.hits_per_document]:
+            self.rows.append(overlap_row(document, each, self.labels[each.text], self.index.texts[each.text]))
         return bool(shared)
-
-    def _row(self, document: Document, shared: Shared) -> dict[str, str]:
-        file, item = self.labels[shared.text]
-        text, protected = document["text"], self.index.texts[shared.text]
-        begin, end = shared.here
-        return {
-            "id": document["id"],
-            "source": document["source"],
-            "file": file,
-            "item": item,
-            "text": text[begin : min(end, begin + SHARED_CHARACTERS)],
-            "document_context": _context(text, shared.here),
-            "item_context": _context(protected, shared.there),
-        }
 
     def write(self, path: Path) -> None:
         """Write what was found as Parquet: document id, source, file and item, the shared text, and both contexts."""
@@ -77,6 +64,20 @@ class Overlaps:
             "passages": self.index.passages,
             "documents_by_file": dict(sorted(documents_by_file.items())),
         }
+
+
+def overlap_row(document: Document, shared: Shared, label: tuple[str, str], protected: str) -> dict[str, str]:
+    """A row of `SCHEMA`: what a document shares with a protected text, of which file and item are given."""
+    text, (file, item), (begin, end) = document["text"], label, shared.here
+    return {
+        "id": document["id"],
+        "source": document["source"],
+        "file": file,
+        "item": item,
+        "text": text[begin : min(end, begin + SHARED_CHARACTERS)],
+        "document_context": _context(text, shared.here),
+        "item_context": _context(protected, shared.there),
+    }
 
 
 def _context(text: str, place: tuple[int, int]) -> str:

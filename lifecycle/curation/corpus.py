@@ -4,9 +4,8 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,15 @@ from lifecycle.curation.first_said import mark_repeated
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.minhash import threshold
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
-from lifecycle.curation.quoted import HeldAnchors, unit_anchors
+from lifecycle.curation.quoted import Comparing, Quoting
 from lifecycle.curation.sides import (
     BY_FILE,
     CONTAMINATION,
     DOCUMENTS,
     FIRST_RULE,
     OTHER_SIDE,
-    OVERLAPS,
+    QUOTING,
     STAYS,
-    SUSPECT,
     Passing,
     Protected,
     Side,
@@ -84,12 +82,14 @@ def build_corpus(
     cleaned = dict(sorted(cleaned.items()))  # the fingerprint knows the sources by name, not in the recipe's order
     spread = (curation.workers, curation.executor)
     with _work_directory(run_dir / "work") as work:
-        index = index_documents(cleaned, _against(curation.against), curation.minhash, cache, work, *spread)
+        cache = cache or work / "kept"
+        made = (curation.minhash, curation.heldout_overlap)
+        index = index_documents(cleaned, _against(curation.against), *made, cache, work, *spread)
         logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
         dropped = find_duplicates(index, curation.deduplication_scope, work, *spread)
         logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
         write_duplicates(out / "duplicates.parquet", index, dropped)
-        written = _Written(cleaned, index, dropped, curation, work, cache or work)
+        written = _Written(cleaned, index, dropped, curation, work, cache)
         written.write(out)
     accounts = written.accounts()
     Ledger(sources=tuple(accounts)).write(out)
@@ -157,17 +157,21 @@ class _Written:
         if self._curation.repeated_text.unit != "none":
             self._mark_repeated()
         held = self._write_side("heldout", out)
-        if self._curation.heldout_overlap:
-            self._suspect(held, self._curation.heldout_overlap)
+        quoting = self._quoting(held, self._curation.heldout_overlap) if self._curation.heldout_overlap else None
         train = self._write_side("train", out)
         parts = [part for parts in self._parts.values() for part in parts]
         rows = {side: sum(part.notes["split"][side] for part in parts) for side in SIDES}
         if not all(rows.values()):
             raise DataError(_one_sided(self._curation.heldout, rows["train"], rows["heldout"]))
         if self._evaluation:
-            _join([entry / CONTAMINATION for entry in held + train], out / CONTAMINATION)
-        if self._curation.heldout_overlap:
-            _join([entry / OVERLAPS for entry in train if (entry / OVERLAPS).exists()], out / "heldout_overlaps.parquet")
+            _write_overlaps(_tables_of(entry / CONTAMINATION for entry in held + train), out / CONTAMINATION)
+        if quoting:
+            overlaps = [
+                quoting.table(number, np.load(entry / QUOTING))
+                for number, entry in enumerate(train)
+                if (entry / QUOTING).exists()
+            ]
+            _write_overlaps(overlaps, out / "heldout_overlaps.parquet")
         tasks = {task.first: task for side in SIDES for task in self._tasks[side]}
         for position, text in texts_at(list(tasks.values()), self._samples.wanted()).items():
             self._samples.see(position, text)
@@ -226,17 +230,14 @@ class _Written:
         held = len(self._tasks["heldout"])
         self._tasks = {"heldout": marked[:held], "train": marked[held:]}
 
-    def _suspect(self, held: list[Path], passage: OverlapConfig) -> None:
-        """Mark the training documents that share an anchor with a held-out text, and give their units those texts."""
-        spread = (self._cache, self._curation.workers, self._curation.executor)
-        theirs = HeldAnchors([path for entry in held if (path := entry / DOCUMENTS).exists()], passage, *spread)
-        tasks = self._tasks["train"]
-        for place, entry in enumerate(unit_anchors([task.unit for task in tasks], passage, *spread)):
-            known = np.frombuffer(tasks[place].known, dtype=np.uint8).copy()
-            suspects, quoted = theirs.quoted_by(entry, known == STAYS)
-            if quoted:
-                known[suspects] = SUSPECT
-                tasks[place] = replace(tasks[place], known=known.tobytes(), heldout=quoted)
+    def _quoting(self, held: list[Path], passage: OverlapConfig) -> Quoting:
+        """Mark the training documents that share a passage with a held-out text."""
+        shards = [path for entry in held if (path := entry / DOCUMENTS).exists()]
+        comparing = Comparing(passage, self._curation.repeated_text, self._cache)
+        spread = (self._curation.workers, self._curation.executor)
+        found = Quoting(self._tasks["train"], shards, comparing, self._work, *spread)
+        self._tasks["train"] = found.tasks
+        return found
 
 
 def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
@@ -270,13 +271,15 @@ def _tasks(
     return found
 
 
-def _join(paths: list[Path], out: Path) -> None:
-    tables = [pa.Table.from_batches([], OVERLAP_SCHEMA)]
+def _tables_of(paths: Iterable[Path]) -> Iterator[pa.Table]:
     for path in paths:
         with pq.ParquetFile(path) as file:  # `read_table` takes six times as long, and most of these hold nothing
             if file.metadata.num_rows:
-                tables.append(file.read().cast(OVERLAP_SCHEMA))
-    pq.write_table(pa.concat_tables(tables), out, compression="zstd")
+                yield file.read().cast(OVERLAP_SCHEMA)
+
+
+def _write_overlaps(tables: Iterable[pa.Table], out: Path) -> None:
+    pq.write_table(pa.concat_tables([OVERLAP_SCHEMA.empty_table(), *tables]), out, compression="zstd")
 
 
 def _one_sided(heldout: HeldoutConfig, train: int, held: int) -> str:

@@ -17,7 +17,7 @@ from lifecycle.corpora.row_groups import RowGroup, row_groups
 from lifecycle.curation.banding import Part, SignedTexts, partitions_for, write_part
 from lifecycle.curation.signature_cache import DIGEST_BYTES, fingerprints_of
 from lifecycle.parallel import Executor, chunks, ordered_map
-from lifecycle.recipe.corpora import MinHashConfig
+from lifecycle.recipe.corpora import MinHashConfig, OverlapConfig
 
 AGAINST = "against"
 """Stands for the source of documents that are only compared with."""
@@ -78,7 +78,8 @@ class Index:
 class _Task:
     """Row groups that become one part."""
 
-    groups: tuple[RowGroup, ...]
+    groups: tuple[tuple[RowGroup, OverlapConfig | None], ...]
+    """Each with the anchors that are made of it."""
     part: Part
 
 
@@ -86,7 +87,8 @@ def index_documents(
     cleaned: Mapping[str, Path],
     against: Sequence[Path],
     config: MinHashConfig,
-    cache: Path | None,
+    overlap: OverlapConfig | None,
+    cache: Path,
     work: Path,
     workers: int,
     executor: Executor = "local",
@@ -95,19 +97,21 @@ def index_documents(
 
     Args:
         against: document shards that the corpus is only compared with.
-        cache: directory of signatures by content (see `signature_cache`), or None.
+        overlap: what is read for signatures has its anchors kept, too (`anchor_cache`); None where nobody will ask for them.
+        cache: directory of signatures by content (see `signature_cache`).
         work: an empty directory for the parts of `SignedTexts`; the index is good as long as it is there.
     """
     source_of = {path: source for source, directory in cleaned.items() for path in shards(directory)}
     source_of |= dict.fromkeys(against, AGAINST)
     names = [pa.Table.from_batches([], NAMES)]
     sources: list[tuple[str, int]] = []
-    groups: list[RowGroup] = []
+    groups: list[tuple[RowGroup, OverlapConfig | None]] = []
     for path, source in source_of.items():
         with open_shard(path) as file:
             names.append(file.read(columns=["id", "group"]).cast(NAMES))
             check_rows(names[-1].num_rows, file.metadata.num_rows)
-            groups += row_groups(file, path, of_store=source is not AGAINST)
+            own = source is not AGAINST
+            groups += [(group, overlap if own else None) for group in row_groups(file, path, of_store=own)]
         sources.append((source, names[-1].num_rows))
     table = pa.concat_tables(names)
     partitions = partitions_for(table.num_rows, config, workers)
@@ -132,20 +136,20 @@ def index_documents(
     )
 
 
-def _tasks(groups: Sequence[RowGroup], work: Path, workers: int) -> Iterator[_Task]:
+def _tasks(groups: Sequence[tuple[RowGroup, OverlapConfig | None]], work: Path, workers: int) -> Iterator[_Task]:
     first = 0
     size = min(MAX_GROUPS_PER_TASK, 1 + len(groups) // (workers * TASKS_PER_WORKER))
     for number, some in enumerate(chunks(groups, size)):
-        rows = sum(group.rows for group in some)
+        rows = sum(group.rows for group, _ in some)
         yield _Task(tuple(some), Part(work / f"{number:08d}", first, rows))
         first += rows
 
 
 def _sign(
-    config: MinHashConfig, cache: Path | None, partitions: int, task: _Task
+    config: MinHashConfig, cache: Path, partitions: int, task: _Task
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], int]:
     """Write the part of a task; lengths and digests of its texts, and how many of them were cached."""
-    found = [fingerprints_of(config, cache, group) for group in task.groups]
+    found = [fingerprints_of(config, overlap, cache, group) for group, overlap in task.groups]
     write_part(task.part, np.concatenate([each.signature for each, _ in found]), config, partitions)
     return (
         np.concatenate([each.lengths for each, _ in found]),

@@ -43,13 +43,18 @@ def signatures_of(buffer: Bytes, offsets: Integers, config: MinHashConfig) -> Si
 
     Words are compared without regard to case. A text of fewer words than a shingle is one shingle by itself.
     """
+    classes, lower = character_tables()
+    result = np.full((offsets.size - 1, config.bands * config.rows), EMPTY, dtype=np.uint32)
+    _sign(buffer, offsets, classes, lower, config.shingle, *drawn_functions(config), result)
+    return result
+
+
+def drawn_functions(config: MinHashConfig) -> tuple[Hashes, Hashes]:
+    """The factor, odd, and the summand of the hash function of each place of a signature."""
     drawn = np.random.Generator(np.random.PCG64(config.seed)).integers(
         0, 2**64, size=(2, config.bands * config.rows), dtype=np.uint64
     )
-    classes, lower = character_tables()
-    result = np.full((offsets.size - 1, config.bands * config.rows), EMPTY, dtype=np.uint32)
-    _sign(buffer, offsets, classes, lower, config.shingle, drawn[0] | np.uint64(1), drawn[1], result)
-    return result
+    return drawn[0] | np.uint64(1), drawn[1]
 
 
 @compiled
@@ -72,16 +77,36 @@ def _sign(
     shingles, least = np.empty(longest + AT_ONCE - 1, np.uint64), np.empty(scale.size, np.uint64)
     for i in range(result.shape[0]):
         count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, words, alone)
-        width = min(shingle, count)
-        number = count - width + 1 if count else 0
-        shingles[:number] = 0
-        for index in range(width):
-            for start in range(number):
-                shingles[start] = mix(shingles[start] + words[start + index])
-        if number:
-            shingles[number : number + AT_ONCE - 1] = shingles[number - 1]
-            _least_hashes(shingles, number, scale, shift, least)
-            result[i] = least >> np.uint64(32)
+        sign_words(words, count, shingles, shingle, scale, shift, least, result[i])
+
+
+@compiled
+def sign_words(
+    words: Hashes,
+    count: int,
+    shingles: Hashes,
+    shingle: int,
+    scale: Hashes,
+    shift: Hashes,
+    least: Hashes,
+    signature: Signatures,
+) -> None:
+    """Fill `signature` with the least hashes of the shingles of a text of `count` hashed words; of none it is left as it is.
+
+    Args:
+        shingles: room for `AT_ONCE` - 1 more numbers than there are words.
+        least: room for as many numbers as the signature has.
+    """
+    width = min(shingle, count)
+    number = count - width + 1 if count else 0
+    shingles[:number] = 0
+    for index in range(width):
+        for start in range(number):
+            shingles[start] = mix(shingles[start] + words[start + index])
+    if number:
+        shingles[number : number + AT_ONCE - 1] = shingles[number - 1]
+        _least_hashes(shingles, number, scale, shift, least)
+        signature[:] = least >> np.uint64(32)
 
 
 @inner

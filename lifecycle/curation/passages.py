@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.sorted_hashes import Hashes, SortedHashes
 from lifecycle.curation.words import (
     DIGIT,
     IDEOGRAPH,
@@ -28,10 +29,9 @@ from lifecycle.curation.words import (
 )
 from lifecycle.recipe.corpora import OverlapConfig
 
-Hashes = NDArray[np.uint64]
+Windows = tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
-FILTER_BITS_PER_PASSAGE = 16
 SPELLED_TEXTS = 256
 """Indexed texts whose words are kept ready for comparison."""
 
@@ -93,14 +93,11 @@ class PassageIndex:
         self.silent = sizes.count(0)
         hashes = np.concatenate(parts)
         del parts
-        self._hashes, first = _first_of_each(hashes)
+        distinct, first = _first_of_each(hashes)
+        self._hashes = SortedHashes(distinct)
         self._numbers = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)[first]
         self._starts = np.concatenate(starts)[first]
-        self.passages = int(self._hashes.size)
-        bits = max(6, int(self.passages * FILTER_BITS_PER_PASSAGE).bit_length())
-        self._shift = np.uint64(64 - bits)
-        self._filter = np.zeros(2 ** (bits - 6), dtype=np.uint64)
-        _fill(self._filter, self._hashes, self._shift)
+        self.passages = int(distinct.size)
         self._words_of = lru_cache(maxsize=SPELLED_TEXTS)(lambda number: _spell(self.texts[number]))
 
     def find(self, text: str, most: int | None = None) -> list[Shared]:
@@ -109,10 +106,25 @@ class PassageIndex:
         Args:
             most: so many of them are enough; None looks for all.
         """
-        hashes, starts, ends = windows_of(text, self._config)
-        hits, entries = _candidates(hashes, self._hashes, self._filter, self._shift)
+        windows = windows_of(text, self._config)
+        return self._verified(text, windows, *self._hashes.among(windows[0]), most)
+
+    def first(self, text: str) -> Shared | None:
+        """The first of them."""
+        windows = windows_of(text, self._config)
+        for enough in (1, None):  # the first hash in common is of another passage once in 2^64 times
+            found = self._verified(text, windows, *self._hashes.among(windows[0], enough), 1)
+            if found:
+                return found[0]
+        return None
+
+    def _verified(
+        self, text: str, windows: Windows, hits: NDArray[np.int64], entries: NDArray[np.int64], most: int | None
+    ) -> list[Shared]:
+        """What is shared indeed of the windows whose hash is that of an entry."""
         if not hits.size:
             return []
+        _, starts, ends = windows
         mine = _spell(text)
         shared: list[Shared] = []
         covered = 0
@@ -137,7 +149,7 @@ class PassageIndex:
         return shared
 
 
-def windows_of(text: str, config: OverlapConfig) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
+def windows_of(text: str, config: OverlapConfig) -> Windows:
     """Each passage's hash, the number of its first word and of the word after it; shape (passages,)."""
     classes, lower = character_tables()
     return _windows(code_points(text), classes, lower, config.words, config.han_characters)
@@ -234,30 +246,3 @@ def _windows(
             kept += 1
         filled -= weight[start]
     return hashes[:kept], starts[:kept], ends[:kept]
-
-
-@compiled
-def _fill(bits: Hashes, hashes: Hashes, shift: np.uint64) -> None:
-    for value in hashes:
-        place = value >> shift
-        bits[place >> np.uint64(6)] |= np.uint64(1) << (place & np.uint64(63))
-
-
-@compiled
-def _candidates(
-    hashes: Hashes, known: Hashes, bits: Hashes, shift: np.uint64
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which of `hashes` are among the sorted `known`, and where there; the bit filter answers nearly all of them."""
-    places = np.empty(hashes.size, dtype=np.int64)
-    entries = np.empty(hashes.size, dtype=np.int64)
-    count = 0
-    for i in range(hashes.size):
-        place = hashes[i] >> shift
-        if not (bits[place >> np.uint64(6)] >> (place & np.uint64(63))) & np.uint64(1):
-            continue
-        entry = np.searchsorted(known, hashes[i])
-        if entry < known.size and known[entry] == hashes[i]:
-            places[count] = i
-            entries[count] = entry
-            count += 1
-    return places[:count], entries[:count]

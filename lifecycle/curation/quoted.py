@@ -1,176 +1,162 @@
-"""Which training documents may quote which held-out texts: those that share an anchor with one.
+"""Which training documents share a passage with held-out text, known before the training side is written.
 
-The anchors of a unit are kept by its content, those of the training side and those of the held-out side; what a run costs
-beside new text is one look at each anchor.
+Suspects (`suspects`) are compared with a slice of the held-out side at a time. What they share is kept by the content of
+slice and unit, so that only pairs of which either is new are compared; and the unit is written by what is to become of its
+documents, not by which held-out text decides it: new held-out text changes those units only that lose a document to it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
+import pyarrow as pa
 import xxhash
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from lifecycle.corpora.documents import open_shard
-from lifecycle.corpora.row_groups import row_groups
-from lifecycle.corpora.units import Unit, rows_of, unit_of
-from lifecycle.curation.anchors import Hashes, among, anchors_of
-from lifecycle.curation.buffers import Bytes, Integers, buffers_of
-from lifecycle.curation.contamination import HELDOUT, Overlaps
-from lifecycle.curation.passages import PassageIndex, Passages
-from lifecycle.digests import digest_json
+from lifecycle.corpora.arrow import rows_table
+from lifecycle.corpora.documents import check_rows, open_shard
+from lifecycle.corpora.units import Unit, content_of, rows_of
+from lifecycle.curation.contamination import HELDOUT, SCHEMA, overlap_row
+from lifecycle.curation.passages import PassageIndex
+from lifecycle.curation.repeated import without
+from lifecycle.curation.sealed import entry_of, load, save
+from lifecycle.curation.sides import QUOTES, STAYS, Repeated, Task
+from lifecycle.curation.suspects import HeldAnchors, Slice, Suspects, slices_of
 from lifecycle.parallel import Executor, ordered_map
-from lifecycle.recipe.corpora import OverlapConfig
-from lifecycle.results import result
+from lifecycle.recipe.corpora import OverlapConfig, RepeatedTextConfig
 
-VERSION = 3
-"""Raised when the same text has other anchors, or other files hold them."""
-HASHES, OWNERS, DIGESTS = "anchors.npy", "documents.npy", "digests.npy"
-READY_BYTES = 1 << 26
-"""Held-out texts that a process keeps ready with their passages: neighbouring units quote much the same ones."""
+VERSION = 1
+"""Raised when the same two texts share something else."""
 
 
 @dataclass(frozen=True)
-class Quoted:
-    """Held-out texts that the documents of a unit may quote, where they lie."""
+class Comparison:
+    """Some documents of a unit, by their number, and the slice with which they may share a passage."""
 
-    places: tuple[tuple[Unit, tuple[int, ...]], ...]
-    digest: str
-    """Of their ids and texts."""
-    config: OverlapConfig
-
-    def identity(self) -> str:
-        """What of it decides what is found."""
-        return f"{self.digest} {self.config.model_dump_json()}"
-
-    def overlaps(self) -> Overlaps:
-        """What finds their passages, with nothing found yet; one passage of a document is enough."""
-        texts = [text for unit, places in self.places for text in _held_texts(unit, places, self.config)]
-        index = PassageIndex((text.passages for text in texts), self.config)
-        return Overlaps(index, [(HELDOUT, text.id) for text in texts], hits_per_document=1)
-
-
-@dataclass(frozen=True)
-class _HeldText:
-    id: str
-    passages: Passages
+    task: int
+    suspects: Suspects
+    held: Slice
+    unit: Unit
+    repeated: Repeated | None
 
     @property
-    def size(self) -> int:
-        """Bytes, about: text in two bytes a character, a hash and a place of each passage."""
-        return 2 * len(self.passages.text) + 12 * self.passages.hashes.size + 200
+    def reasons(self) -> tuple[str, ...]:
+        """Of each document what decides the result besides its unit. Where lines were taken out, passages came together
+        that no anchor stands for, and any text of the slice may hold one."""
+        if self.repeated is None:
+            return self.suspects.reasons
+        every = xxhash.xxh3_128_hexdigest(f"{self.repeated.digest} {content_of(self.held)}".encode())
+        return tuple(f"{reason} {every}" for reason in self.suspects.reasons)
 
 
-_ready: LRUCache[tuple[str, int, OverlapConfig], _HeldText] = LRUCache(READY_BYTES, getsizeof=lambda text: text.size)
+@dataclass(frozen=True)
+class Comparing:
+    """How documents are compared, and where it is kept what they share."""
+
+    passage: OverlapConfig
+    repeated: RepeatedTextConfig
+    cache: Path
+
+    def rows(self, comparison: Comparison) -> list[dict[str, Any]]:
+        """For each document that shares a passage with the slice: its number, where the first one begins in it (characters),
+        and the row for the table of overlaps, which names the first text of the slice that holds this passage."""
+        entry = entry_of(self.cache, self._identity(comparison))
+        payload = load(entry)
+        kept = orjson.loads(payload.tobytes()) if payload is not None else {}
+        wanted = dict(zip(comparison.suspects.documents, comparison.reasons, strict=True))
+        missing = [document for document, reason in wanted.items() if kept.get(str(document), {}).get("reason") != reason]
+        if missing:
+            rows = {each["document"]: each for each in self._compare(comparison, missing)}
+            kept |= {str(number): {"reason": wanted[number], "found": rows.get(number)} for number in missing}
+            save(entry, orjson.dumps(kept))
+        found = (kept[str(document)]["found"] for document in wanted)
+        return [each for each in found if each]
+
+    def places(self, comparison: Comparison) -> list[tuple[int, int]]:
+        """The same without the rows."""
+        return [(each["document"], each["begin"]) for each in self.rows(comparison)]
+
+    def _identity(self, comparison: Comparison) -> str:
+        """A slice that grew at its end has the same entry: of each document that says what it holds for."""
+        settings = f"shared {VERSION} {self.passage.model_dump_json()} {self.repeated.model_dump_json()}"
+        return f"{settings}\n\n{content_of(comparison.held[:1])}\n\n{comparison.unit.content}"
+
+    def _compare(self, comparison: Comparison, documents: Sequence[int]) -> Iterable[dict[str, Any]]:
+        index, ids = _indexed(comparison.held, self.passage.words, self.passage.han_characters)
+        repeated = comparison.repeated.places() if comparison.repeated else {}
+        for number, document in rows_of(comparison.unit, documents, ["id", "source", "text"]):
+            if number in repeated:
+                document["text"] = without(document["text"], repeated[number], self.repeated)
+            shared = index.first(document["text"])
+            if shared:
+                row = overlap_row(document, shared, (HELDOUT, ids[shared.text]), index.texts[shared.text])
+                yield {"document": number, "begin": shared.here[0], "row": row}
 
 
-def _held_texts(unit: Unit, places: Sequence[int], config: OverlapConfig) -> list[_HeldText]:
-    """The texts at some places of a unit, in order."""
-    found = {place: text for place in places if (text := _ready.get((unit.content, place, config)))}
-    missing = [place for place in places if place not in found]
-    for place, row in rows_of(unit, missing, ["id", "text"]) if missing else ():
-        found[place] = text = _HeldText(row["id"], Passages.of(row["text"], config))
-        _keep_ready((unit.content, place, config), text)
-    return [found[place] for place in places]
+@lru_cache(maxsize=1)
+def _indexed(held: Slice, words: int, han: int) -> tuple[PassageIndex, list[str]]:
+    """The passages of a slice, and the ids of its texts; neighbouring comparisons are with the same slice."""
+    ids: list[str] = []
+    texts: list[str] = []
+    for group in held:
+        with open_shard(group.path) as file:
+            table = file.read_row_group(group.number, columns=["id", "text"])
+            check_rows(table.num_rows, group.rows)
+        ids += table["id"].to_pylist()
+        texts += table["text"].to_pylist()
+    return PassageIndex(texts, OverlapConfig(words=words, han_characters=han)), ids
 
 
-def _keep_ready(key: tuple[str, int, OverlapConfig], text: _HeldText) -> None:
-    if text.size <= READY_BYTES:
-        _ready[key] = text
+class Quoting:
+    """The training documents that share a passage with a held-out text.
 
-
-class HeldAnchors:
-    """The anchors of all held-out texts, sorted, and which texts have each."""
+    Attributes:
+        tasks: the units of the training side, with these documents marked.
+    """
 
     def __init__(
-        self, shards: Iterable[Path], config: OverlapConfig, cache: Path, workers: int, executor: Executor = "local"
+        self, tasks: Sequence[Task], held: Iterable[Path], comparing: Comparing, work: Path, workers: int, executor: Executor
     ) -> None:
-        self._config, self._cache = config, cache
-        self._units = [_whole(shard) for shard in shards]
-        hashes, owners, digests = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)]
-        first = 0
-        for unit, entry in zip(self._units, unit_anchors(self._units, config, cache, workers, executor), strict=True):
-            hashes.append(np.load(entry / HASHES))
-            owners.append(np.load(entry / OWNERS).astype(np.int64) + first)
-            digests.append(np.load(entry / DIGESTS))
-            first += unit.rows
-        every = np.concatenate(hashes)
-        order = np.argsort(every, kind="stable")
-        self._hashes, self._owners, self._digests = every[order], np.concatenate(owners)[order], np.concatenate(digests)
-        self._distinct = np.unique(self._hashes)
-        self._firsts = np.cumsum([0, *(unit.rows for unit in self._units)])
+        spread = (workers, executor)
+        slices = slices_of(held)
+        anchors = HeldAnchors.of(slices, comparing.passage, comparing.cache, work / "heldout-anchors.npz", *spread)
+        suspects = partial(anchors.suspects, comparing.passage, comparing.cache)
+        staying = [(task.unit, (np.frombuffer(task.known, dtype=np.uint8) == STAYS).tobytes()) for task in tasks]
+        comparisons = [
+            Comparison(number, each, slices[each.slice], task.unit, task.repeated)
+            for number, (task, found) in enumerate(zip(tasks, ordered_map(suspects, staying, *spread), strict=True))
+            for each in found
+        ]
+        # Slice by slice, so that a worker indexes each of them once.
+        comparisons.sort(key=lambda each: (each.suspects.slice, each.task))
+        self._comparing = comparing
+        self._first: list[dict[int, tuple[int, Comparison]]] = [{} for _ in tasks]
+        for each, places in zip(comparisons, ordered_map(comparing.places, comparisons, *spread), strict=True):
+            first = self._first[each.task]
+            for document, begin in places:
+                if document not in first or begin < first[document][0]:
+                    first[document] = begin, each
+        _indexed.cache_clear()  # with one worker it would lie here while the training side is written
+        self.tasks = [_marked(task, list(first)) for task, first in zip(tasks, self._first, strict=True)]
 
-    def quoted_by(self, entry: Path, stays: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Quoted | None]:
-        """The documents of a unit that may quote held-out texts, of those that stay, and these texts.
-
-        Args:
-            entry: the anchors of the unit (`unit_anchors`).
-            stays: shape (documents of the unit,).
-        """
-        hashes = np.load(entry / HASHES)
-        shared = np.flatnonzero(among(hashes, self._distinct))
-        owners = np.load(entry / OWNERS, mmap_mode="r")[shared]
-        shared, owners = shared[stays[owners]], owners[stays[owners]]
-        if not owners.size:
-            return np.empty(0, np.int64), None
-        return np.unique(owners).astype(np.int64), self._with(np.unique(hashes[shared]))
-
-    def _with(self, hashes: Hashes) -> Quoted:
-        """The held-out texts that have one of these anchors."""
-        begins, ends = (np.searchsorted(self._hashes, hashes, side) for side in ("left", "right"))
-        counts = ends - begins
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        numbers = np.unique(self._owners[np.repeat(begins, counts) + within])
-        unit_of_each = np.searchsorted(self._firsts, numbers, side="right") - 1
-        places = tuple(
-            (self._units[unit], tuple((numbers[unit_of_each == unit] - self._firsts[unit]).tolist()))
-            for unit in np.unique(unit_of_each).tolist()
-        )
-        return Quoted(places, digest_json(self._digests[numbers].tolist()), self._config)
+    def table(self, task: int, documents: NDArray[np.int64]) -> pa.Table:
+        """The rows of some documents of a unit that share a passage, in order: the first passage of each."""
+        first = self._first[task]
+        rows = {
+            (each["document"], comparison.suspects.slice): each["row"]
+            for comparison in {id(each): each for _, each in first.values()}.values()
+            for each in self._comparing.rows(comparison)
+        }
+        return rows_table([rows[number, first[number][1].suspects.slice] for number in documents.tolist()], SCHEMA)
 
 
-def unit_anchors(
-    units: Sequence[Unit], config: OverlapConfig, cache: Path, workers: int, executor: Executor = "local"
-) -> Iterable[Path]:
-    """An entry for each unit: anchors uint64, sorted, the number of the document of each within the unit uint32, and digests
-    of the ids and texts uint64 (documents, 2)."""
-    return ordered_map(partial(_unit_anchors, config, cache), units, workers, executor)
-
-
-def _whole(shard: Path) -> Unit:
-    with open_shard(shard) as file:
-        return unit_of(row_groups(file, shard))
-
-
-def _unit_anchors(config: OverlapConfig, cache: Path, unit: Unit) -> Path:
-    def make(directory: Path) -> None:
-        hashes, counts, digests = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], []
-        with open_shard(unit.path) as file:
-            for number in range(unit.first, unit.last):
-                table = file.read_row_group(number, columns=["id", "text"])
-                buffer, offsets = buffers_of(table["text"])
-                found, many = anchors_of(buffer, offsets, config)
-                hashes.append(found)
-                counts.append(many)
-                digests += _digests(table["id"].to_pylist(), buffer, offsets)
-        every, owners = np.concatenate(hashes), np.concatenate(counts)
-        order = np.argsort(every, kind="stable")
-        np.save(directory / HASHES, every[order])
-        np.save(directory / OWNERS, np.repeat(np.arange(owners.size, dtype=np.uint32), owners)[order])
-        np.save(directory / DIGESTS, np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(-1, 2))
-
-    return result(cache, unit.key(f"anchors {VERSION} {config.model_dump_json()}"), make)[0]
-
-
-def _digests(ids: Sequence[str], buffer: Bytes, offsets: Integers) -> list[bytes]:
-    """A digest of the id and text of each document."""
-    data, found = buffer.data, []
-    for name, (begin, end) in zip(ids, pairwise(offsets.tolist()), strict=True):
-        state = xxhash.xxh3_128(f"{name}\n".encode())
-        state.update(data[begin:end])
-        found.append(state.digest())
-    return found
+def _marked(task: Task, quoting: list[int]) -> Task:
+    if not quoting:
+        return task
+    known = np.frombuffer(task.known, dtype=np.uint8).copy()
+    known[quoting] = QUOTES
+    return replace(task, known=known.tobytes())

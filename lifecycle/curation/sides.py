@@ -18,7 +18,6 @@ from lifecycle.corpora.units import Unit, rows_of
 from lifecycle.curation.buffers import beginning_of, buffers_of, lengths_of, text_of
 from lifecycle.curation.contamination import HELDOUT, Overlaps
 from lifecycle.curation.passages import PassageIndex
-from lifecycle.curation.quoted import Quoted
 from lifecycle.curation.repeated import says_something, without
 from lifecycle.ledger import EXCERPT_BYTES, Ledger, LedgerWriter
 from lifecycle.recipe.corpora import OverlapConfig, RepeatedTextConfig
@@ -26,11 +25,14 @@ from lifecycle.results import result
 
 Side = Literal["heldout", "train"]
 
-STAYS, OTHER_SIDE, SUSPECT, FIRST_RULE = 0, 1, 2, 3
-"""What is known of a document before it is read: a `SUSPECT` may quote a held-out text; from `FIRST_RULE` on, the place of
-its rule in `Task.rules`."""
+STAYS, OTHER_SIDE, QUOTES, FIRST_RULE = 0, 1, 2, 3
+"""What is known of a document before it is read. One that `QUOTES` shares a passage with a held-out text; from `FIRST_RULE`
+on it is the place of its rule in `Task.rules`."""
 DOCUMENTS = "documents.parquet"
-CONTAMINATION, OVERLAPS = "contamination.parquet", "overlaps.parquet"
+CONTAMINATION = "contamination.parquet"
+QUOTING = "quoting.npy"
+"""Numbers of the documents that went because they share a passage with a held-out text; no file where none did."""
+OVERLAPS_HELDOUT = "overlaps_heldout"
 BY_FILE = "contaminated_by_file"
 """Note of the ledger: documents that share a passage with each evaluation file."""
 PROTECTED = pa.schema([("file", pa.string()), ("item", pa.string()), ("text", pa.string())])
@@ -100,8 +102,6 @@ class Task:
     known: bytes
     """One for each document."""
     rules: tuple[str, ...]
-    heldout: Quoted | None = None
-    """The held-out texts that its suspects may quote."""
     repeated: Repeated | None = None
 
 
@@ -122,7 +122,7 @@ class Passing:
 def pass_unit(passing: Passing, settings: str, cache: Path, task: Task) -> tuple[Path, bool]:
     """The entry of a unit: the documents that stay (no file where none does), what they share with protected texts, and the
     ledger; and whether it was there."""
-    known = f"{xxhash.xxh3_128_hexdigest(task.known)} {task.rules} {task.heldout.identity() if task.heldout else ''}"
+    known = f"{xxhash.xxh3_128_hexdigest(task.known)} {task.rules}"
     if task.repeated:
         known += f" {task.repeated.digest}"
 
@@ -138,8 +138,8 @@ class _Unit:
     def __init__(self, passing: Passing, task: Task) -> None:
         self._passing, self._task = passing, task
         self._evaluation = passing.evaluation.overlaps() if passing.evaluation else None
-        self._heldout = task.heldout.overlaps() if task.heldout else None
         self._repeated = task.repeated.places() if task.repeated else {}
+        self._quoting: list[int] = []
         self._ledger = LedgerWriter(task.source)
 
     def write(self, directory: Path) -> None:
@@ -161,8 +161,8 @@ class _Unit:
         if self._evaluation:
             self._evaluation.write(directory / CONTAMINATION)
             self._ledger.notes[BY_FILE] = dict(sorted(self._evaluation.documents_by_file.items()))
-        if self._heldout:
-            self._heldout.write(directory / OVERLAPS)
+        if self._quoting:
+            np.save(directory / QUOTING, np.array(self._quoting))
         Ledger(sources=(self._ledger.close(),)).write(directory)
 
     def _judge(self, table: pa.Table, known: list[int], numbers: list[int]) -> tuple[pa.Table, int]:
@@ -181,6 +181,8 @@ class _Unit:
             beginning = partial(beginning_of, buffer, offsets, place, EXCERPT_BYTES)
             if rule:
                 stays[place] = False
+                if rule == OVERLAPS_HELDOUT:
+                    self._quoting.append(number)
                 excerpt = beginning() if ledger.wants(rule, ids[place]) else ""
                 ledger.drop(rule, ids[place], excerpt, lengths[place], lengths[place])
                 continue
@@ -199,8 +201,8 @@ class _Unit:
         """The rule that drops a document, or None; and its text where lines were taken out, or None."""
         if known >= FIRST_RULE:
             return self._task.rules[known - FIRST_RULE], None
-        if not (self._evaluation or repeated or (self._heldout and known == SUSPECT)):
-            return None, None
+        if not (self._evaluation or repeated):
+            return OVERLAPS_HELDOUT if known == QUOTES else None, None
         document = table.slice(place, 1).to_pylist()[0]
         rule, left = self._rule(document, known, repeated)
         return rule, None if left["text"] == document["text"] else left["text"]
@@ -213,9 +215,7 @@ class _Unit:
             document = document | {"text": without(document["text"], repeated, self._passing.repeated)}
             if not says_something(document["text"], self._passing.repeated):
                 return "only_repeated_text", document
-        if self._heldout and known == SUSPECT and self._heldout.found_in(document):
-            return "overlaps_heldout", document
-        return None, document
+        return OVERLAPS_HELDOUT if known == QUOTES else None, document
 
 
 def _with_texts(table: pa.Table, texts: dict[int, str]) -> pa.Table:

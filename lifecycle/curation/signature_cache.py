@@ -5,10 +5,6 @@ recipe and every run. `DocumentWriter` cuts row groups by document id: a documen
 it falls into, and no other.
 """
 
-import hashlib
-import logging
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,20 +13,19 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from lifecycle.corpora.documents import check_rows, open_shard
 from lifecycle.corpora.row_groups import RowGroup
-from lifecycle.curation.buffers import Bytes, Integers, buffers_of, lengths_of
+from lifecycle.curation.anchor_cache import Anchored, anchor_entry, keep_anchors, texts_of
+from lifecycle.curation.buffers import Bytes, Integers, lengths_of
 from lifecycle.curation.minhash import signatures_of
+from lifecycle.curation.sealed import entry_of, load, save
+from lifecycle.curation.sign_and_anchor import sign_and_anchor
 from lifecycle.digests import digest_json
 from lifecycle.recipe.base import identity
-from lifecycle.recipe.corpora import MinHashConfig
+from lifecycle.recipe.corpora import MinHashConfig, OverlapConfig
 
-logger = logging.getLogger(__name__)
-
-VERSION = 1
+VERSION = 2
 """Raised when the same text gives another digest or signature."""
 DIGEST_BYTES = 16
-SEAL_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class Fingerprints:
 
 def text_digest(text: bytes | memoryview) -> bytes:
     """What two exact duplicates share: the text itself in UTF-8, nothing folded."""
-    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()
+    return xxhash.xxh3_128_digest(text)
 
 
 def _digests(buffer: Bytes, offsets: Integers) -> NDArray[np.uint8]:
@@ -54,57 +49,39 @@ def _digests(buffer: Bytes, offsets: Integers) -> NDArray[np.uint8]:
     return np.frombuffer(digests, dtype=np.uint8).reshape(-1, DIGEST_BYTES)
 
 
-def fingerprints_of(config: MinHashConfig, cache: Path | None, group: RowGroup) -> tuple[Fingerprints, bool]:
+def fingerprints_of(
+    config: MinHashConfig, overlap: OverlapConfig | None, cache: Path, group: RowGroup
+) -> tuple[Fingerprints, bool]:
     """The fingerprints of one row group, and whether they were cached.
 
     Args:
-        cache: a directory of entries, made and filled here; None computes everything.
+        overlap: anchors of this kind are made and kept, too, where the texts are read for the fingerprints; None: none are.
+        cache: a directory of entries, made and filled here.
     """
-    entry = cache / _key(group, digest_json(identity(config))) if cache else None
-    found = _load(entry, config.bands * config.rows) if entry else None
+    entry = entry_of(cache, f"{VERSION} {digest_json(identity(config))} {group.layout} {group.content}")
+    found = _load(entry, config.bands * config.rows)
     if found:
         return found, True
-    with open_shard(group.path) as file:
-        column = file.read_row_group(group.number, columns=["text"]).column("text")
-        check_rows(len(column), group.rows)
-    buffer, offsets = buffers_of(column)
-    made = Fingerprints(lengths_of(buffer, offsets), _digests(buffer, offsets), signatures_of(buffer, offsets, config))
-    if entry:
-        _save(entry, made)
+    buffer, offsets = texts_of(group)
+    anchors = anchor_entry(overlap, cache, group) if overlap else None
+    if overlap and anchors and not anchors.exists():
+        signature, hashes, counts = sign_and_anchor(buffer, offsets, config, overlap)
+        keep_anchors(anchors, Anchored(hashes, counts))
+    else:
+        signature = signatures_of(buffer, offsets, config)
+    made = Fingerprints(lengths_of(buffer, offsets), _digests(buffer, offsets), signature)
+    save(entry, b"".join(part.tobytes() for part in (made.lengths, made.digests, made.signature)))
     return made, False
 
 
-def _key(group: RowGroup, settings: str) -> str:
-    """Digest of the content of one row group, of how it is read, and of what is computed from it."""
-    key = xxhash.xxh3_128_hexdigest(f"{VERSION} {settings} {group.layout} {group.content}".encode())
-    return f"{key[:2]}/{key}"
-
-
-def _save(path: Path, made: Fingerprints) -> None:
-    payload = made.lengths.tobytes() + made.digests.tobytes() + np.ascontiguousarray(made.signature).tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(xxhash.xxh3_128_digest(payload) + payload)
-    os.replace(temporary, path)
-
-
 def _load(path: Path, places: int) -> Fingerprints | None:
-    """The entry, or None where there is none or where it is not what was written."""
-    try:
-        stored = path.read_bytes()
-    except FileNotFoundError:
+    payload = load(path)
+    if payload is None:
         return None
-    payload = memoryview(stored)[SEAL_BYTES:]
-    row = 8 + DIGEST_BYTES + 4 * places
-    if len(payload) % row or xxhash.xxh3_128_digest(payload) != stored[:SEAL_BYTES]:
-        logger.warning("%s: this cached entry is damaged and is computed again", path)
-        with suppress(FileNotFoundError):
-            path.unlink()
-        return None
-    rows = len(payload) // row
+    rows = payload.size // (8 + DIGEST_BYTES + 4 * places)
     split = rows * 8, rows * (8 + DIGEST_BYTES)
     return Fingerprints(
-        np.frombuffer(payload[: split[0]], dtype=np.int64),
-        np.frombuffer(payload[split[0] : split[1]], dtype=np.uint8).reshape(rows, DIGEST_BYTES),
-        np.frombuffer(payload[split[1] :], dtype=np.uint32).reshape(rows, places),
+        payload[: split[0]].view(np.int64),
+        payload[split[0] : split[1]].reshape(rows, DIGEST_BYTES),
+        payload[split[1] :].view(np.uint32).reshape(rows, places),
     )

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.curation.anchors import BASE, RUN_WORDS, among, anchors
+from lifecycle.curation.anchors import BASE, anchors, run_words
 from lifecycle.curation.passages import PassageIndex
+from lifecycle.curation.sorted_hashes import SortedHashes
 from lifecycle.curation.words import IDEOGRAPH, character_tables, code_points, find_words, mix
 from lifecycle.recipe.corpora import OverlapConfig
 
@@ -40,7 +41,9 @@ def test_unlike_texts_share_none_and_anchors_are_few() -> None:
 def test_hashes_are_looked_up_as_numpy_does(hashes: list[int], wanted: list[int]) -> None:
     """Behind the last of the wanted ones there is no place to compare with."""
     many, few = np.array(hashes, dtype=np.uint64), np.unique(np.array(wanted, dtype=np.uint64))
-    assert among(many, few).tolist() == np.isin(many, few).tolist()
+    places, entries = SortedHashes(few).among(many)
+    assert places.tolist() == np.flatnonzero(np.isin(many, few)).tolist()
+    assert few[entries].tolist() == many[places].tolist()
 
 
 @given(st.lists(WORDS, max_size=60), CONFIGS)
@@ -56,7 +59,7 @@ def test_an_anchor_is_the_smallest_run_of_a_passage(words: list[str], config: Ov
     classes, lower = character_tables()
     hashes, begins, _ = find_words(points, classes, lower)
     shares = [config.words if classes[points[begin]] == IDEOGRAPH else config.han_characters for begin in begins]
-    run = min(RUN_WORDS, config.words, config.han_characters)
+    run = run_words(config)
     runs = []
     for start in range(len(shares) - run + 1):
         value = 0

@@ -25,10 +25,10 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lifecycle.corpora.documents.CUT_MEAN_BYTES", 6_000)
 
 
-def _index(directory: Path, cache: Path | None, config: MinHashConfig = MINHASH) -> Index:
+def _index(directory: Path, cache: Path, config: MinHashConfig = MINHASH) -> Index:
     work = directory.parent / f"work{len(list(directory.parent.iterdir()))}"
     work.mkdir()
-    return index_documents({"a": directory}, [], config, cache, work, workers=1)
+    return index_documents({"a": directory}, [], config, None, cache, work, workers=1)
 
 
 def _signatures(index: Index) -> np.ndarray:
@@ -38,7 +38,7 @@ def _signatures(index: Index) -> np.ndarray:
 def test_a_second_run_computes_nothing_and_finds_the_same(tmp_path: Path, small_groups: None) -> None:
     corpus = write_documents(tmp_path / "a", [random_text(seed, 40) for seed in range(200)])
     first, second = (_index(corpus, tmp_path / "cache") for _ in range(2))
-    plain = _index(corpus, None)
+    plain = _index(corpus, tmp_path / "another cache")
     assert (first.cached, second.cached, plain.cached) == (0, 200, 0)
     for index in (second, plain):
         assert list(index.ids) == list(first.ids)

@@ -1,0 +1,43 @@
+"""Small files of numbers that are kept by the digest of what decides them: whole or not there, and sealed against damage."""
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+SEAL_BYTES = 16
+
+
+def entry_of(cache: Path, what: str) -> Path:
+    """Where below `cache` that lies which `what` decides."""
+    key = xxhash.xxh3_128_hexdigest(what.encode())
+    return cache / key[:2] / key
+
+
+def save(path: Path, payload: bytes) -> None:
+    """Write an entry; two processes may do so at once, with the same payload."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(xxhash.xxh3_128_digest(payload) + payload)
+    os.replace(temporary, path)
+
+
+def load(path: Path) -> NDArray[np.uint8] | None:
+    """The payload of an entry, shape (bytes,), or None where there is none or where it is not what was written."""
+    try:
+        stored = np.fromfile(path, dtype=np.uint8)
+    except FileNotFoundError:
+        return None
+    payload = stored[SEAL_BYTES:]
+    if xxhash.xxh3_128_digest(payload.data) != stored[:SEAL_BYTES].tobytes():
+        logger.warning("%s: this cached entry is damaged and is computed again", path)
+        with suppress(FileNotFoundError):
+            path.unlink()
+        return None
+    return payload
