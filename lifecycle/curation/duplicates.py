@@ -111,7 +111,7 @@ def by_preference(index: Index, numbers: Numbers) -> Numbers:
     }
     by = [(name, "ascending") for name in keys]
     order = pc.sort_indices(pa.table(keys), sort_keys=by)  # pyright: ignore[reportAttributeAccessIssue]
-    return numbers[order.to_numpy()]
+    return numbers[np.frombuffer(order.buffers()[1], np.uint64)]  # `to_numpy` imports pandas, a third of a second
 
 
 def _exact_copies(index: Index, compared: Numbers) -> tuple[Numbers, Numbers]:
