@@ -103,8 +103,10 @@ def _pool(work: bytes, workers: int) -> ProcessPoolExecutor:
 
 
 def _preload(function: Callable[..., Any]) -> None:
-    """Have the fork server import the module of `function` once for all its workers, unless it runs already: numba, Arrow and
-    the recipe take each of them almost a second otherwise."""
+    """Have the fork server import the module of `function` for all its workers, unless it runs already.
+
+    Each of them would import it otherwise: numba, Arrow and the recipe take almost a second.
+    """
     module = getattr(function, "func", function).__module__  # of a partial, that of what it calls
     multiprocessing.get_context("forkserver").set_forkserver_preload(["__main__", module])
 
