@@ -71,6 +71,7 @@ def _pool_map(function: Callable[[Item], Result], source: Iterator[Item], worker
     """A dying worker breaks its pool, and nobody can tell which of the items in flight it had: each of them is done again in
     a fresh pool, and one that saw two pools break is tried alone, so that no item is blamed for another."""
     work = pickle.dumps(function)
+    _preload(function)
     waiting: deque[_Task[Item]] = deque()
     pool = _pool(work, workers)
     try:
@@ -99,6 +100,15 @@ def _pool(work: bytes, workers: int) -> ProcessPoolExecutor:
     """A fork of a process with threads can deadlock, so workers come from a fork server."""
     context = multiprocessing.get_context("forkserver")
     return ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(os.getpid(), work))
+
+
+def _preload(function: Callable[..., Any]) -> None:
+    """Have the fork server import the module of `function` for all its workers, unless it runs already.
+
+    Each of them would import it otherwise: numba, Arrow and the recipe take almost a second.
+    """
+    module = getattr(function, "func", function).__module__  # of a partial, that of what it calls
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["__main__", module])
 
 
 def _forget_unfinished(waiting: Iterable[_Task]) -> None:

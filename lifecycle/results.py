@@ -12,7 +12,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import xxhash
@@ -22,7 +22,8 @@ from lifecycle.files import write_atomically
 logger = logging.getLogger(__name__)
 
 SEAL = "seal.json"
-CHUNK = 1 << 20
+CHUNK = 1 << 17
+"""Larger buffers come from the kernel, and go back to it, each time."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 OLDER_SECONDS = 60
 
@@ -40,7 +41,7 @@ def result(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bo
     try:
         make(temporary)
         _back_date(temporary)
-        _seal(temporary).write(temporary)
+        (temporary / SEAL).write_text(_seal(temporary).as_json(), encoding="utf-8")
         entry.parent.mkdir(exist_ok=True)
         try:
             os.rename(temporary, entry)
@@ -88,8 +89,8 @@ class _Seal:
     boot: str
     """The start of the machine since which that was: after a crash a file may keep its size and lose its content."""
 
-    def write(self, entry: Path) -> None:
-        write_atomically(entry / SEAL, json.dumps(asdict(self)))
+    def as_json(self) -> str:
+        return json.dumps(vars(self))
 
 
 def _boot() -> str:
@@ -121,7 +122,7 @@ def _seal(directory: Path) -> _Seal:
 def _digest(path: Path) -> str:
     """XXH3 with 128 bits: the entry is guarded against damage, not against an adversary."""
     state = xxhash.xxh3_128()
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         while data := file.read(CHUNK):
             state.update(data)
     return state.hexdigest()
@@ -137,7 +138,7 @@ def _is_whole(entry: Path) -> bool:
         found = _seal(entry)
         if found.digests != seal.digests:
             return False
-        found.write(entry)
+        write_atomically(entry / SEAL, found.as_json())
     except (OSError, ValueError, TypeError):
         return False
     return True

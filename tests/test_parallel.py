@@ -25,6 +25,21 @@ if __name__ == "__main__":
         print("ready", flush=True)
 """
 
+IMPORTED = """
+import os
+IMPORTER = os.getpid()
+
+def is_my_import(_):
+    return IMPORTER == os.getpid()
+"""
+IMPORTING = """
+from functools import partial
+from lifecycle.parallel import ordered_map
+from imported import is_my_import
+if __name__ == "__main__":
+    print(any(ordered_map(partial(is_my_import), range(8), 2)))
+"""
+
 
 @pytest.fixture(params=["local", "ray"])
 def executor(request: pytest.FixtureRequest) -> Executor:
@@ -124,6 +139,14 @@ def test_a_function_that_workers_cannot_load_is_no_dead_worker() -> None:
         list(ordered_map(Unpicklable(), range(4), 2))
     with pytest.raises((pickle.PicklingError, AttributeError)):
         list(ordered_map(lambda value: value, range(4), 2))
+
+
+def test_what_a_function_needs_is_imported_once_for_all_workers(tmp_path: Path) -> None:
+    """Each worker of each pool of a stage once imported all of it anew, almost a second of the processor each time."""
+    (tmp_path / "imported.py").write_text(IMPORTED, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in (str(tmp_path), *sys.path) if path)}
+    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_items_are_taken_when_they_are_needed(executor: Executor) -> None:

@@ -167,9 +167,10 @@ class DocumentWriter:
             self._flush()
 
     def _is_cut(self, identifier: str, size: int) -> bool:
+        if self._group_bytes < CUT_AFTER_BYTES:
+            return False
         chance = zlib.crc32(identifier.encode("utf-8", "surrogatepass")) / 2**32
-        picked = self._group_bytes >= CUT_AFTER_BYTES and chance * CUT_MEAN_BYTES < size
-        return picked or self._group_bytes >= CUT_MOST_BYTES
+        return chance * CUT_MEAN_BYTES < size or self._group_bytes >= CUT_MOST_BYTES
 
     def _flush(self) -> None:
         if not self._rows:

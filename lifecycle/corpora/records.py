@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from lifecycle.corpora.documents import Document
@@ -61,7 +62,8 @@ def make_document(
             restart in every file.
         group: documents that stay together in the held-out split; without one it is a group by itself.
     """
-    file = str((meta or {}).get("file", ""))
+    meta = dict(meta or {})
+    file = str(meta.get("file", ""))
     identifier = document_id(source, locator if id is None else f"{file}#{id}")
     return {
         "id": identifier,
@@ -70,5 +72,11 @@ def make_document(
         "url": url,
         "lang": language,
         "group": group or identifier,
-        "meta": _as_json(dict(meta or {})),
+        "meta": _file_alone(file) if meta == {"file": file} else _as_json(meta),
     }
+
+
+@lru_cache(maxsize=16)
+def _file_alone(file: str) -> str:
+    """What all records of a file have in common."""
+    return _as_json({"file": file})

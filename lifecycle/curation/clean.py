@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -136,8 +137,8 @@ def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[P
                     table = file.read_row_group(number)
                     check_rows(table.num_rows, file.metadata.row_group(number).num_rows)
                     judged = judge(table, rules.config, rules.repeated, rules.model)
-                    _account(table, judged, ledger)
                     ids = table["id"].to_pylist()
+                    _account(table, ids, judged, ledger)
                     sidecar.add(ids, judged.languages, judged.decided.tolist(), judged.columns)
                     if judged.kept.num_rows:
                         writer = writer or shard_writer(directory / DOCUMENTS)
@@ -150,9 +151,8 @@ def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[P
     return result(cache, unit.key(settings), make)
 
 
-def _account(table: pa.Table, judged: Judged, ledger: LedgerWriter) -> None:
+def _account(table: pa.Table, ids: Sequence[str], judged: Judged, ledger: LedgerWriter) -> None:
     """Enter a table of documents into the ledger."""
-    ids = table["id"].to_pylist()
     raw, texts = buffers_of(table["text"]), buffers_of(judged.repaired)
     read, left = judged.characters.tolist(), judged.characters_left.tolist()
     for change in judged.changes:

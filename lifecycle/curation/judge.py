@@ -70,7 +70,8 @@ def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(
         left = lengths_of(*buffers_of(texts))
     judged = table.set_column(table.schema.get_field_index("text"), "text", texts.cast(pa.string()))
     judged = judged.set_column(table.schema.get_field_index("lang"), "lang", strings(languages))
-    kept = judged.filter(flags(decided == KEPT))
+    stays = decided == KEPT
+    kept = judged if stays.all() else judged.filter(flags(stays))
     return Judged(kept, languages, decided, columns, changes, repaired.characters, repaired.texts, left)
 
 

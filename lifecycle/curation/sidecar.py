@@ -83,7 +83,8 @@ class SidecarWriter:
 def _column(values: NDArray[Any] | Sequence[str], kind: pa.DataType) -> pa.Array:
     if pa.types.is_string(kind):
         return strings(values.tolist() if isinstance(values, np.ndarray) else values)
-    return numbers(np.asarray(values)).cast(kind)
+    column = numbers(np.asarray(values))
+    return column if column.type == kind else column.cast(kind)  # costs as much as the column where there is nothing to do
 
 
 def read_sidecar(directory: Path) -> pa.Table:
