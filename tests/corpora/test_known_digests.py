@@ -87,6 +87,7 @@ def test_a_shard_says_what_its_row_groups_hold(tmp_path: Path) -> None:
 
 def test_no_row_group_grows_past_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one step holds in memory is a row group: left to chance, the largest of a thousand is six times the mean."""
+    monkeypatch.setattr(documents, "CUT_AFTER_BYTES", 10_000)
     monkeypatch.setattr(documents, "CUT_MEAN_BYTES", 10**15)
     monkeypatch.setattr(documents, "CUT_MOST_BYTES", 60_000)
     with documents.DocumentWriter(tmp_path) as writer:
