@@ -279,7 +279,8 @@ def _tables_of(paths: Iterable[Path]) -> Iterator[pa.Table]:
 
 
 def _write_overlaps(tables: Iterable[pa.Table], out: Path) -> None:
-    pq.write_table(pa.concat_tables([OVERLAP_SCHEMA.empty_table(), *tables]), out, compression="zstd")
+    none = pa.Table.from_batches([], OVERLAP_SCHEMA)  # `empty_table` imports pandas
+    pq.write_table(pa.concat_tables([none, *tables]), out, compression="zstd")
 
 
 def _one_sided(heldout: HeldoutConfig, train: int, held: int) -> str:
