@@ -155,11 +155,17 @@ def sweep(
     if instructions:
         tried, found = _sweep_instructions(_sidecars(loaded, home, number), rule, values, source or [], language)
     else:
+        _no_round(number)
         tried, found = _sweep_corpus(loaded, home, rule, values, source or [], language)
     if as_json:
         typer.echo(json.dumps([asdict(step) for step in found], indent=1, ensure_ascii=False))
     else:
         console.print(render(tried, found))
+
+
+def _no_round(number: int) -> None:
+    if number > 1:
+        raise typer.BadParameter("the corpus has no rounds; ask for conversations with --instructions", param_hint="--round")
 
 
 def _sweep_corpus(
@@ -217,6 +223,7 @@ def explain(
     if instructions:
         console.print(_explain_conversation(loaded, home, document, number))
     else:
+        _no_round(number)
         console.print(_explain_document(loaded, home, document))
 
 

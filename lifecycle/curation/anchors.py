@@ -8,7 +8,7 @@ which documents need to be compared with protected texts at all.
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.buffers import Bytes, Integers, encoded
+from lifecycle.curation.buffers import Bytes, Integers, encoded, longest_of
 from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.words import Points, character_tables, hash_words, mix
 from lifecycle.recipe.corpora import OverlapConfig
@@ -40,10 +40,7 @@ def run_words(config: OverlapConfig) -> int:
 def _anchors(
     buffer: Bytes, offsets: Integers, classes: NDArray[np.uint8], lower: Points, words: int, han: int, run: int
 ) -> tuple[Hashes, Integers]:
-    counts = np.zeros(offsets.size - 1, np.int64)
-    longest = 0
-    for i in range(counts.size):
-        longest = max(longest, offsets[i + 1] - offsets[i])
+    counts, longest = np.zeros(offsets.size - 1, np.int64), longest_of(offsets)
     found, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
     runs = np.empty(longest, np.uint64)
     chosen, ends = np.empty(1024, np.uint64), np.empty(1024, np.uint32)

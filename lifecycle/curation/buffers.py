@@ -60,6 +60,15 @@ def lengths_of(buffer: Bytes, offsets: Integers) -> Integers:
 
 
 @compiled
+def longest_of(offsets: Integers) -> int:
+    """Bytes of the longest text of a column."""
+    longest = 0
+    for i in range(offsets.size - 1):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    return longest
+
+
+@compiled
 def _count(buffer: Bytes, offsets: Integers, lengths: Integers) -> None:
     for i in range(lengths.size):
         lengths[i] = characters_between(buffer, offsets[i], offsets[i + 1])

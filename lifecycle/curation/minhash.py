@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.buffers import Bytes, Integers, encoded
+from lifecycle.curation.buffers import Bytes, Integers, encoded, longest_of
 from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.words import Points, character_tables, hash_words, mix
 from lifecycle.recipe.corpora import MinHashConfig
@@ -44,9 +44,14 @@ def signatures_of(buffer: Bytes, offsets: Integers, config: MinHashConfig) -> Si
     Words are compared without regard to case. A text of fewer words than a shingle is one shingle by itself.
     """
     classes, lower = character_tables()
-    result = np.full((offsets.size - 1, config.bands * config.rows), EMPTY, dtype=np.uint32)
+    result = no_signatures(offsets.size - 1, config)
     _sign(buffer, offsets, classes, lower, config.shingle, *drawn_functions(config), result)
     return result
+
+
+def no_signatures(texts: int, config: MinHashConfig) -> Signatures:
+    """Those of so many texts without words, to be filled."""
+    return np.full((texts, config.bands * config.rows), EMPTY, dtype=np.uint32)
 
 
 def drawn_functions(config: MinHashConfig) -> tuple[Hashes, Hashes]:
@@ -70,9 +75,7 @@ def _sign(
 ) -> None:
     """Fill each row of `result` with the least hash of all shingles under h(x) = (a·x + b mod 2^64) >> 32 with odd a
     (multiply-shift, Dietzfelbinger et al. 1997)."""
-    longest = 0
-    for i in range(result.shape[0]):
-        longest = max(longest, offsets[i + 1] - offsets[i])
+    longest = longest_of(offsets)
     words, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
     shingles, least = np.empty(longest + AT_ONCE - 1, np.uint64), np.empty(scale.size, np.uint64)
     for i in range(result.shape[0]):

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.anchors import Hashes, choose_anchors, run_words, with_room
-from lifecycle.curation.buffers import Bytes, Integers
+from lifecycle.curation.buffers import Bytes, Integers, longest_of
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.minhash import AT_ONCE, EMPTY, Signatures, drawn_functions, sign_words
+from lifecycle.curation.minhash import AT_ONCE, Signatures, drawn_functions, no_signatures, sign_words
 from lifecycle.curation.words import Points, character_tables, hash_words
 from lifecycle.recipe.corpora import MinHashConfig, OverlapConfig
 
@@ -15,7 +15,7 @@ def sign_and_anchor(
     buffer: Bytes, offsets: Integers, minhash: MinHashConfig, overlap: OverlapConfig
 ) -> tuple[Signatures, Hashes, Integers]:
     """What `signatures_of` and `anchors_of` give for the same texts."""
-    signatures = np.full((offsets.size - 1, minhash.bands * minhash.rows), EMPTY, dtype=np.uint32)
+    signatures = no_signatures(offsets.size - 1, minhash)
     scale, shift = drawn_functions(minhash)
     sizes = overlap.words, overlap.han_characters, run_words(overlap)
     hashes, counts = _both(buffer, offsets, *character_tables(), minhash.shingle, scale, shift, *sizes, signatures)
@@ -36,10 +36,7 @@ def _both(
     run: int,
     signatures: Signatures,
 ) -> tuple[Hashes, Integers]:
-    counts = np.zeros(offsets.size - 1, np.int64)
-    longest = 0
-    for i in range(counts.size):
-        longest = max(longest, offsets[i + 1] - offsets[i])
+    counts, longest = np.zeros(offsets.size - 1, np.int64), longest_of(offsets)
     found, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
     scratch, least = np.empty(longest + AT_ONCE - 1, np.uint64), np.empty(scale.size, np.uint64)
     chosen, ends = np.empty(1024, np.uint64), np.empty(1024, np.uint32)

@@ -153,6 +153,10 @@ def test_conversations_of_a_later_round_are_asked_for_by_its_number(sidecars: Si
     assert json.loads(swept.stdout)[0]["kept"] < json.loads(swept.stdout)[-1]["kept"]
     none = CliRunner().invoke(app, ["explain", "c20", "--round", "3", *options])
     assert "adds nothing in this round" in str(none.exception)
+    for command in (["explain", "c20"], ["sweep", "refusal.max_refusal_share", "0", "1"]):
+        corpus = CliRunner().invoke(app, [*command, "--round", "2", *options[1:]])
+        assert corpus.exit_code == 2, "an option that nothing reads"
+        assert "--instructions" in corpus.output
 
 
 SECOND_ROUND = """rounds: 3
