@@ -4,6 +4,7 @@ Whatever ends it badly is written to `<run_dir>/errors/rank_N.json` before the p
 so that the launcher can tell the rank that failed from those that merely lost it.
 """
 
+import atexit
 import faulthandler
 import gc
 import importlib
@@ -43,21 +44,30 @@ def main() -> None:
         gc.enable()
         work(job)
     except BaseException as error:
-        if isinstance(error, SystemExit) and not error.code:
-            return
-        _leave(Path(job.run_dir), error)
+        if not isinstance(error, SystemExit) or error.code:
+            _fail(Path(job.run_dir), error)
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    _leave(0)
 
 
-def _leave(run_dir: Path, error: BaseException) -> None:
-    """Report and exit at once: a regular exit may wait for threads of a process group that no longer answers."""
+def _leave(code: int) -> None:
+    """Exit at once, without taking the interpreter down.
+
+    A regular exit may wait for threads of a process group that no longer answers; and a thread of gloo's that asks for the
+    interpreter then is ended within C++ that may not be unwound, which aborts a process whose work is done.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _fail(run_dir: Path, error: BaseException) -> None:
     found = classify(error)
     traceback.print_exc()
     owner = own_launcher()
     if owner is None or owner.holds:
         _report(run_dir, found, error)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(found.code)
+    _leave(found.code)
 
 
 def _report(run_dir: Path, found: ExitClass, error: BaseException) -> None:

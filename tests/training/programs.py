@@ -1,8 +1,10 @@
 """Small programs that stand where a training program stands, to see what the launcher makes of their ends."""
 
+import atexit
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -39,6 +41,21 @@ def succeed(job: TrainingJob, rank: int) -> None:
         journal.metrics(2, loss=1.5)
         facts = {"threads": os.environ["OMP_NUM_THREADS"], "key": os.environ.get(KEY)}
         (Path(job.run_dir) / "result.json").write_text(json.dumps(facts))
+
+
+class _Aborting:
+    """Ends its process where the interpreter, which is taken down, lets go of it."""
+
+    def __del__(self) -> None:
+        os.abort()
+
+
+def abort_when_taken_down(job: TrainingJob, rank: int) -> None:
+    """What threads of gloo's do now and then, once all is written."""
+    atexit.register((Path(job.run_dir) / f"exit_functions_{rank}").touch)
+    sys.modules["held until the end"] = _Aborting()  # pyright: ignore[reportArgumentType]
+    if rank == 0:
+        (Path(job.run_dir) / "result.json").write_text("{}")
 
 
 def lose_a_peer(job: TrainingJob, rank: int) -> None:
@@ -172,6 +189,7 @@ def miss_the_meeting(job: TrainingJob, rank: int) -> None:
 ACTS = {
     act.__name__: act
     for act in (
+        abort_when_taken_down,
         ask_to_start_again,
         end_silently,
         fail_an_assertion,

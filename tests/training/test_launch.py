@@ -96,6 +96,14 @@ def test_success_shows_the_journal_and_leaves_no_failure(tmp_path: Path) -> None
     assert not (tmp_path / "run" / "failure.json").exists()
 
 
+def test_what_aborts_while_the_interpreter_is_taken_down_fails_no_run(tmp_path: Path) -> None:
+    """A DPO of two ranks had written its model, then "terminate called without an active exception" made it a failure."""
+    process = launch(job_for(tmp_path, "abort_when_taken_down"))
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output
+    assert all((tmp_path / "run" / f"exit_functions_{rank}").exists() for rank in range(2))
+
+
 def test_the_cause_is_the_rank_that_failed_not_the_one_that_lost_it(tmp_path: Path) -> None:
     """torchrun reports whichever worker it polls first, which is often the innocent one."""
     process = launch(job_for(tmp_path, "lose_a_peer"))
