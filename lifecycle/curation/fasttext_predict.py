@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.eight_bytes import bits_set
 from lifecycle.curation.fasttext_file import OFFSET, Tables, hash_of, hashed
 
@@ -39,7 +39,7 @@ def predict(buffer: Bytes, begins: Integers, ends: Integers, model: Tables, labe
         labels[i], scores[i] = _likeliest(model, hidden, nodes, sums)
 
 
-@compiled
+@inner
 def _add_line(buffer: Bytes, begin: int, end: int, model: Tables, word: Bytes, hidden: Floats) -> int:
     """Add the vectors of the words that the dictionary has, of all n-grams of all words, and of the line's end to nothing;
     returns their number."""
@@ -67,12 +67,12 @@ def _add_line(buffer: Bytes, begin: int, end: int, model: Tables, word: Bytes, h
     return count
 
 
-@compiled
+@inner
 def _is_blank(byte: np.uint8) -> Any:
     return byte == 32 or 9 <= byte <= 13 or byte == 0
 
 
-@compiled
+@inner
 def _number(buffer: Bytes, begin: int, end: int, words: Bytes, places: Integers, slots: NDArray[np.int32]) -> int:
     """Of the word in a range of bytes; -1 for one that the dictionary does not have."""
     slot = np.int64(hash_of(buffer, begin, end)) & (slots.size - 1)
@@ -88,7 +88,7 @@ def _number(buffer: Bytes, begin: int, end: int, words: Bytes, places: Integers,
     return -1
 
 
-@compiled
+@inner
 def _add_ngrams(
     word: Bytes,
     size: int,
@@ -124,13 +124,13 @@ def _add_ngrams(
     return count
 
 
-@compiled
+@inner
 def _add(hidden: Floats, vectors: Floats, row: int) -> None:
     for place in range(hidden.size):
         hidden[place] += vectors[row, place]
 
 
-@compiled
+@inner
 def _likeliest(model: Tables, hidden: Floats, nodes: NDArray[np.int32], sums: Floats) -> tuple[int, np.float32]:
     """The leaf of the greatest probability, and that; `nodes` and `sums` are room for what is still to be visited."""
     labels = (model.children.shape[0] + 1) // 2
@@ -156,6 +156,6 @@ def _likeliest(model: Tables, hidden: Floats, nodes: NDArray[np.int32], sums: Fl
     return best, np.float32(exp(best_sum))
 
 
-@compiled
+@inner
 def _log(value: np.float32) -> np.float32:
     return np.float32(log(np.float64(value) + LITTLE))

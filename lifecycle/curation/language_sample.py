@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers, encoded
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.eight_bytes import EIGHT, continuations, eight_bytes
 from lifecycle.curation.marks import ALPHABETIC, CLASS, mark_tables
 from lifecycle.curation.marks import HAN as HAN_MARK
@@ -71,7 +71,7 @@ def _find_middles(
         ends[i] = _after(buffer, begins[i], characters)
 
 
-@compiled
+@inner
 def _after(buffer: Bytes, place: int, characters: int) -> int:
     """Where the character begins that comes so many characters after the one at a place."""
     while characters:
@@ -108,7 +108,7 @@ def _take_all(
         counts[0, i], counts[1, i], counts[2, i], counts[3, i], counts[4, i] = found
 
 
-@compiled
+@inner
 def _take(
     data: NDArray[np.uint8],
     marks: NDArray[np.uint32],
@@ -163,7 +163,7 @@ def _take(
     return size, characters, letters, han, int(kana)
 
 
-@compiled
+@inner
 def _begins(data: NDArray[np.uint8], position: int, scheme: NDArray[np.uint8]) -> bool:
     if position + scheme.size > data.size:
         return False
@@ -173,7 +173,7 @@ def _begins(data: NDArray[np.uint8], position: int, scheme: NDArray[np.uint8]) -
     return True
 
 
-@compiled
+@inner
 def _past_url(data: NDArray[np.uint8], marks: NDArray[np.uint32], position: int) -> int:
     """The first byte of white space."""
     while position < data.size:
@@ -184,7 +184,7 @@ def _past_url(data: NDArray[np.uint8], marks: NDArray[np.uint32], position: int)
     return position
 
 
-@compiled
+@inner
 def _past_code(data: NDArray[np.uint8], position: int) -> int:
     """Behind the next back-tick of the line, or behind this one where there is none."""
     for place in range(position + 1, data.size):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers, encoded
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bytes_like, eight_bytes, lowest_bit, store_eight_bytes
 from lifecycle.curation.enclosed_numbers import WRITTEN_OUT
 from lifecycle.curation.marks import ranges
@@ -110,7 +110,7 @@ def screen(buffer: Bytes, offsets: Integers, marks: NDArray[np.uint32], flags: F
         flags[i], characters[i] = _screen_one(buffer, offsets[i], offsets[i + 1], marks)
 
 
-@compiled
+@inner
 def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) -> tuple[int | np.int64, int]:
     found = 0
     count = 0
@@ -163,7 +163,7 @@ def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) 
     return found, count
 
 
-@compiled
+@inner
 def _other_than_plain(word: np.uint64) -> np.uint64:
     """No bit below the first byte of eight that is no blank, letter, digit or sign of ASCII of which no repair takes notice;
     the highest bit of that byte."""
@@ -176,14 +176,14 @@ def _other_than_plain(word: np.uint64) -> np.uint64:
     )
 
 
-@compiled
+@inner
 def _begins_han(word: np.uint64) -> Any:
     """Whether the first two of eight bytes begin a character of U+4E00 to U+9FFF."""
     first_two = (word & np.uint64(0xFF)) << np.uint64(8) | word >> np.uint64(8) & np.uint64(0xFF)
     return 0xE4B8 <= first_two <= 0xE9BF
 
 
-@compiled
+@inner
 def _is_letter(point: int | np.int64) -> Any:
     return 65 <= point <= 90 or 97 <= point <= 122
 
@@ -235,7 +235,7 @@ def tidy(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32], out: By
     return place
 
 
-@compiled
+@inner
 def _trimmed(out: Bytes, line: int, place: int) -> int:
     while place > line and (out[place - 1] in (_BLANK, _TAB)):
         place -= 1
