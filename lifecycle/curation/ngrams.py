@@ -3,7 +3,7 @@
 An n-gram can only occur twice where both (n-1)-grams in it do. So each length above 2 looks only at the places that the
 length before left over, and names an n-gram by the pair of the names of its halves: exact but for collisions of the 64-bit
 hashes of words and of pairs of words, and most places are gone after n = 3. Most words occur twice, so that a look at single
-words would save less than it costs; of the places that are left, a table of one byte each leaves out most that occur once.
+words would save less than it costs; of pairs of words, a table of one byte each leaves out most that occur once.
 Of lengths above 4 nothing is asked but what was there before: one walk each over the places whose 4-gram is repeated.
 """
 
@@ -19,8 +19,6 @@ Small = NDArray[np.int32]
 Places = NDArray[np.uint32]
 """Without a sign, as numba looks at every index with one whether it counts from the end."""
 
-NONE = np.uint32(0xFFFFFFFF)
-"""The name of an n-gram that occurs once."""
 NAMED, LONGEST = 4, 10
 """Occurrences are counted up to the first of these lengths."""
 MIN_REPEATS = 4
@@ -51,7 +49,7 @@ def enter(table: Hashes, mask: int, stamp: int, key: np.uint64, fresh: int) -> i
             table[first | one] = (current << half) | np.uint64(fresh)
             return fresh
         if table[first] == key:
-            return np.int64(entry & np.uint64(NONE))
+            return np.int64(entry & np.uint64(0xFFFFFFFF))
         place = (place + one) & inside
 
 
@@ -93,33 +91,18 @@ def repetition(
         keys: at least `count` places.
         seen: `seen_size(count)` places.
     """
-    name, live, frequency, first, used = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    name, live, frequency, covered, unused = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     result[:] = 0
-    alive = max(0, count - 1)
+    kept = _maybe_repeated(hashes, count, live, keys, seen)
     for n in range(2, min(NAMED, count) + 1):
         stamp += 1
+        if n > 2:
+            kept = _joined(name, live, kept, frequency, keys)
+        total = _name(keys, kept, table, stamp, name, frequency)
+        result[TOP + n - 2] = _top(lengths, name, live, kept, frequency, total, n)
         if n == 2:
-            for i in range(alive):
-                live[i] = i
-                keys[i] = mix(hashes[i] * PAIR + hashes[i + 1] + np.uint64(1))
-        else:
-            alive = _joined(name, live, alive, count - n, keys)
-        kept = _maybe_repeated(name, live, keys, alive, seen)
-        total = 0
-        mask = table_mask(kept)
-        for index in range(kept):
-            i = live[index]
-            found = enter(table, mask, stamp, keys[index], total)
-            if found == total:
-                frequency[total] = 0
-                first[total] = i
-                total += 1
-            frequency[found] += 1
-            name[i] = found
-        alive = _forget_single(name, live, frequency, kept)
-        result[TOP + n - 2] = _top(lengths, frequency, first, total, n)
-        if n == 2:
-            result[COVERED] = _covered(name, live, alive, lengths, frequency, first, used, total)
+            result[COVERED] = _covered(name, live, kept, lengths, frequency, covered, unused, total)
+    alive = _forget_single(name, live, frequency, kept)
     mask = table_mask(alive)
     for n in range(NAMED + 1, min(LONGEST, count) + 1):
         stamp += 1
@@ -134,41 +117,73 @@ def seen_size(items: int) -> int:
 
 
 @inner
-def _joined(name: Places, live: Places, count: int, last: int, keys: Hashes) -> int:
-    """Leave the places, up to `last`, at which named n-grams of the length before begin side by side, with their keys."""
+def _maybe_repeated(hashes: Hashes, count: int, live: Places, keys: Hashes, seen: NDArray[np.uint8]) -> int:
+    """Write the places of pairs of words, with their keys, that may occur twice by the bits of their keys; returns how many.
+
+    A small table of bytes answers for most that occur once, where entering each of them would miss the cache.
+    """
+    pairs = max(0, count - 1)
+    size = seen_size(pairs)
+    mask = np.uint64(size - 1)
+    seen[:size] = 0
+    for i in range(pairs):
+        keys[i] = mix(hashes[i] * PAIR + hashes[i + 1] + np.uint64(1))
+    for i in range(pairs):
+        place = (keys[i] >> np.uint64(32)) & mask
+        seen[place] = (seen[place] << 1) | 1
     kept = 0
-    for index in range(count):
-        i = live[index]
-        stays = i <= last and name[i + 1] != NONE
+    for i in range(pairs):
+        key = keys[i]
         live[kept] = i
-        keys[kept] = (np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + 1] if stays else 0)
-        kept += stays
-        used = name[i] if stays else NONE
-        name[i] = used
+        keys[kept] = key
+        kept += seen[(key >> np.uint64(32)) & mask] > 1
+    return int(kept)
+
+
+@inner
+def _joined(name: Places, live: Places, count: int, frequency: Places, keys: Hashes) -> int:
+    """Leave the places at which n-grams of the length before begin side by side that both are repeated, with their keys."""
+    kept = 0
+    i, left = np.uint32(0), np.uint32(0)
+    stayed = False
+    for index in range(count):
+        behind, right = live[index], name[index]
+        stays = frequency[right] > 1
+        live[kept] = i
+        keys[kept] = (np.uint64(left) << np.uint64(32)) | np.uint64(right)
+        kept += stayed & stays & (behind == i + np.uint32(1))
+        i, left, stayed = behind, right, stays
     for index in range(kept):
         keys[index] = mix(keys[index] + np.uint64(1))
     return int(kept)
 
 
 @inner
-def _maybe_repeated(name: Places, live: Places, keys: Hashes, count: int, seen: NDArray[np.uint8]) -> int:
-    """Leave the places whose key, by its bits, may occur twice: a small table of bytes answers for most that occur once,
-    where entering each of them would miss the cache."""
-    size = seen_size(count)
-    mask = np.uint64(size - 1)
-    seen[:size] = 0
+def _name(keys: Hashes, count: int, table: Hashes, stamp: int, name: Places, frequency: Places) -> int:
+    """Name the n-grams at the places that are left, in the order in which they come; returns how many names there are.
+
+    As `enter`, but whether an n-gram was there before, which no processor can guess, decides nothing but what is written.
+    """
+    one, half = np.uint64(1), np.uint64(32)
+    inside, current = np.uint64(table_mask(count)), np.uint64(stamp)
+    total = 0
     for index in range(count):
-        place = (keys[index] >> np.uint64(32)) & mask
-        seen[place] = (seen[place] << 1) | 1
-    kept = 0
-    for index in range(count):
-        i, key = live[index], keys[index]
-        stays = seen[(key >> np.uint64(32)) & mask] > 1
-        live[kept] = i
-        keys[kept] = key
-        kept += stays
-        name[i] = NONE
-    return int(kept)
+        key = keys[index]
+        place = key & inside
+        while True:
+            at = place << one
+            entry = table[at | one]
+            fresh = entry >> half != current
+            if fresh | (table[at] == key):
+                break
+            place = (place + one) & inside
+        found = np.uint32(total) if fresh else np.uint32(entry)
+        table[at] = key
+        table[at | one] = (current << half) | np.uint64(found)
+        frequency[found] = np.uint32(1) + (np.uint32(0) if fresh else frequency[found])
+        name[index] = found
+        total += fresh
+    return total
 
 
 @inner
@@ -176,11 +191,10 @@ def _forget_single(name: Places, live: Places, frequency: Places, count: int) ->
     """Leave the places whose n-gram occurs more than once; returns how many these are."""
     kept = 0
     for index in range(count):
-        i = live[index]
-        stays = frequency[name[i]] > 1
+        i, found = live[index], name[index]
         live[kept] = i
-        kept += stays
-        name[i] = name[i] if stays else NONE
+        name[kept] = found
+        kept += frequency[found] > 1
     return int(kept)
 
 
@@ -193,24 +207,28 @@ def _span(lengths: Small, start: int, n: int) -> int:
 
 
 @inner
-def _top(lengths: Small, frequency: Places, first: Places, total: int, n: int) -> int:
-    best, often = -1, 1
+def _top(lengths: Small, name: Places, live: Places, count: int, frequency: Places, total: int, n: int) -> int:
+    best, often = 0, 1
     for found in range(total):
         if frequency[found] > often:
             best, often = found, frequency[found]
-    return (_span(lengths, first[best] if best >= 0 else 0, n) + n - 1) * often
+    start = 0
+    for index in range(count if often > 1 else 0):
+        if name[index] == best:
+            start = live[index]
+            break
+    return (_span(lengths, start, n) + n - 1) * often
 
 
 @inner
 def _covered(
-    name: Places, live: Places, alive: int, lengths: Small, frequency: Places, covered: Places, unused: Places, total: int
+    name: Places, live: Places, count: int, lengths: Small, frequency: Places, covered: Places, unused: Places, total: int
 ) -> int:
     """Characters of the words that one pair covers, each word once, for the pair that covers most of them."""
     covered[:total] = 0
     unused[:total] = 0
-    for index in range(alive):
-        i = live[index]
-        found = name[i]
+    for index in range(count):
+        i, found = live[index], name[index]
         covered[found] += (lengths[i] if unused[found] <= i else 0) + lengths[i + 1]
         unused[found] = i + 2
     best = 0
@@ -233,9 +251,9 @@ def _repeated(name: Places, live: Places, alive: int, lengths: Small, table: Has
         if live[index + behind] != i + behind:
             index += 1
             continue
-        key = mix((np.uint64(name[i]) << np.uint64(32)) | np.uint64(name[i + behind]))
+        key = mix((np.uint64(name[index]) << np.uint64(32)) | np.uint64(name[index + behind]))
         if behind > NAMED:
-            key = mix(key + np.uint64(name[i + NAMED]))
+            key = mix(key + np.uint64(name[index + NAMED]))
         if enter(table, mask, stamp, key, index) == index:
             index += 1
             continue
