@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers, encoded
 from lifecycle.curation.compiled import compiled, inner
-from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bytes_like, eight_bytes, lowest_bit, store_eight_bytes
+from lifecycle.curation.byte_masks import ALL, BLOCK, ONE, bytes_between
+from lifecycle.curation.eight_bytes import EIGHT, ONES, bits_set, bytes_like, eight_bytes, lowest_bit, store_eight_bytes
 from lifecycle.curation.enclosed_numbers import WRITTEN_OUT
 from lifecycle.curation.marks import ranges
 from lifecycle.curation.mojibake import ENCODINGS, LOST, characters_of
@@ -45,10 +46,10 @@ _BLANKS = "A0 1680 2000-200A 202F 205F 3000"
 _WIDE_FORMS = "FF02-FF07 FF0A FF0B FF0D FF0F-FF19 FF1C-FF1E FF20-FF3A FF3C FF3E-FF5A FF5C"
 _HAN_BLOCKS = "3400-4DBF 4E00-9FFF F900-FAFF"
 _LOOK_ALIKE_BLOCKS = "370-4FF"
-_TAB, _NEWLINE, _BLANK, _A_TILDE, _A_HAN = 9, 10, 32, 0xC3, 0x5000
-_HAN_BITS, _HAN_FORM = np.uint64(0xC0C0F0C0C0F0), np.uint64(0x8080E08080E0)
-"""Two characters of three bytes, of U+0000 to U+FFFF."""
-_ONE_HAN_BITS, _ONE_HAN_FORM = np.uint64(0xC0C0F0), np.uint64(0x8080E0)
+_TAB, _NEWLINE, _BLANK, _A_TILDE = 9, 10, 32, 0xC3
+TWO = np.uint64(2)
+_CJK_SIGNS = 0x81, 0xA9
+"""The third bytes of U+3001 to U+3029."""
 _NEARLY = ONES * np.uint64(0xFC)
 """With these bits left, the first bytes of all blanks of three bytes are 0xE0."""
 
@@ -114,73 +115,85 @@ def screen(buffer: Bytes, offsets: Integers, marks: NDArray[np.uint32], flags: F
 def _screen_one(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32]) -> tuple[int | np.int64, int]:
     found = 0
     count = 0
-    before, mark_before = 0, 0
-    newlines = 1 if begin < end and buffer[begin] == _NEWLINE else 0
-    if newlines:
-        found |= WHITE
-        newlines = 0
+    mark_before = 0
     position = begin
     while position < end:
-        if position + EIGHT <= end and not mark_before & _ODD_LATIN and before != _A_TILDE:
-            word = eight_bytes(buffer, position)
-            plain = lowest_bit(_other_than_plain(word)) >> 3
-            if plain:
-                position += plain
-                count += plain
-                before, mark_before, newlines = np.int64(buffer[position - 1]), 0, 0
+        if position + BLOCK <= buffer.size:
+            size, characters, flags = _plain_run(buffer, begin, position, end)
+            if size:
+                position += size
+                count += characters
+                found |= flags
+                mark_before = 0
                 continue
-            if word & _ONE_HAN_BITS == _ONE_HAN_FORM and _begins_han(word):
-                two = word & _HAN_BITS == _HAN_FORM and _begins_han(word >> np.uint64(24))
-                position += 6 if two else 3
-                count += 2 if two else 1
-                found |= HAN
-                before, mark_before, newlines = _A_HAN, HAN, 0
-                continue
-        byte = buffer[position]
-        if byte < 0x80:
-            point, position = np.int64(byte), position + 1
-        else:
-            point, width = decode(buffer, position, end)
-            position += width
-        count += 1
+        point, width = decode(buffer, position, end)
         mark = np.int64(marks[point]) if point < marks.size else FORM
-        if point == _NEWLINE:
-            newlines += 1
-            if newlines > 3 or before in (_BLANK, _TAB) or mark_before & _SPACE:
-                found |= WHITE
-        else:
-            newlines = 0
         found |= mark & 0xFF
-        if mark & _SPACE:
+        if mark & _SPACE or (point == _NEWLINE and _is_odd_newline(buffer, begin, position)):
             found |= WHITE
-        if (mark_before >> _LEAD) & (mark >> _FOLLOWING) & _ALL or (before == _A_TILDE and point == _BLANK):
+        behind = buffer[position + width] if position + width < end else 0
+        if (mark_before >> _LEAD) & (mark >> _FOLLOWING) & _ALL or (point == _A_TILDE and behind == _BLANK):
             found |= MOJIBAKE
-        if (mark & _ODD_LATIN and _is_letter(before)) or (mark_before & _ODD_LATIN and _is_letter(point)):
+        if mark & _ODD_LATIN and (_is_letter(behind) or (position > begin and _is_letter(buffer[position - 1]))):
             found |= ALIKE
-        before, mark_before = point, mark
-    if count and before in (_NEWLINE, _BLANK, _TAB):
+        position += width
+        count += 1
+        mark_before = mark
+    if begin < end and (buffer[begin] == _NEWLINE or buffer[end - 1] in (_NEWLINE, _BLANK, _TAB)):
         found |= WHITE
     return found, count
 
 
 @inner
-def _other_than_plain(word: np.uint64) -> np.uint64:
-    """No bit below the first byte of eight that is no blank, letter, digit or sign of ASCII of which no repair takes notice;
-    the highest bit of that byte."""
-    return (
-        word & HIGH
-        | (word - ONES * np.uint64(32)) & HIGH
-        | bytes_like(word, ord("<"))
-        | bytes_like(word, ord("&"))
-        | bytes_like(word, 0x7F)
-    )
+def _plain_run(buffer: Bytes, begin: int, position: int, end: int) -> tuple[int, int, int]:
+    """How many bytes and characters from `position` on no repair but that of white space takes notice of, alone or beside
+    others, and the flags that they raise; up to `BLOCK` bytes, which the buffer must have.
+
+    They are ASCII but `<`, `&` and control characters, common Han, and most of the signs that stand between Han.
+    """
+    inside = ALL >> np.uint64(max(0, BLOCK - (end - position)))
+    following = bytes_between(buffer, position, 0x80, 0xBF) & inside
+    second, third = following >> ONE, following >> TWO
+    han = bytes_between(buffer, position, 0xE5, 0xE9)
+    han |= bytes_between(buffer, position, 0xE4, 0xE4) & bytes_between(buffer, position, 0xB8, 0xBF) >> ONE
+    signs = bytes_between(buffer, position, 0xE3, 0xE3) & bytes_between(buffer, position, 0x80, 0x80) >> ONE
+    signs &= bytes_between(buffer, position, *_CJK_SIGNS) >> TWO
+    wide = bytes_between(buffer, position, 0xEF, 0xEF) & bytes_between(buffer, position, 0xBC, 0xBC) >> ONE
+    if wide:
+        others = bytes_between(buffer, position, 0x81, 0x81) | bytes_between(buffer, position, 0x88, 0x89)
+        others |= bytes_between(buffer, position, 0x8C, 0x8C) | bytes_between(buffer, position, 0x9A, 0x9B)
+        signs |= wide & (others | bytes_between(buffer, position, 0x9F, 0x9F)) >> TWO
+    han &= second & third
+    three = han | signs & second & third
+    newlines = bytes_between(buffer, position, _NEWLINE, _NEWLINE)
+    ascii = bytes_between(buffer, position, _BLANK, 0x7E) | bytes_between(buffer, position, _TAB, _NEWLINE)
+    ascii &= ~(bytes_between(buffer, position, ord("<"), ord("<")) | bytes_between(buffer, position, ord("&"), ord("&")))
+    plain = (ascii | three | three << ONE | three << TWO) & inside
+    size = lowest_bit(~plain)
+    run = ALL >> np.uint64(BLOCK - size) if size else np.uint64(0)
+    flags = HAN if han & run else 0
+    newlines &= run
+    if newlines:
+        blanks = bytes_between(buffer, position, _BLANK, _BLANK) | bytes_between(buffer, position, _TAB, _TAB)
+        pairs = newlines & newlines >> ONE
+        if newlines & blanks << ONE or pairs & pairs >> TWO:
+            flags |= WHITE
+        if newlines & np.uint64(7):  # what stands before the block counts, too
+            for place in range(position, min(position + 3, position + size)):
+                if buffer[place] == _NEWLINE and _is_odd_newline(buffer, begin, place):
+                    flags |= WHITE
+    return size, bits_set(run & ~following), flags
 
 
 @inner
-def _begins_han(word: np.uint64) -> Any:
-    """Whether the first two of eight bytes begin a character of U+4E00 to U+9FFF."""
-    first_two = (word & np.uint64(0xFF)) << np.uint64(8) | word >> np.uint64(8) & np.uint64(0xFF)
-    return 0xE4B8 <= first_two <= 0xE9BF
+def _is_odd_newline(buffer: Bytes, begin: int, place: int) -> bool:
+    """Whether a newline comes behind a blank or as the fourth in a row."""
+    if place > begin and (buffer[place - 1] == _BLANK or buffer[place - 1] == _TAB):
+        return True
+    for before in range(place - 3, place):  # noqa: SIM110  numba compiles no generators
+        if before < begin or buffer[before] != _NEWLINE:
+            return False
+    return True
 
 
 @inner
