@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 BLOCK = 64
-ONE, ALL = np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
+ONE, TWO, ALL = np.uint64(1), np.uint64(2), np.uint64(0xFFFFFFFFFFFFFFFF)
+LAST = np.uint64(3 << 62)
+"""The last two bytes of a block: what follows them within the next two is not in it."""
 _inlined: Any = intrinsic
 """Of unknown type, as callers leave the first argument out."""
 
@@ -23,10 +26,8 @@ def bytes_between(typingctx: Any, buffer: Any, position: Any, first: Any, last: 
     """Of the `BLOCK` bytes from `position` on, which must be there: those of `first` to `last`."""
 
     def compare(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        vector = ir.VectorType(ir.IntType(8), BLOCK)
-        block = builder.load(builder.bitcast(builder.gep(array.data, [args[1]]), vector.as_pointer()), align=1)
-        low, high = (_everywhere(builder, vector, value) for value in args[2:])
+        block = builder.load(_pointer(context, builder, signature.args[0], *args[:2]), align=1)
+        low, high = (_everywhere(builder, block.type, value) for value in args[2:])
         within = builder.icmp_unsigned("<=", builder.sub(block, low), builder.sub(high, low))
         bits = builder.bitcast(within, ir.IntType(BLOCK))
         return bits if sys.byteorder == "little" else builder.bitreverse(bits)
@@ -34,7 +35,36 @@ def bytes_between(typingctx: Any, buffer: Any, position: Any, first: Any, last: 
     return types.uint64(buffer, types.int64, types.int64, types.int64), compare
 
 
+@_inlined
+def copy_block(typingctx: Any, buffer: Any, position: Any, out: Any, place: Any) -> tuple[Signature, Any]:
+    """Write the `BLOCK` bytes from `position` on to `place` and behind, where there must be room for them."""
+
+    def copy(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        block = builder.load(_pointer(context, builder, signature.args[0], *args[:2]), align=1)
+        builder.store(block, _pointer(context, builder, signature.args[2], *args[2:]), align=1)
+        return context.get_dummy_value()
+
+    return types.void(buffer, types.int64, out, types.int64), copy
+
+
+@_inlined
+def highest_bit(typingctx: Any, word: Any) -> tuple[Signature, Any]:
+    """The number of the highest bit that is set, 0 to 63; -1 where none is."""
+
+    def count(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.sub(args[0].type(BLOCK - 1), builder.ctlz(args[0], cgutils.false_bit))
+
+    return types.int64(types.uint64), count
+
+
+def _pointer(context: Any, builder: Any, kind: Any, value: Any, position: Any) -> Any:
+    array = context.make_array(kind)(context, builder, value)
+    return builder.bitcast(builder.gep(array.data, [position]), ir.VectorType(ir.IntType(8), BLOCK).as_pointer())
+
+
 def _everywhere(builder: Any, vector: ir.VectorType, value: Any) -> Any:
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), builder.trunc(value, vector.element), ir.IntType(32)(0))
+    """A vector of this one value."""
+    undefined = ir.Constant(vector, ir.Undefined)
     places = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), None)
-    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), places)
+    one = builder.insert_element(undefined, builder.trunc(value, vector.element), ir.IntType(32)(0))
+    return builder.shuffle_vector(one, undefined, places)

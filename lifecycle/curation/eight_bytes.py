@@ -23,7 +23,7 @@ ONES, HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 @_inlined
 def eight_bytes(typingctx: Any, buffer: Any, position: Any) -> tuple[Signature, Any]:
-    """The bytes from `position` on, of which there must be eight; `store_eight_bytes` writes such."""
+    """The bytes from `position` on, of which there must be eight."""
 
     def load(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         word = builder.load(_pointer(context, builder, signature, args), align=1)
@@ -41,18 +41,6 @@ def byte_at(typingctx: Any, buffer: Any, position: Any) -> tuple[Signature, Any]
         return builder.load(builder.gep(array.data, [args[1]]))
 
     return types.uint8(buffer, types.int64), load
-
-
-@_inlined
-def store_eight_bytes(typingctx: Any, buffer: Any, position: Any, word: Any) -> tuple[Signature, Any]:
-    """Write eight bytes to `position` and behind, where there must be room for them."""
-
-    def store(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        word = args[2] if sys.byteorder == "little" else builder.bswap(args[2])
-        builder.store(word, _pointer(context, builder, signature, args), align=1)
-        return context.get_dummy_value()
-
-    return types.void(buffer, types.int64, types.uint64), store
 
 
 def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers, encoded
+from lifecycle.curation.byte_masks import ALL, BLOCK, LAST, ONE, TWO, bytes_between, copy_block
 from lifecycle.curation.compiled import compiled, inner
-from lifecycle.curation.eight_bytes import EIGHT, continuations, eight_bytes
+from lifecycle.curation.eight_bytes import EIGHT, bits_set, continuations, eight_bytes, lowest_bit
 from lifecycle.curation.marks import ALPHABETIC, CLASS, mark_tables
 from lifecycle.curation.marks import HAN as HAN_MARK
 from lifecycle.curation.utf8 import decode
@@ -125,6 +126,22 @@ def _take(
     position, end = 0, data.size
     gap = False
     while position < end and taken < CHARACTERS:
+        if position + BLOCK <= end and size + BLOCK < out.size and taken + BLOCK <= CHARACTERS:
+            run, some, of_letters, of_han = _words_run(data, position)
+            if run:
+                if gap and size:
+                    out[size] = SPACE
+                    size += 1
+                    characters += 1
+                gap = False
+                copy_block(data, position, out, size)
+                position += run
+                size += run
+                taken += some
+                characters += some
+                letters += of_letters
+                han += of_han
+                continue
         taken += 1
         lead = data[position]
         if lead < 0x80:
@@ -161,6 +178,25 @@ def _take(
             gap = True
         position += width
     return size, characters, letters, han, int(kana)
+
+
+@inner
+def _words_run(data: NDArray[np.uint8], position: int) -> tuple[int, int, int, int]:
+    """Of the `BLOCK` bytes from `position` on so many as are Han and words of ASCII letters with single blanks between them,
+    and the characters, letters and Han characters among these; what may be a URL is not."""
+    following = bytes_between(data, position, 0x80, 0xBF)
+    han = bytes_between(data, position, 0xE5, 0xE8)
+    han |= bytes_between(data, position, 0xE4, 0xE4) & bytes_between(data, position, 0xB8, 0xBF) >> ONE
+    han &= following >> ONE & following >> TWO
+    ascii = bytes_between(data, position, ord("a"), ord("z")) | bytes_between(data, position, ord("A"), ord("Z"))
+    letters = han | ascii
+    ends = ascii | han << TWO
+    tees = bytes_between(data, position, ord("t"), ord("t"))
+    urls = bytes_between(data, position, H, H) & (tees >> ONE | LAST) & (tees >> TWO | LAST)
+    blanks = bytes_between(data, position, SPACE, SPACE) & ends << ONE & (letters & ~urls) >> ONE
+    size = lowest_bit(~(letters | han << ONE | ends | blanks) | urls)
+    within = ALL >> np.uint64(BLOCK - size) if size else np.uint64(0)
+    return size, bits_set(within & ~following), bits_set(within & letters), bits_set(within & han)
 
 
 @inner

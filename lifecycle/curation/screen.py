@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.buffers import Bytes, Integers, encoded
+from lifecycle.curation.byte_masks import ALL, BLOCK, LAST, ONE, TWO, bytes_between, copy_block, highest_bit
 from lifecycle.curation.compiled import compiled, inner
-from lifecycle.curation.byte_masks import ALL, BLOCK, ONE, bytes_between
-from lifecycle.curation.eight_bytes import EIGHT, ONES, bits_set, bytes_like, eight_bytes, lowest_bit, store_eight_bytes
+from lifecycle.curation.eight_bytes import bits_set, lowest_bit
 from lifecycle.curation.enclosed_numbers import WRITTEN_OUT
 from lifecycle.curation.marks import ranges
 from lifecycle.curation.mojibake import ENCODINGS, LOST, characters_of
@@ -47,11 +47,8 @@ _WIDE_FORMS = "FF02-FF07 FF0A FF0B FF0D FF0F-FF19 FF1C-FF1E FF20-FF3A FF3C FF3E-
 _HAN_BLOCKS = "3400-4DBF 4E00-9FFF F900-FAFF"
 _LOOK_ALIKE_BLOCKS = "370-4FF"
 _TAB, _NEWLINE, _BLANK, _A_TILDE = 9, 10, 32, 0xC3
-TWO = np.uint64(2)
 _CJK_SIGNS = 0x81, 0xA9
 """The third bytes of U+3001 to U+3029."""
-_NEARLY = ONES * np.uint64(0xFC)
-"""With these bits left, the first bytes of all blanks of three bytes are 0xE0."""
 
 
 @lru_cache(maxsize=1)
@@ -208,17 +205,15 @@ def tidy(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32], out: By
     newlines = 0
     position = begin
     while position < end:
-        while position + EIGHT <= end:
-            word = eight_bytes(buffer, position)
-            store_eight_bytes(out, place, word)
-            found = bytes_like(word, _NEWLINE) | bytes_like(word, 0xC2) | bytes_like(word & _NEARLY, 0xE0)
-            step = lowest_bit(found) >> 3
-            position += step
-            place += step
-            if step < EIGHT:
-                break
-        if position == end:
-            break
+        if position + BLOCK <= end:
+            copy_block(buffer, position, out, place)
+            size, behind = _tidy_run(buffer, position)
+            position += size
+            place += size
+            if behind < size:
+                line, newlines = place - behind, 1
+            if size:
+                continue
         byte = buffer[position]
         if byte == _NEWLINE:
             place = _trimmed(out, line, place)
@@ -246,6 +241,20 @@ def tidy(buffer: Bytes, begin: int, end: int, marks: NDArray[np.uint32], out: By
     while place > at and out[place - 1] == _NEWLINE:
         place -= 1
     return place
+
+
+@inner
+def _tidy_run(buffer: Bytes, position: int) -> tuple[int, int]:
+    """How many bytes of the `BLOCK` from `position` on stay as they are, and how many of these come behind the last newline;
+    a newline behind white space or where the block begins is not among them."""
+    newlines = bytes_between(buffer, position, _NEWLINE, _NEWLINE)
+    white = bytes_between(buffer, position, _TAB, _NEWLINE) | bytes_between(buffer, position, _BLANK, _BLANK)
+    odd = bytes_between(buffer, position, 0xC2, 0xC2) | bytes_between(buffer, position, 0xE1, 0xE2)
+    last = bytes_between(buffer, position, 0x80, 0x80)
+    odd |= bytes_between(buffer, position, 0xE3, 0xE3) & (last >> ONE | LAST) & (last >> TWO | LAST)
+    size = lowest_bit(odd | newlines & (white << ONE | ONE))
+    newlines &= ALL >> np.uint64(BLOCK - size) if size else np.uint64(0)
+    return size, size - 1 - highest_bit(newlines)
 
 
 @inner
