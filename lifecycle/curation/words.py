@@ -190,7 +190,7 @@ def hash_words(
                 position += size
             inside = position < end and byte_at(buffer, position) >= 0x80
             if not inside:
-                hashes[count] = mix(value)
+                hashes[count] = value
                 alone[count] = False
                 count += 1
                 position += 1
@@ -202,7 +202,7 @@ def hash_words(
                 before = position
                 han = han_of(up_to_eight_bytes(buffer, position, end))
                 while han:
-                    hashes[count] = mix((SEED ^ han) * PRIME)
+                    hashes[count] = han
                     alone[count] = True
                     count += 1
                     position += 3
@@ -214,14 +214,14 @@ def hash_words(
         kind = character_class(classes, point)
         in_run = kind in (1, 2)
         if inside and not in_run:
-            hashes[count] = mix(value)
+            hashes[count] = value
             alone[count] = False
             count += 1
             inside = False
         if in_run or kind == 4:
             folded = np.uint64(lower[point] if point < lower.shape[0] else point)
             if kind == 4:
-                hashes[count] = mix((SEED ^ folded) * PRIME)
+                hashes[count] = folded
                 alone[count] = True
                 count += 1
             else:
@@ -230,9 +230,11 @@ def hash_words(
                     value = SEED
                 value = (value ^ folded) * PRIME
     if inside:
-        hashes[count] = mix(value)
+        hashes[count] = value
         alone[count] = False
         count += 1
+    for i in range(count):  # by itself, so that many are mixed at once
+        hashes[i] = mix((SEED ^ hashes[i]) * PRIME if alone[i] else hashes[i])
     return count
 
 
