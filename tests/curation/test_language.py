@@ -105,6 +105,12 @@ def test_the_small_model_says_what_its_package_says(text: str) -> None:
 @given(
     st.text(st.sampled_from("ab中カé ’'_-`\n\t12.:/，\u3000😀"))
     | st.from_regex(r"(x|https?://[a-z中]{0,4}|`[ab]*`|\s)*", fullmatch=True)
+    | st.lists(
+        st.sampled_from(["See ", "http", "https://x.org ", "h", " ", "  ", "中", "文龠龡", "`a` ", ". ", "é", "\n"])
+        | st.integers(1, 70).map(lambda size: "文" * size)
+        | st.integers(1, 70).map(lambda size: "the" * size),
+        max_size=30,
+    ).map("".join)
 )
 def test_a_sample_is_what_the_regular_expressions_say(text: str) -> None:
     taken = sample(text)

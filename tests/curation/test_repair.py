@@ -2,14 +2,17 @@
 
 import re
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifecycle.curation.buffers import encoded
+from lifecycle.curation.mojibake import ENCODINGS
 from lifecycle.curation.normalise import NEEDED, control_characters, normalise, white_space
 from lifecycle.curation.repair import WHITE_SPACE, repair
-from lifecycle.curation.screen import WHITE, flags_of
+from lifecycle.curation.screen import ALIKE, FORM, MOJIBAKE, WHITE, flags_of, screen, screen_table
 from lifecycle.recipe.corpora import CurationConfig
 from lifecycle.recipe.curation import PiiConfig
 
@@ -56,13 +59,38 @@ def slow_control_characters(text: str) -> str:
     return re.sub(f"{none}|(?<![{meaning}])[\u200c\u200d]", "", text)
 
 
-@settings(max_examples=400, deadline=None)
-@given(
-    st.text(max_size=40)
-    | st.lists(
-        st.sampled_from([*ODD, "a", "中", "。", "а", "word ", "\u200c", "\u0627", "\u2028", "<b>", "\U00020000"])
-    ).map("".join)
+PIECES = st.sampled_from([*ODD, "a", "中", "。", "а", "word ", "\u200c", "\u0627", "\u2028", "<b>", "\U00020000"])
+LONG = st.integers(1, 70).flatmap(
+    lambda size: st.sampled_from(["文", "a", "，", "\u302a", "b\n"]).map(lambda piece: piece * size)
 )
+"""So much of what no repair changes, that everything else comes at any place of what the screen looks at at once."""
+
+
+def slow_flags(text: str) -> int:
+    """What the screen sees, character by character."""
+    marks, found = screen_table(), 0
+    for before, character in zip(["", *text], text, strict=False):
+        mark, mark_before = (int(marks[ord(each)]) if each and ord(each) < len(marks) else 0 for each in (character, before))
+        found |= FORM if ord(character) >= len(marks) else mark & 0xFF
+        pairs = (mark_before >> 12) & (mark >> 22) & (1 << len(ENCODINGS)) - 1
+        found |= MOJIBAKE if pairs or before + character == "Ã " else 0
+        for one, other in ((mark, before), (mark_before, character)):
+            found |= ALIKE if one & 512 and other.isascii() and other.isalpha() else 0
+    return found | (WHITE if slow_white_space(text) != text else 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(PIECES | LONG, max_size=20).map("".join), min_size=1, max_size=3))
+def test_the_screen_sees_of_many_characters_at_once_what_it_sees_of_each(texts: list[str]) -> None:
+    """In a column, whose texts begin anywhere and lie side by side."""
+    flags, characters = np.zeros(len(texts), np.uint16), np.zeros(len(texts), np.int64)
+    screen(*encoded(texts), screen_table(), flags, characters)
+    assert flags.tolist() == [slow_flags(text) for text in texts]
+    assert characters.tolist() == [len(text) for text in texts]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(max_size=40) | st.lists(PIECES | LONG).map("".join))
 def test_no_repair_changes_a_text_without_its_flag(text: str) -> None:
     """The rule is not even called there."""
     seen = flags_of(text)
