@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.corpora.encodings import COMMON_HAN, TRADITIONAL_HAN
-from lifecycle.curation.words import TABLED, character_tables
+from lifecycle.curation.words import TABLED, character_tables, every_character
 
 CLASS = 7
 HAN = 1 << 3
@@ -54,7 +54,7 @@ def mark_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 def _mark_table() -> NDArray[np.uint32]:
     classes, _ = character_tables()
     marks = classes.astype(np.uint32)
-    marks[[chr(point).isalpha() for point in range(TABLED)]] |= ALPHABETIC
+    marks[np.frombuffer(bytes(map(str.isalpha, every_character())), dtype=np.bool_)] |= ALPHABETIC
     for first, last in _HAN_BLOCKS:
         block = marks[first : last + 1]
         block[block & CLASS != 0] |= HAN
