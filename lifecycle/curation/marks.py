@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.corpora.encodings import COMMON_HAN, TRADITIONAL_HAN
-from lifecycle.curation.words import TABLED, character_tables, every_character
+from lifecycle.curation.words import character_tables, every_character
 
 CLASS = 7
 HAN = 1 << 3
