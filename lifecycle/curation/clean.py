@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from lifecycle import stages
+from lifecycle import code_versions
 from lifecycle.corpora.documents import SCHEMA, check_rows, iter_documents, open_shard, shard_name, shard_writer
 from lifecycle.corpora.units import Unit, units
 from lifecycle.curation.buffers import beginning_of, buffers_of, text_of
@@ -114,7 +114,7 @@ def _settings(rules: Rules) -> str:
     cleaning = {key: value for key, value in identity(rules.config).items() if key in CleaningConfig.model_fields}
     return digest_json(
         {
-            "code": stages.CLEANED_CORPORA.code_version,
+            "code": code_versions.CLEANED_CORPORA,
             "source": rules.source,
             "config": cleaning,
             "lists": list_digests(rules.config),

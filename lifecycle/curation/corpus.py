@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle import stages
+from lifecycle import code_versions
 from lifecycle.corpora.documents import shard_name
 from lifecycle.corpora.paths import expand
 from lifecycle.corpora.units import units
@@ -198,7 +198,7 @@ class _Written:
         (out / side).mkdir(parents=True)
         tasks = self._tasks[side]
         passing = Passing(side, self._evaluation, self._curation.repeated_text)
-        one = partial(pass_unit, passing, passing.settings(stages.CORPUS.code_version), self._cache)
+        one = partial(pass_unit, passing, passing.settings(code_versions.CORPUS), self._cache)
         passed = ordered_map(one, tasks, self._curation.workers, self._curation.executor)
         entries, shards, said = [], 0, time.monotonic()
         for task, (entry, was_there) in zip(tasks, passed, strict=True):
