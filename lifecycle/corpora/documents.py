@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.corpora.arrow import numbers, strings
+from lifecycle.corpora.arrow import strings, taken
 from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
@@ -106,7 +106,7 @@ def rows_at(directory: Path, rows: Iterable[int], columns: Sequence[str]) -> Ite
                 if here:
                     table = file.read_row_group(number, columns=list(columns))
                     check_rows(table.num_rows, end - begin)
-                    found = table.take(numbers(np.array(here) - begin)).to_pylist()
+                    found = taken(table, np.array(here) - begin).to_pylist()
                     yield from zip(here, found, strict=True)
                 begin = end
 

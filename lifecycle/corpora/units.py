@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from lifecycle.corpora.arrow import numbers
+from lifecycle.corpora.arrow import taken
 from lifecycle.corpora.cuts import ends_run, mean_size
 from lifecycle.corpora.documents import Document, check_rows, open_shard, shards
 from lifecycle.corpora.row_groups import RowGroup, row_groups
@@ -95,7 +95,7 @@ def rows_of(unit: Unit, places: Sequence[int], columns: Sequence[str]) -> Iterat
             if here:
                 table = file.read_row_group(number, columns=list(columns))
                 check_rows(table.num_rows, end - begin)
-                yield from zip(here, table.take(numbers(np.array(here) - begin)).to_pylist(), strict=True)
+                yield from zip(here, taken(table, np.array(here) - begin).to_pylist(), strict=True)
             begin = end
 
 

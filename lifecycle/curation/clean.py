@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 
 from lifecycle import code_versions
-from lifecycle.corpora.documents import SCHEMA, check_rows, iter_documents, open_shard, shard_name, shard_writer
+from lifecycle.corpora.documents import check_rows, iter_documents, open_shard, shard_name, shard_writer
 from lifecycle.corpora.units import Unit, units
 from lifecycle.curation.buffers import beginning_of, buffers_of, text_of
 from lifecycle.curation.judge import Judged, judge
@@ -142,7 +142,7 @@ def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[P
                     sidecar.add(ids, judged.languages, judged.decided.tolist(), judged.columns)
                     if judged.kept.num_rows:
                         writer = writer or shard_writer(directory / DOCUMENTS)
-                        writer.write_table(judged.kept.cast(SCHEMA))
+                        writer.write_table(judged.kept)
             finally:
                 if writer:
                     writer.close()

@@ -275,7 +275,7 @@ def _tables_of(paths: Iterable[Path]) -> Iterator[pa.Table]:
     for path in paths:
         with pq.ParquetFile(path) as file:  # `read_table` takes six times as long, and most of these hold nothing
             if file.metadata.num_rows:
-                yield file.read().cast(OVERLAP_SCHEMA)
+                yield file.read()
 
 
 def _write_overlaps(tables: Iterable[pa.Table], out: Path) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lifecycle.corpora.arrow import numbers, strings
+from lifecycle.corpora.arrow import cast, numbers, strings
 from lifecycle.curation.columns import COLUMNS
 from lifecycle.errors import DataError
 
@@ -84,7 +84,7 @@ def _column(values: NDArray[Any] | Sequence[str], kind: pa.DataType) -> pa.Array
     if pa.types.is_string(kind):
         return strings(values.tolist() if isinstance(values, np.ndarray) else values)
     column = numbers(np.asarray(values))
-    return column if column.type == kind else column.cast(kind)  # costs as much as the column where there is nothing to do
+    return column if column.type == kind else cast(column, kind)  # costs as much as the column where there is nothing to do
 
 
 def read_sidecar(directory: Path) -> pa.Table:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from lifecycle.corpora.arrow import flags, rows_table, strings
+from lifecycle.corpora.arrow import filtered, rows_table, strings
 from lifecycle.corpora.documents import SCHEMA, Document, check_rows, open_shard, shard_writer
 from lifecycle.corpora.units import Unit, rows_of
 from lifecycle.curation.buffers import beginning_of, buffers_of, lengths_of, text_of
@@ -195,7 +195,7 @@ class _Unit:
             if self._passing.side == HELDOUT and ledger.wants(HELDOUT, ids[place]):
                 ledger.sample(HELDOUT, ids[place], beginning() if rest is None else rest)
         kept = _with_texts(table, rests)
-        return (kept if stays.all() else kept.filter(flags(stays))), int(np.array(lengths)[stays].sum())
+        return (kept if stays.all() else filtered(kept, stays)), int(np.array(lengths)[stays].sum())
 
     def _verdict(self, table: pa.Table, place: int, known: int, repeated: set[int] | None) -> tuple[str | None, str | None]:
         """The rule that drops a document, or None; and its text where lines were taken out, or None."""
@@ -243,7 +243,7 @@ def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int], list[int]]]:
             table = file.read_row_group(number)
             check_rows(table.num_rows, rows)
             mine = here != OTHER_SIDE
-            yield table.filter(flags(mine)), here[mine].tolist(), numbers[mine].tolist()
+            yield filtered(table, mine), here[mine].tolist(), numbers[mine].tolist()
 
 
 def texts_at(tasks: Sequence[Task], positions: Sequence[int]) -> dict[int, Any]:
