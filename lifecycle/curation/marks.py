@@ -54,7 +54,7 @@ def mark_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 def _mark_table() -> NDArray[np.uint32]:
     classes, _ = character_tables()
     marks = classes.astype(np.uint32)
-    marks[[chr(point).isalpha() for point in range(TABLED)]] |= ALPHABETIC
+    marks[np.strings.isalpha(np.arange(TABLED, dtype=np.uint32).view("U1"))] |= ALPHABETIC
     for first, last in _HAN_BLOCKS:
         block = marks[first : last + 1]
         block[block & CLASS != 0] |= HAN

@@ -19,6 +19,8 @@ SYMBOL, LETTER, DIGIT, SPACE, IDEOGRAPH = range(5)
 
 TABLED = 0x40000
 """Code points above the planes 0 to 3 hold no text: private use, tags and variation selectors."""
+_LETTERS_ONLY = 0x30000
+"""From here on nothing but Han characters has a place in Unicode."""
 _IDEOGRAPHIC = (
     (0x1100, 0x11FF),
     (0x3005, 0x3007),
@@ -52,12 +54,14 @@ _TAKEN_BACK = np.array([pow(int(PRIME), size - EIGHT, 2**64) for size in range(E
 @lru_cache(maxsize=1)
 def character_tables() -> tuple[NDArray[np.uint8], Points]:
     """For every code point below `TABLED`: its class, and its lower-case form where that is one character."""
-    classes = np.zeros(TABLED, dtype=np.uint8)
     lower = np.arange(TABLED, dtype=np.uint32)
-    for point in range(TABLED):
-        character = chr(point)
-        classes[point] = _CLASS_OF_CATEGORY.get(unicodedata.category(character)[0], SYMBOL)
-        folded = character.lower()
+    characters = lower.copy().view("U1")
+    letters = np.strings.isalpha(characters)
+    classes = np.where(letters, np.uint8(LETTER), np.uint8(SYMBOL))
+    for point in np.flatnonzero(~letters[:_LETTERS_ONLY]).tolist():
+        classes[point] = _CLASS_OF_CATEGORY.get(unicodedata.category(chr(point))[0], SYMBOL)
+    for point in np.flatnonzero(np.strings.isupper(characters) | np.strings.istitle(characters)).tolist():
+        folded = chr(point).lower()
         if len(folded) == 1:
             lower[point] = ord(folded)
     classes[[ord(character) for character in "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85"]] = SPACE
