@@ -8,8 +8,8 @@ from datetime import timedelta
 import dagster as dg
 
 from assets.launches import RECIPE_TAG
-from lifecycle.recipe import Recipe
 from lifecycle.recipe.operation import Alerts
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.stages import CORPUS
 from resources.stages import StageRunner
 from resources.webhook import Webhook

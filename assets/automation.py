@@ -13,8 +13,8 @@ from assets.launches import intent_tags, request, under_way
 from lifecycle.artifacts import Store
 from lifecycle.digests import digest_json
 from lifecycle.errors import LifecycleError
-from lifecycle.recipe import Recipe
 from lifecycle.recipe.operation import Drop, SourceSchedule, TrainingPolicy
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.stages import memmap_stages, stages_of
 
 YOUNG_SECONDS = 60.0

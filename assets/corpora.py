@@ -13,7 +13,8 @@ from assets.recipe import RECIPE
 from lifecycle import references, stages
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.digests import digest_json
-from lifecycle.recipe import Recipe, identity
+from lifecycle.recipe.base import identity
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.retention import remember
 from resources.shown import pictures
 from resources.stages import StageRunner

@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.launches import intent_tags
 from assets.policy import EVALUATION, INSTRUCTIONS, PREFERENCES, PRETRAINING, TOKENS
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.stages import QUALITY_MODEL, memmap_stages, stages_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from lifecycle.recipe import load_recipe
+from lifecycle.recipe.recipe import load_recipe
 
 PROJECT = Path(__file__).resolve().parents[1]
 RECIPE_PATH = Path(os.environ.get("LIFECYCLE_RECIPE") or PROJECT / "deploy" / "recipes" / "demo.yaml").resolve()

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.stages import BASE_MODEL, PRETRAIN_MEMMAP, stages_of
 from resources.stages import StageRunner
 

@@ -14,8 +14,8 @@ from lifecycle.corpora.read import records
 from lifecycle.corpora.records import Damage, Notes
 from lifecycle.curation.boilerplate import advert_sentences
 from lifecycle.curation.language import language_of
-from lifecycle.recipe import load_recipe
 from lifecycle.recipe.curation import BoilerplateConfig
+from lifecycle.recipe.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PROSE, TECHNICAL, VERSE, WEB = "prose", "technical", "verse", "web"

@@ -27,7 +27,7 @@ from lifecycle.files import write_atomically
 from lifecycle.garbage import Garbage, find_garbage, remove
 from lifecycle.manifest import MANIFEST, Manifest, content_digest, scan
 from lifecycle.plan import plan
-from lifecycle.recipe import Recipe, parse_recipe
+from lifecycle.recipe.recipe import Recipe, parse_recipe
 from lifecycle.references import SNAPSHOT, input_references
 from lifecycle.stages import CLEANED_CORPORA, RAW_CORPORA, Stage
 from lifecycle.tracking.connection import connect

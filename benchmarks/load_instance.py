@@ -23,7 +23,7 @@ from benchmarks.load import become, write_life
 from lifecycle.artifacts import Store
 from lifecycle.corpora.snapshot import snapshot
 from lifecycle.previous import last_artifact
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.stages import CLEANED_CORPORA, RAW_CORPORA, memmap_stages
 from tests.operation.life import LIFE, WORDS
 

@@ -30,7 +30,7 @@ from rich.table import Table
 
 from benchmarks.load_instance import fill, run_job, write_artifacts, write_source, write_sources
 from lifecycle.artifacts import Store
-from lifecycle.recipe import Recipe, load_recipe
+from lifecycle.recipe.recipe import Recipe, load_recipe
 from tests.ports import free_port
 
 PAGES = {

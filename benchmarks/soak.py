@@ -29,7 +29,7 @@ from assets import automation
 from assets.jobs import MEMMAPS
 from benchmarks.load_instance import RECIPE, source_line, write_artifacts, write_source
 from lifecycle.artifacts import Store
-from lifecycle.recipe import parse_recipe
+from lifecycle.recipe.recipe import parse_recipe
 from lifecycle.stages import memmap_stages
 from tests.operation.small import curate_job, make
 

@@ -1,6 +1,7 @@
 """The whole path of curation, from a JSONL file to the corpus on disk: read, repair, language, rules, duplicates, split."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -79,9 +80,13 @@ def write_files(texts: Sequence[str], directory: Path, times: int) -> int:
 
 
 def run(files: Path, language: str, home: Path, cache: Path | None = None) -> dict[str, Any]:
-    """One whole run in a process of its own: its CPU seconds with imports, its peak memory, and those of each stage."""
+    """One whole run in a process of its own: its CPU seconds with imports, its peak memory, and those of each stage.
+
+    It may keep the byte code of our modules, which every installed package has.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, __file__, str(files), language, str(home), *([str(cache)] if cache else [])]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(done.stderr[-3000:])
     return json.loads(done.stdout.splitlines()[-1])

@@ -18,10 +18,10 @@ from pydantic_core import PydanticUndefined
 from lifecycle.curation.ledger_tables import DESCRIPTIONS
 from lifecycle.curation.quality import RULES
 from lifecycle.instructions.rules import RULES as INSTRUCTION_RULES
-from lifecycle.recipe import Recipe
 from lifecycle.recipe.base import RuntimeField
 from lifecycle.recipe.corpora import CurationConfig
 from lifecycle.recipe.instruction_rules import InstructionRules
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.training.exits import ExitClass
 
 ROOT = Path(__file__).resolve().parents[1]

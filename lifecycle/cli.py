@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from lifecycle.artifacts import Artifact, Store
 from lifecycle.errors import LifecycleError
-from lifecycle.recipe import Recipe, load_recipe
+from lifecycle.recipe.recipe import Recipe, load_recipe
 from lifecycle.stages import evaluated_model, evaluations_of, model_of, rounds_of, tunings_of
 
 PROJECT = Path(__file__).resolve().parents[1]

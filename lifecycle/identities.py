@@ -7,13 +7,14 @@ from typing import Any
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.evaluation.harness_files import harness_digests
 from lifecycle.evaluation.task_files import file_digests
-from lifecycle.recipe import Recipe, identity
-from lifecycle.recipe.base import Section
+from lifecycle.recipe.base import Section, identity
 from lifecycle.recipe.cleaning import CleaningConfig
+from lifecycle.recipe.corpora import read_identity
 from lifecycle.recipe.curation import list_digests, list_file
 from lifecycle.recipe.instruction_files import InstructionFiles
 from lifecycle.recipe.preferences import EndpointJudge, JudgeConfig
 from lifecycle.recipe.quality import samples
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.tokens.base_files import base_digests
 from lifecycle.tokens.templates import read_template, template_label
 
@@ -32,8 +33,6 @@ class InRound:
         return self.like(recipe.in_round(self.number), source)
 
 
-LATER = ("epochs", "weight", "tolerance", "curation", "marker")
-"""`marker` decides which files are read, and these count as a snapshot."""
 LATER_OF_FILES = ("tolerance", "max_conversations")
 JUDGED_LATER = ("sources", "scores", "embeddings", "selection")
 """Sections of `instructions` that decide nothing of what cleaning keeps."""
@@ -43,9 +42,9 @@ SENSITIVE = "instructions.sensitive"
 
 
 def source(recipe: Recipe, name: str | None) -> Any:
-    """Not what decides only whether reading fails (tolerance) or how text is judged or seen later."""
+    """Not what decides only whether reading fails, or how text is judged or seen later."""
     assert name is not None
-    return {key: value for key, value in identity(recipe.source(name)).items() if key not in LATER}
+    return read_identity(recipe.source(name))
 
 
 def cleaning(recipe: Recipe, name: str | None) -> Any:
@@ -62,10 +61,7 @@ def quality_model(recipe: Recipe, _: str | None) -> Any:
     config = recipe.quality_model
     assert config is not None
     fields = {key: value for key, value in identity(config).items() if key not in ("positive", "negative", "min_score")}
-    labelled = [
-        {"good": good} | {key: value for key, value in identity(sample).items() if key not in LATER}
-        for sample, good in samples(recipe, config).values()
-    ]
+    labelled = [{"good": good} | read_identity(sample) for sample, good in samples(recipe, config).values()]
     return fields | {"samples": labelled, "min_language_score": recipe.curation.min_language_score}
 
 

@@ -9,6 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from lifecycle.errors import DataError
@@ -109,16 +111,22 @@ class LedgerWriter:
 
     def keep(self, text: str, before: str | None = None, language: str | None = None) -> None:
         """A document was read and goes on; `before` is its text as read, where it was changed."""
-        self.keep_lengths(len(text if before is None else before), len(text), language)
-
-    def keep_lengths(self, read: int, kept: int, language: str | None = None) -> None:
-        """A document of so many characters was read and goes on with so many."""
-        self._read(read)
+        self._read(len(text if before is None else before))
         self.kept += 1
-        self.characters_kept += kept
-        self.lengths_kept[length_bin(kept)] += 1
+        self.characters_kept += len(text)
+        self.lengths_kept[length_bin(len(text))] += 1
         if language is not None:
             self.languages[language] += 1
+
+    def keep_all(self, read: NDArray[np.int64], kept: NDArray[np.int64], languages: Iterable[str | None]) -> None:
+        """Documents of so many characters were read and go on with so many, each of shape (documents,)."""
+        self.read += read.size
+        self.characters_read += int(read.sum())
+        self.kept += kept.size
+        self.characters_kept += int(kept.sum())
+        self.lengths_read.update(_by_bin(read))
+        self.lengths_kept.update(_by_bin(kept))
+        self.languages.update(language for language in languages if language is not None)
 
     def drop(self, rule: str, id: str, text: str, left: int | None = None, characters: int | None = None) -> None:
         """A document was read and ends here, under `rule`.
@@ -186,6 +194,15 @@ def length_bin(characters: int) -> int:
     """The least length that shares a bin with this one: four bins to a doubling, each length up to 8 its own."""
     shift = max(0, characters.bit_length() - 3)
     return characters >> shift << shift
+
+
+def _by_bin(lengths: NDArray[np.int64]) -> dict[int, int]:
+    """How many lengths each `length_bin` has."""
+    found, counts = np.unique(lengths, return_counts=True)
+    bins: Counter[int] = Counter()
+    for length, count in zip(found.tolist(), counts.tolist(), strict=True):
+        bins[length_bin(length)] += count
+    return bins
 
 
 def _draw(id: str) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from lifecycle.errors import DataError
 from lifecycle.plan.reasons import input_differences, own_differences
 from lifecycle.plan.walk import raw_bytes
 from lifecycle.previous import last_artifact, previous_manifest
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.references import input_references
 from lifecycle.stages import Stage, memmap_stages, stages_of
 

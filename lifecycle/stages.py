@@ -7,9 +7,9 @@ give other bytes for the same input.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from lifecycle import identities
+from lifecycle import code_versions, identities
 from lifecycle.identities import Identity, InRound
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.recipe.selection import COUNTED
 from lifecycle.rounds import Round, Tuning
 
@@ -30,10 +30,12 @@ class Stage:
     with_a_model: bool = False
 
 
-RAW_CORPORA = Stage("raw_corpora", "6", (), identities.source, per_source=True)
+RAW_CORPORA = Stage("raw_corpora", code_versions.RAW_CORPORA, (), identities.source, per_source=True)
 QUALITY_MODEL = Stage("quality_model", "1", (), identities.quality_model)
-CLEANED_CORPORA = Stage("cleaned_corpora", "7", ("raw_corpora",), identities.cleaning, per_source=True)
-CORPUS = Stage("corpus", "6", ("cleaned_corpora",), identities.corpus)
+CLEANED_CORPORA = Stage(
+    "cleaned_corpora", code_versions.CLEANED_CORPORA, ("raw_corpora",), identities.cleaning, per_source=True
+)
+CORPUS = Stage("corpus", code_versions.CORPUS, ("cleaned_corpora",), identities.corpus)
 HELDOUT_TEXT = Stage("heldout_text", "2", ("corpus",), identities.heldout)
 TOKENIZER = Stage("tokenizer", "2", ("corpus",), identities.tokenizer)
 PRETRAIN_MEMMAP = Stage("pretrain_memmap", "3", ("corpus", "tokenizer"), identities.mix)

@@ -11,8 +11,8 @@ from lifecycle.errors import LifecycleError
 from lifecycle.files import write_atomically
 from lifecycle.plan.costs import training_tokens
 from lifecycle.previous import last_artifact
-from lifecycle.recipe import Recipe
 from lifecycle.recipe.base import Section
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.stages import BASE_MODEL, CORPUS, PRETRAIN_MEMMAP
 from lifecycle.usage import hours_of
 

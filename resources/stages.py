@@ -9,7 +9,7 @@ from pydantic import PrivateAttr
 
 from lifecycle.artifacts import Artifact, Published, Workspace
 from lifecycle.errors import DataError
-from lifecycle.recipe import Recipe, parse_recipe
+from lifecycle.recipe.recipe import Recipe, parse_recipe
 from lifecycle.references import input_references
 from lifecycle.stages import Stage
 from lifecycle.usage import hours_of

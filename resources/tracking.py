@@ -10,7 +10,8 @@ import dagster as dg
 
 from lifecycle.artifacts import Artifact, Published, Store
 from lifecycle.digests import digest_json
-from lifecycle.recipe import Recipe, identity
+from lifecycle.recipe.base import identity
+from lifecycle.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from lifecycle.tracking.gate_tags import GateOutcome

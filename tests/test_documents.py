@@ -14,7 +14,7 @@ import yaml
 
 import assets.cli
 from lifecycle.cli import app
-from lifecycle.recipe import Recipe, parse_recipe
+from lifecycle.recipe.recipe import Recipe, parse_recipe
 from lifecycle.stages import STAGES
 from tests.documented import PAGES, commands, without_variables, words
 from tests.graph_home import ROOT

@@ -20,7 +20,7 @@ from lifecycle.corpora.snapshot import snapshot
 from lifecycle.errors import DataError, LifecycleError, RecipeError
 from lifecycle.manifest import content_digest, read_manifest, scan
 from lifecycle.plan import PlanLine, markdown, plan, render
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from tests.tracking.chain import SNAPSHOTS, make_all, small_recipe
 
 

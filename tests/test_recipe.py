@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from lifecycle.errors import RecipeError
-from lifecycle.recipe import Recipe, identity, load_recipe
-from lifecycle.recipe.base import RuntimeField
+from lifecycle.recipe.base import RuntimeField, identity
+from lifecycle.recipe.recipe import Recipe, load_recipe
 from lifecycle.stages import STAGES, stages_of
 from tests.tracking.chain import RECIPE
 

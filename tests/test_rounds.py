@@ -13,7 +13,7 @@ import pytest
 from lifecycle.artifacts import Published, Store
 from lifecycle.errors import LifecycleError, RecipeError
 from lifecycle.plan import plan
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.stages import STAGES, memmap_stages, rounds_of, stages_of
 from tests.graph_home import ROOT
 from tests.tracking.chain import RECIPE, SNAPSHOTS, make_all, small_recipe

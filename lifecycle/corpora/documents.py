@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.corpora.arrow import numbers, strings
+from lifecycle.corpora.arrow import strings, taken
 from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
@@ -61,7 +61,7 @@ def open_shard(path: Path) -> Iterator[pq.ParquetFile]:
     """
     try:
         # Of a path Arrow would first find out, at some cost, which file system it is of.
-        with pa.OSFile(str(path)) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
+        with pa.OSFile(str(path)) as opened, _parquet(opened) as file:
             if not file.schema_arrow.equals(SCHEMA):
                 raise pa.ArrowInvalid(f"its columns are {file.schema_arrow.to_string(truncate_metadata=True)[:300]}")
             check_rows(sum(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)), file.metadata.num_rows)
@@ -73,10 +73,25 @@ def open_shard(path: Path) -> Iterator[pq.ParquetFile]:
         ) from error
 
 
+def _parquet(opened: pa.NativeFile) -> pq.ParquetFile:
+    """Columns are read when they are asked for, and not by threads ahead of that."""
+    return pq.ParquetFile(opened, page_checksum_verification=True, pre_buffer=False)
+
+
 def check_rows(found: int, stated: int) -> None:
     """Within `open_shard`: that the rows which were read are those which the shard should have."""
     if found != stated:
         raise pa.ArrowInvalid(f"it holds {found} rows where its metadata speak of {stated}")
+
+
+def read_group(file: pq.ParquetFile, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """One row group of an open shard; raises ArrowInvalid where rows are missing.
+
+    Without threads: all but one column of documents are small, and to wake a thread for each costs a tenth of reading them.
+    """
+    table = file.read_row_group(number, columns=None if columns is None else list(columns), use_threads=False)
+    check_rows(table.num_rows, file.metadata.row_group(number).num_rows)
+    return table
 
 
 def iter_documents(directory: Path, columns: Sequence[str] | None = None) -> Iterator[Document]:
@@ -104,9 +119,7 @@ def rows_at(directory: Path, rows: Iterable[int], columns: Sequence[str]) -> Ite
                 end = begin + file.metadata.row_group(number).num_rows
                 here = wanted[bisect_left(wanted, begin) : bisect_left(wanted, end)]
                 if here:
-                    table = file.read_row_group(number, columns=list(columns))
-                    check_rows(table.num_rows, end - begin)
-                    found = table.take(numbers(np.array(here) - begin)).to_pylist()
+                    found = taken(read_group(file, number, columns), np.array(here) - begin).to_pylist()
                     yield from zip(here, found, strict=True)
                 begin = end
 

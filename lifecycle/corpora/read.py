@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lifecycle import identities, stages
+from lifecycle import code_versions
 from lifecycle.corpora import (
     csv_files,
     hf_datasets,
@@ -29,7 +29,6 @@ from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.ledger import Ledger, LedgerWriter, SourceLedger, merge
 from lifecycle.parallel import ordered_map
-from lifecycle.recipe.base import identity
 from lifecycle.recipe.corpora import (
     CsvSource,
     DatasetsSource,
@@ -43,6 +42,7 @@ from lifecycle.recipe.corpora import (
     Source,
     TextSource,
     WarcSource,
+    read_identity,
 )
 from lifecycle.results import link, result
 
@@ -110,8 +110,8 @@ def _entries(source: Source, temporary: Path, workers: int, cache: Path | None, 
 
 def _settings(source: FileSource) -> str:
     """What decides the documents of a file besides its name and content."""
-    fields = {key: value for key, value in identity(source).items() if key not in (*identities.LATER, "path", "licence")}
-    return digest_json({"code": stages.RAW_CORPORA.code_version, "source": fields})
+    fields = {key: value for key, value in read_identity(source).items() if key not in ("path", "licence")}
+    return digest_json({"code": code_versions.RAW_CORPORA, "source": fields})
 
 
 def _read_piece(source: Source, cache: Path, settings: str, piece: Piece) -> tuple[Path, bool]:

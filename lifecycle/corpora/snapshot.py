@@ -13,9 +13,10 @@ from lifecycle.corpora.remote import RemoteFile
 from lifecycle.digests import digest_file, digest_json
 from lifecycle.errors import DataError
 from lifecycle.recipe.adaptation import StartingModel
-from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.corpora import DatasetsSource, FilesRead, PythonDocsSource, PythonTopicsSource, SourceBase
+from lifecycle.recipe.instruction_files import InstructionFiles
+from lifecycle.recipe.preference_files import PreferenceFiles
 
 
 class FileDigest(Section):

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from lifecycle.corpora.arrow import numbers
+from lifecycle.corpora.arrow import taken
 from lifecycle.corpora.cuts import ends_run, mean_size
-from lifecycle.corpora.documents import Document, check_rows, open_shard, shards
+from lifecycle.corpora.documents import Document, open_shard, read_group, shards
 from lifecycle.corpora.row_groups import RowGroup, row_groups
 
 UNITS = 64
@@ -93,9 +93,8 @@ def rows_of(unit: Unit, places: Sequence[int], columns: Sequence[str]) -> Iterat
             end = begin + file.metadata.row_group(number).num_rows
             here = places[bisect_left(places, begin) : bisect_left(places, end)]
             if here:
-                table = file.read_row_group(number, columns=list(columns))
-                check_rows(table.num_rows, end - begin)
-                yield from zip(here, table.take(numbers(np.array(here) - begin)).to_pylist(), strict=True)
+                table = read_group(file, number, columns)
+                yield from zip(here, taken(table, np.array(here) - begin).to_pylist(), strict=True)
             begin = end
 
 

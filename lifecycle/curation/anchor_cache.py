@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lifecycle.corpora.documents import check_rows, open_shard
+from lifecycle.corpora.documents import open_shard, read_group
 from lifecycle.corpora.row_groups import RowGroup
 from lifecycle.curation.anchors import Hashes, anchors_of
 from lifecycle.curation.buffers import Bytes, Integers, buffers_of
@@ -49,6 +49,4 @@ def keep_anchors(entry: Path, made: Anchored) -> None:
 def texts_of(group: RowGroup) -> tuple[Bytes, Integers]:
     """The texts of a row group, read from where it lies (`buffers_of`)."""
     with open_shard(group.path) as file:
-        column = file.read_row_group(group.number, columns=["text"]).column("text")
-        check_rows(len(column), group.rows)
-    return buffers_of(column)
+        return buffers_of(read_group(file, group.number, ["text"]).column("text"))

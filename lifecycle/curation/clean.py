@@ -5,13 +5,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pyarrow as pa
 
-from lifecycle import stages
-from lifecycle.corpora.documents import SCHEMA, check_rows, iter_documents, open_shard, shard_name, shard_writer
+from lifecycle import code_versions
+from lifecycle.corpora.documents import iter_documents, open_shard, read_group, shard_name, shard_writer
 from lifecycle.corpora.units import Unit, units
 from lifecycle.curation.buffers import beginning_of, buffers_of, text_of
 from lifecycle.curation.judge import Judged, judge
@@ -114,7 +116,7 @@ def _settings(rules: Rules) -> str:
     cleaning = {key: value for key, value in identity(rules.config).items() if key in CleaningConfig.model_fields}
     return digest_json(
         {
-            "code": stages.CLEANED_CORPORA.code_version,
+            "code": code_versions.CLEANED_CORPORA,
             "source": rules.source,
             "config": cleaning,
             "lists": list_digests(rules.config),
@@ -134,15 +136,14 @@ def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[P
             writer = None
             try:
                 for number in range(unit.first, unit.last):
-                    table = file.read_row_group(number)
-                    check_rows(table.num_rows, file.metadata.row_group(number).num_rows)
+                    table = read_group(file, number)
                     judged = judge(table, rules.config, rules.repeated, rules.model)
                     ids = table["id"].to_pylist()
                     _account(table, ids, judged, ledger)
                     sidecar.add(ids, judged.languages, judged.decided.tolist(), judged.columns)
                     if judged.kept.num_rows:
                         writer = writer or shard_writer(directory / DOCUMENTS)
-                        writer.write_table(judged.kept.cast(SCHEMA))
+                        writer.write_table(judged.kept)
             finally:
                 if writer:
                     writer.close()
@@ -154,18 +155,18 @@ def _clean_unit(rules: Rules, settings: str, cache: Path, unit: Unit) -> tuple[P
 def _account(table: pa.Table, ids: Sequence[str], judged: Judged, ledger: LedgerWriter) -> None:
     """Enter a table of documents into the ledger."""
     raw, texts = buffers_of(table["text"]), buffers_of(judged.repaired)
-    read, left = judged.characters.tolist(), judged.characters_left.tolist()
+    read, left = judged.characters, judged.characters_left
     for change in judged.changes:
         before, after = change.before, change.after
         if after is None and ledger.wants(change.rule, ids[change.document]):
             before, after = around_difference(text_of(*raw, change.document), text_of(*texts, change.document))
         ledger.change(change.rule, ids[change.document], before or "", after or "", change.removed)
-    for document, decision in enumerate(judged.decided.tolist()):
-        if decision == KEPT:
-            ledger.keep_lengths(read[document], left[document], judged.languages[document])
-            continue
+    kept = judged.decided == KEPT
+    ledger.keep_all(read[kept], left[kept], compress(judged.languages, kept.tolist()))
+    for document in np.flatnonzero(~kept).tolist():
+        decision = str(judged.decided[document])
         excerpt = beginning_of(*raw, document, EXCERPT_BYTES) if ledger.wants(decision, ids[document]) else ""
-        ledger.drop(decision, ids[document], excerpt, left[document], read[document])
+        ledger.drop(decision, ids[document], excerpt, int(left[document]), int(read[document]))
 
 
 def _repeated(raw: Path, config: CurationConfig) -> Hashes:

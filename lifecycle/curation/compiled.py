@@ -19,25 +19,12 @@ from numba.core.caching import (
     UserProvidedCacheLocator,
     UserWideCacheLocator,
 )
-from numba.np import linalg
+from numba.core.runtime.nrt import rtsys
 
 from lifecycle.digests import digest_file, digest_json
 
 # What other installed packages add to numba is not loaded: one of them takes up to 0.2 seconds and 60 MB of every process.
 entrypoints._already_initialized = True
-
-
-def _load_without_blas() -> None:
-    """numba asks whether there is a BLAS by importing scipy, 0.15 seconds, with the first function of a process; here no
-    function multiplies matrices. One of another package that does asks anew when it is compiled."""
-    check, linalg.ensure_blas = linalg.ensure_blas, lambda: None
-    try:
-        import numba.np.arraymath  # noqa: F401 - where the answer is kept
-    finally:
-        linalg.ensure_blas = check
-
-
-_load_without_blas()
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -92,3 +79,10 @@ class _PackageCacheImpl(CompileResultCacheImpl):
 
 class _PackageCache(FunctionCache):
     _impl_class = _PackageCacheImpl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """As numba does, without loading what it knows to compile: that takes 0.15 seconds of every process. Kept functions
+        are compiled, and compiling others loads it in any case."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)

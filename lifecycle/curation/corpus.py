@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle import stages
+from lifecycle import code_versions
 from lifecycle.corpora.documents import shard_name
 from lifecycle.corpora.paths import expand
 from lifecycle.corpora.units import units
@@ -198,7 +198,7 @@ class _Written:
         (out / side).mkdir(parents=True)
         tasks = self._tasks[side]
         passing = Passing(side, self._evaluation, self._curation.repeated_text)
-        one = partial(pass_unit, passing, passing.settings(stages.CORPUS.code_version), self._cache)
+        one = partial(pass_unit, passing, passing.settings(code_versions.CORPUS), self._cache)
         passed = ordered_map(one, tasks, self._curation.workers, self._curation.executor)
         entries, shards, said = [], 0, time.monotonic()
         for task, (entry, was_there) in zip(tasks, passed, strict=True):
@@ -275,7 +275,7 @@ def _tables_of(paths: Iterable[Path]) -> Iterator[pa.Table]:
     for path in paths:
         with pq.ParquetFile(path) as file:  # `read_table` takes six times as long, and most of these hold nothing
             if file.metadata.num_rows:
-                yield file.read().cast(OVERLAP_SCHEMA)
+                yield file.read()
 
 
 def _write_overlaps(tables: Iterable[pa.Table], out: Path) -> None:

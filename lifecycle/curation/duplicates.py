@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lifecycle.corpora.arrow import ascending, strings
 from lifecycle.corpora.arrow import numbers as as_column
-from lifecycle.corpora.arrow import strings
 from lifecycle.curation.banding import Numbers
 from lifecycle.curation.index import AGAINST, Index
 from lifecycle.curation.near_duplicates import near_duplicates
@@ -109,9 +108,7 @@ def by_preference(index: Index, numbers: Numbers) -> Numbers:
         "id": index.ids.column(numbers),
         "number": as_column(numbers),
     }
-    by = [(name, "ascending") for name in keys]
-    order = pc.sort_indices(pa.table(keys), sort_keys=by)  # pyright: ignore[reportAttributeAccessIssue]
-    return numbers[np.frombuffer(order.buffers()[1], np.uint64)]  # `to_numpy` imports pandas, a third of a second
+    return numbers[ascending(pa.table(keys))]
 
 
 def _exact_copies(index: Index, compared: Numbers) -> tuple[Numbers, Numbers]:

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lifecycle.corpora.arrow import cast, strings, taken
 from lifecycle.corpora.arrow import numbers as as_column
-from lifecycle.corpora.arrow import strings
 from lifecycle.corpora.documents import check_rows, open_shard, shards
 from lifecycle.corpora.row_groups import RowGroup, row_groups
 from lifecycle.curation.banding import Part, SignedTexts, partitions_for, write_part
@@ -52,7 +52,7 @@ class Names(Sequence[str]):
 
     def column(self, numbers: NDArray[np.int64]) -> pa.ChunkedArray:
         """The same as a column."""
-        return self._column.take(as_column(numbers)).cast(pa.large_string())
+        return cast(taken(self._column, numbers), pa.large_string())
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ def index_documents(
     groups: list[tuple[RowGroup, OverlapConfig | None]] = []
     for path, source in source_of.items():
         with open_shard(path) as file:
-            names.append(file.read(columns=["id", "group"]).cast(NAMES))
+            read = file.read(columns=NAMES.names)
+            names.append(pa.Table.from_arrays([cast(read[each.name], each.type) for each in NAMES], schema=NAMES))
             check_rows(names[-1].num_rows, file.metadata.num_rows)
             own = source is not AGAINST
             groups += [(group, overlap if own else None) for group in row_groups(file, path, of_store=own)]
@@ -161,7 +162,7 @@ def _sign(
 def _repeated(runs: Sequence[tuple[str, int]]) -> pa.ChunkedArray:
     """Each name as often as it says, as indices into the few different ones."""
     arrays = [
-        pa.DictionaryArray.from_arrays(as_column(np.zeros(count, np.int16)), strings([name]).cast(pa.large_string()))
+        pa.DictionaryArray.from_arrays(as_column(np.zeros(count, np.int16)), cast(strings([name]), pa.large_string()))
         for name, count in runs
     ]
     return pa.chunked_array(arrays, pa.dictionary(pa.int16(), pa.large_string()))

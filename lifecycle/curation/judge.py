@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lifecycle.corpora.arrow import flags, strings
+from lifecycle.corpora.arrow import cast, filtered, strings
 from lifecycle.curation.blocklists import listed
 from lifecycle.curation.buffers import buffers_of, column_of, lengths_of, text_of
 from lifecycle.curation.language import mixed_language, verdicts
@@ -68,10 +68,10 @@ def judge(table: pa.Table, config: CurationConfig, repeated: Hashes = frozenset(
         texts, rewritten = _rewritten(texts, languages, decided, config, repeated)
         changes = sorted([*changes, *rewritten], key=lambda change: change.document)
         left = lengths_of(*buffers_of(texts))
-    judged = table.set_column(table.schema.get_field_index("text"), "text", texts.cast(pa.string()))
+    judged = table.set_column(table.schema.get_field_index("text"), "text", cast(texts, pa.string()))
     judged = judged.set_column(table.schema.get_field_index("lang"), "lang", strings(languages))
     stays = decided == KEPT
-    kept = judged if stays.all() else judged.filter(flags(stays))
+    kept = judged if stays.all() else filtered(judged, stays)
     return Judged(kept, languages, decided, columns, changes, repaired.characters, repaired.texts, left)
 
 

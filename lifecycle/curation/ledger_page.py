@@ -31,7 +31,7 @@ from lifecycle.curation.ledger_tables import (
 from lifecycle.curation.minhash import threshold
 from lifecycle.differences import differences, shared
 from lifecycle.pages import environment
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 
 TEMPLATES = Path(__file__).parent
 PAGE = "ledger.html"

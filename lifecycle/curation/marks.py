@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.corpora.encodings import COMMON_HAN, TRADITIONAL_HAN
-from lifecycle.curation.words import character_tables, every_character
+from lifecycle.curation.words import TABLED, character_tables
 
 CLASS = 7
 HAN = 1 << 3
@@ -54,7 +54,7 @@ def mark_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 def _mark_table() -> NDArray[np.uint32]:
     classes, _ = character_tables()
     marks = classes.astype(np.uint32)
-    marks[np.frombuffer(bytes(map(str.isalpha, every_character())), dtype=np.bool_)] |= ALPHABETIC
+    marks[np.strings.isalpha(np.arange(TABLED, dtype=np.uint32).view("U1"))] |= ALPHABETIC
     for first, last in _HAN_BLOCKS:
         block = marks[first : last + 1]
         block[block & CLASS != 0] |= HAN

@@ -46,6 +46,9 @@ _BLANKS = "A0 1680 2000-200A 202F 205F 3000"
 _WIDE_FORMS = "FF02-FF07 FF0A FF0B FF0D FF0F-FF19 FF1C-FF1E FF20-FF3A FF3C FF3E-FF5A FF5C"
 _HAN_BLOCKS = "3400-4DBF 4E00-9FFF F900-FAFF"
 _LOOK_ALIKE_BLOCKS = "370-4FF"
+_NOT_ONLY_WHOLE = "300-33FF 4DC0-4DFF A000-ABFF D7A4-DFFF F900-1FFFF 2F800-2FFFF"
+"""All below `TABLED` but Latin, and the blocks of unified Han characters, syllables of hangul and private use, none of which
+has parts in Unicode's table or combines."""
 _TAB, _NEWLINE, _BLANK, _A_TILDE = 9, 10, 32, 0xC3
 _CJK_SIGNS = 0x81, 0xA9
 """The third bytes of U+3001 to U+3029."""
@@ -78,13 +81,14 @@ def screen_table() -> NDArray[np.uint32]:
 def _not_surely_composed() -> list[int]:
     """Code points that NFC changes or may join with the one before: Unicode's quick check says no or maybe."""
     found = {*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)}  # vowels and finals of hangul
-    for point in range(0x300, TABLED):
-        character = chr(point)
-        decomposition = unicodedata.decomposition(character)
-        if unicodedata.combining(character) or (decomposition and not unicodedata.is_normalized("NFC", character)):
-            found.add(point)
-        if decomposition and decomposition[0] != "<":
-            found.update(int(part, 16) for part in decomposition.split()[1:])
+    for first, last in ranges(_NOT_ONLY_WHOLE):
+        for point in range(first, last + 1):
+            character = chr(point)
+            decomposition = unicodedata.decomposition(character)
+            if unicodedata.combining(character) or (decomposition and not unicodedata.is_normalized("NFC", character)):
+                found.add(point)
+            if decomposition and decomposition[0] != "<":
+                found.update(int(part, 16) for part in decomposition.split()[1:])
     found.update(int(part, 16) for point in range(0xA0, 0x300) for part in _tail(chr(point)))
     return sorted(found)
 
@@ -175,7 +179,7 @@ def _plain_run(buffer: Bytes, begin: int, position: int, end: int) -> tuple[int,
         pairs = newlines & newlines >> ONE
         if newlines & blanks << ONE or pairs & pairs >> TWO:
             flags |= WHITE
-        if newlines & ONE:  # what stands before the block counts, too
+        if newlines & np.uint64(7):  # what stands before the block counts, too
             for place in range(position, min(position + 3, position + size)):
                 if buffer[place] == _NEWLINE and _is_odd_newline(buffer, begin, place):
                     flags |= WHITE

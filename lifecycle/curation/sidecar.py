@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lifecycle.corpora.arrow import numbers, strings
+from lifecycle.corpora.arrow import cast, numbers, strings
 from lifecycle.curation.columns import COLUMNS
 from lifecycle.errors import DataError
 
 DIRECTORY = "statistics"
 TEXT_COLUMNS = ("id", "lang", "decision")
 MIXED_COLUMNS = ("asked_letters", "foreign_letters")
+BUFFER_BYTES = 1 << 18
 MODEL_COLUMNS = ("quality_score", "quality_limit")
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in TEXT_COLUMNS]
@@ -55,9 +56,11 @@ class SidecarWriter:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
+        # Arrow writes twice for each page.
+        self._file = pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), BUFFER_BYTES)
         # Small groups of many columns: dictionaries, statistics and zstd would cost four times as much, and save no bytes.
         self._writer = pq.ParquetWriter(
-            path,
+            self._file,
             self._schema,
             compression="lz4",
             use_dictionary=["lang", "declared_lang", "found_lang", "decision"],  # pyright: ignore[reportArgumentType]
@@ -69,6 +72,7 @@ class SidecarWriter:
 
     def __exit__(self, *_: Any) -> None:
         self._writer.close()
+        self._file.close()
 
     def add(
         self, ids: Sequence[str], languages: Sequence[str], decided: Sequence[str], columns: Mapping[str, NDArray[Any]]
@@ -84,7 +88,7 @@ def _column(values: NDArray[Any] | Sequence[str], kind: pa.DataType) -> pa.Array
     if pa.types.is_string(kind):
         return strings(values.tolist() if isinstance(values, np.ndarray) else values)
     column = numbers(np.asarray(values))
-    return column if column.type == kind else column.cast(kind)  # costs as much as the column where there is nothing to do
+    return column if column.type == kind else cast(column, kind)  # costs as much as the column where there is nothing to do
 
 
 def read_sidecar(directory: Path) -> pa.Table:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from lifecycle.corpora.arrow import flags, rows_table, strings
-from lifecycle.corpora.documents import SCHEMA, Document, check_rows, open_shard, shard_writer
+from lifecycle.corpora.arrow import filtered, rows_table, strings
+from lifecycle.corpora.documents import SCHEMA, Document, open_shard, read_group, shard_writer
 from lifecycle.corpora.units import Unit, rows_of
 from lifecycle.curation.buffers import beginning_of, buffers_of, lengths_of, text_of
 from lifecycle.curation.contamination import HELDOUT, Overlaps
@@ -165,37 +166,44 @@ class _Unit:
             np.save(directory / QUOTING, np.array(self._quoting))
         Ledger(sources=(self._ledger.close(),)).write(directory)
 
-    def _judge(self, table: pa.Table, known: list[int], numbers: list[int]) -> tuple[pa.Table, int]:
+    def _judge(self, table: pa.Table, known: NDArray[np.uint8], numbers: NDArray[np.int64]) -> tuple[pa.Table, int]:
         """Enter documents into the ledger; those that stay, as they stay, and their characters.
 
         Most texts stay or go unread: only those of which a passage or a line is looked for become Python strings.
         """
-        ledger = self._ledger
+        ledger, side = self._ledger, self._passing.side
         buffer, offsets = buffers_of(table["text"])
-        lengths = lengths_of(buffer, offsets).tolist()
-        ids, languages = table["id"].to_pylist(), table["lang"].to_pylist()
-        stays = np.ones(len(known), dtype=bool)
+        read = lengths_of(buffer, offsets)
+        left, stays = read.copy(), known != OTHER_SIDE
+        ids = table["id"].to_pylist()
+        beginning = partial(beginning_of, buffer, offsets, size=EXCERPT_BYTES)
         rests: dict[int, str] = {}
-        for place, (state, number) in enumerate(zip(known, numbers, strict=True)):
-            rule, rest = self._verdict(table, place, state, self._repeated.get(number))
-            beginning = partial(beginning_of, buffer, offsets, place, EXCERPT_BYTES)
+        for place in self._asked(known, numbers):
+            number = int(numbers[place])
+            rule, rest = self._verdict(table, place, int(known[place]), self._repeated.get(number))
             if rule:
                 stays[place] = False
                 if rule == OVERLAPS_HELDOUT:
                     self._quoting.append(number)
-                excerpt = beginning() if ledger.wants(rule, ids[place]) else ""
-                ledger.drop(rule, ids[place], excerpt, lengths[place], lengths[place])
-                continue
-            read = lengths[place]
-            if rest is not None:
-                rests[place], lengths[place] = rest, len(rest)
+                excerpt = beginning(place) if ledger.wants(rule, ids[place]) else ""
+                ledger.drop(rule, ids[place], excerpt, int(read[place]), int(read[place]))
+            elif rest is not None:
+                rests[place], left[place] = rest, len(rest)
                 before = text_of(buffer, offsets, place)
                 ledger.change(f"repeated_{self._passing.repeated.unit}", ids[place], before, rest)
-            ledger.keep_lengths(read, lengths[place], languages[place])
-            if self._passing.side == HELDOUT and ledger.wants(HELDOUT, ids[place]):
-                ledger.sample(HELDOUT, ids[place], beginning() if rest is None else rest)
+        ledger.keep_all(read[stays], left[stays], compress(table["lang"].to_pylist(), stays.tolist()))
+        for place in np.flatnonzero(stays).tolist() if side == HELDOUT else ():
+            if ledger.wants(HELDOUT, ids[place]):
+                ledger.sample(HELDOUT, ids[place], rests[place] if place in rests else beginning(place))
         kept = _with_texts(table, rests)
-        return (kept if stays.all() else kept.filter(flags(stays))), int(np.array(lengths)[stays].sum())
+        return (kept if stays.all() else filtered(kept, stays)), int(left[stays].sum())
+
+    def _asked(self, known: NDArray[np.uint8], numbers: NDArray[np.int64]) -> list[int]:
+        """The documents of this side of which it is not clear that they stay as they are."""
+        asked = (known != OTHER_SIDE) if self._evaluation else (known != OTHER_SIDE) & (known != STAYS)
+        if self._repeated:
+            asked |= (known == STAYS) & np.isin(numbers, list(self._repeated))
+        return np.flatnonzero(asked).tolist()
 
     def _verdict(self, table: pa.Table, place: int, known: int, repeated: set[int] | None) -> tuple[str | None, str | None]:
         """The rule that drops a document, or None; and its text where lines were taken out, or None."""
@@ -228,22 +236,25 @@ def _with_texts(table: pa.Table, texts: dict[int, str]) -> pa.Table:
     return table.set_column(table.schema.get_field_index("text"), SCHEMA.field("text"), strings(column))
 
 
-def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int], list[int]]]:
-    """The documents of this side, a row group at a time, with what is known of each, and its number within the unit."""
+def _tables(task: Task) -> Iterator[tuple[pa.Table, NDArray[np.uint8], NDArray[np.int64]]]:
+    """The row groups that hold documents of this side, with what is known of each document, and its number within the unit.
+
+    Others are left out only where they are most: the text of those that stay would be copied once more.
+    """
     known = np.frombuffer(task.known, dtype=np.uint8)
     begin = 0
     with open_shard(task.unit.path) as file:
         for number in range(task.unit.first, task.unit.last):
             rows = file.metadata.row_group(number).num_rows
-            here = known[begin : begin + rows]
-            numbers = np.arange(begin, begin + rows)
+            here, numbers = known[begin : begin + rows], np.arange(begin, begin + rows)
             begin += rows
-            if (here == OTHER_SIDE).all():
-                continue
-            table = file.read_row_group(number)
-            check_rows(table.num_rows, rows)
             mine = here != OTHER_SIDE
-            yield table.filter(flags(mine)), here[mine].tolist(), numbers[mine].tolist()
+            if not mine.any():
+                continue
+            table = read_group(file, number)
+            if 2 * mine.sum() < rows:
+                table, here, numbers = filtered(table, mine), here[mine], numbers[mine]
+            yield table, here, numbers
 
 
 def texts_at(tasks: Sequence[Task], positions: Sequence[int]) -> dict[int, Any]:

@@ -39,7 +39,7 @@ def _score(buffer: NDArray[np.uint8], offsets: NDArray[np.int64], languages: Seq
     if wide.size != out.shape[0]:
         raise ValueError(f"{wide.size} languages for {out.shape[0]} texts")
     score(buffer, offsets, wide, marks, lower, _stop_words(), out)
-    return {name: out[:, place] for place, name in enumerate(COLUMNS)}
+    return dict(zip(COLUMNS, np.ascontiguousarray(out.T), strict=True))
 
 
 @lru_cache(maxsize=1)

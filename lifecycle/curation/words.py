@@ -5,10 +5,7 @@ marks belong to the letter before them. Everything else separates words.
 """
 
 import unicodedata
-from collections import defaultdict
 from functools import lru_cache
-from itertools import compress
-from operator import ne
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +19,8 @@ SYMBOL, LETTER, DIGIT, SPACE, IDEOGRAPH = range(5)
 
 TABLED = 0x40000
 """Code points above the planes 0 to 3 hold no text: private use, tags and variation selectors."""
-_WITH_CASE = 0x20000
-"""Code points from here on, of planes 2 and 3, have no case."""
+_LETTERS_ONLY = 0x30000
+"""From here on nothing but Han characters has a place in Unicode."""
 _IDEOGRAPHIC = (
     (0x1100, 0x11FF),
     (0x3005, 0x3007),
@@ -38,10 +35,7 @@ _IDEOGRAPHIC = (
     (0xFF66, 0xFF9D),
     (0x20000, 0x3FFFF),
 )
-_CLASSES: defaultdict[str, int] = defaultdict(lambda: SYMBOL)
-_CLASSES |= dict.fromkeys(["Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn"], LETTER)
-_CLASSES |= dict.fromkeys(["Nd", "Nl", "No"], DIGIT) | dict.fromkeys(["Zl", "Zp", "Zs"], SPACE)
-"""Of Unicode's general categories."""
+_CLASS_OF_CATEGORY = {"L": LETTER, "M": LETTER, "N": DIGIT, "Z": SPACE}
 
 Points = NDArray[np.uint32]
 Bytes = NDArray[np.uint8]
@@ -60,25 +54,21 @@ _TAKEN_BACK = np.array([pow(int(PRIME), size - EIGHT, 2**64) for size in range(E
 @lru_cache(maxsize=1)
 def character_tables() -> tuple[NDArray[np.uint8], Points]:
     """For every code point below `TABLED`: its class, and its lower-case form where that is one character."""
-    every = every_character()
-    classes = np.frombuffer(bytearray(map(_CLASSES.__getitem__, map(unicodedata.category, every))), dtype=np.uint8)
     lower = np.arange(TABLED, dtype=np.uint32)
-    some = every[:_WITH_CASE]
-    for character in compress(some, map(ne, some, map(str.lower, some))):
-        folded = character.lower()
+    characters = lower.copy().view("U1")
+    letters = np.strings.isalpha(characters)
+    classes = np.where(letters, np.uint8(LETTER), np.uint8(SYMBOL))
+    for point in np.flatnonzero(~letters[:_LETTERS_ONLY]).tolist():
+        classes[point] = _CLASS_OF_CATEGORY.get(unicodedata.category(chr(point))[0], SYMBOL)
+    for point in np.flatnonzero(np.strings.isupper(characters) | np.strings.istitle(characters)).tolist():
+        folded = chr(point).lower()
         if len(folded) == 1:
-            lower[ord(character)] = ord(folded)
+            lower[point] = ord(folded)
     classes[[ord(character) for character in "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85"]] = SPACE
     for first, last in _IDEOGRAPHIC:
         block = classes[first : last + 1]
         block[(block == LETTER) | (block == DIGIT)] = IDEOGRAPH
     return classes, lower
-
-
-def every_character() -> str:
-    """The characters below `TABLED`: tables of them are made in every process, where `chr` alone would take longer than what
-    is asked of each."""
-    return np.arange(TABLED, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def code_points(text: str) -> Points:

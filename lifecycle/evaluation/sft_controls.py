@@ -20,9 +20,9 @@ from lifecycle.instructions.quality import difficulties
 from lifecycle.instructions.selection import build_selection
 from lifecycle.jobs import TrainingJob
 from lifecycle.plots import COLOURS, plot
-from lifecycle.recipe import Recipe
 from lifecycle.recipe.evaluation_sets import SftControls
 from lifecycle.recipe.fine_tuning import FineTuning
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.recipe.training import Validation
 from lifecycle.tokens.build import VALIDATION
 from lifecycle.tokens.build_sft import build_sft_memmap

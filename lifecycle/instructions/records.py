@@ -18,8 +18,9 @@ from lifecycle.corpora.parts import Part, parts
 from lifecycle.corpora.records import MAX_EXCERPT, Damage, Notes
 from lifecycle.errors import DataError
 from lifecycle.ledger import LedgerWriter
-from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.corpora import FileSource
+from lifecycle.recipe.instruction_files import InstructionFiles
+from lifecycle.recipe.preference_files import PreferenceFiles
 
 Parsed = TypeVar("Parsed")
 FIRST_ROWS = 20

@@ -13,11 +13,12 @@ from lifecycle.plan.costs import measured
 from lifecycle.plan.lines import PlanLine, label
 from lifecycle.plan.reasons import changed_inputs, input_differences, own_differences
 from lifecycle.previous import previous_manifest
-from lifecycle.recipe import Recipe
 from lifecycle.recipe.adaptation import StartingModel
-from lifecycle.recipe.alignment import InstructionFiles, PreferenceFiles
 from lifecycle.recipe.corpora import FilesRead, SourceBase
+from lifecycle.recipe.instruction_files import InstructionFiles
+from lifecycle.recipe.preference_files import PreferenceFiles
 from lifecycle.recipe.quality import samples
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.references import SNAPSHOT, input_references
 from lifecycle.stages import (
     BASE_EVAL,

@@ -4,7 +4,7 @@ from lifecycle.instructions.records import read_rows
 from lifecycle.ledger import LedgerWriter, SourceLedger
 from lifecycle.preferences.formats import FORMATS, Label
 from lifecycle.preferences.table import Labelled, Pair, pair_id
-from lifecycle.recipe.alignment import PreferenceFiles
+from lifecycle.recipe.preference_files import PreferenceFiles
 
 
 def file_preferences(config: PreferenceFiles) -> tuple[list[Pair], list[Labelled], SourceLedger]:

@@ -32,8 +32,8 @@ from lifecycle.preferences.pairing import decisions, pair_up
 from lifecycle.preferences.prompts import choose_prompts
 from lifecycle.preferences.sampling import Programs, ask, rewarding
 from lifecycle.preferences.table import HELDOUT, RAW, TRAIN, Pair, read_pairs, write_pairs
-from lifecycle.recipe import Recipe
 from lifecycle.recipe.preferences import EndpointJudge, JudgeConfig, ReferenceJudge, RuleJudge
+from lifecycle.recipe.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 

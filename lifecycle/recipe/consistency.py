@@ -8,7 +8,7 @@ from lifecycle.recipe.evaluation import BESIDE_TASKS, DOCUMENTED_TASKS, FURTHER,
 from lifecycle.recipe.gates import CHAMPION, FINAL
 
 if TYPE_CHECKING:
-    from lifecycle.recipe import Recipe
+    from lifecycle.recipe.recipe import Recipe
 
 
 def check_sections(recipe: "Recipe") -> None:

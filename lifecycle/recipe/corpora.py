@@ -1,10 +1,10 @@
 """The recipe's raw text and what is done to it before anything is tokenized."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from lifecycle.recipe.base import RUNTIME, Section, merged
+from lifecycle.recipe.base import RUNTIME, Section, identity, merged
 from lifecycle.recipe.cleaning import CleaningConfig
 
 
@@ -159,6 +159,16 @@ Source = Annotated[
     | ParquetSource,
     Field(discriminator="kind"),
 ]
+
+
+_LATER = ("epochs", "weight", "tolerance", "curation", "marker")
+"""Of a source: `marker` decides which files are read, and these count as a snapshot."""
+
+
+def read_identity(source: SourceBase) -> dict[str, Any]:
+    """What decides which documents a source gives, beside its bytes: not what decides only whether reading fails
+    (tolerance) or how text is judged or seen later."""
+    return {key: value for key, value in identity(source).items() if key not in _LATER}
 
 
 class MinHashConfig(Section):

@@ -8,7 +8,7 @@ from lifecycle.recipe.base import Section
 from lifecycle.recipe.corpora import Source, SourceBase
 
 if TYPE_CHECKING:
-    from lifecycle.recipe import Recipe
+    from lifecycle.recipe.recipe import Recipe
 
 MinScore = dict[str, float]
 

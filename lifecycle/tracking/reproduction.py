@@ -12,7 +12,7 @@ from lifecycle.corpora.snapshot import snapshot
 from lifecycle.errors import DataError, LifecycleError
 from lifecycle.plan.lines import label
 from lifecycle.plan.walk import raw_bytes
-from lifecycle.recipe import Recipe, parse_recipe
+from lifecycle.recipe.recipe import Recipe, parse_recipe
 from lifecycle.references import SNAPSHOT
 from lifecycle.stages import stage_of
 from lifecycle.tracking.connection import connect

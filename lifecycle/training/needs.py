@@ -10,8 +10,8 @@ from pyarrow.parquet import ParquetFile
 
 from lifecycle.preferences.table import LABELS, TRAIN
 from lifecycle.pretrained import start_directory
-from lifecycle.recipe import Recipe
 from lifecycle.recipe.fine_tuning import FineTuning
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.stages import (
     BASE_MODEL,
     KTO_MODEL,

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from lifecycle.plan.lines import Cost, PlanLine
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.training.estimate import Estimate, render
 from lifecycle.training.needs import Made, disk, needs, own_device, preview
 

@@ -9,7 +9,7 @@ from lifecycle.corpora.read import read_source
 from lifecycle.corpora.snapshot import snapshot, source_files
 from lifecycle.curation.clean import clean_source
 from lifecycle.ledger import Ledger, chain
-from lifecycle.recipe import load_recipe
+from lifecycle.recipe.recipe import load_recipe
 from tests.shared_data import ROOT, shared
 
 RECIPE = load_recipe(Path(__file__).parents[2] / "deploy" / "recipes" / "bilingual-sample.yaml")

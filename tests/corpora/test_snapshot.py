@@ -8,8 +8,8 @@ import pytest
 
 from lifecycle.corpora.snapshot import file_snapshots, snapshot
 from lifecycle.errors import DataError
-from lifecycle.recipe import load_recipe
 from lifecycle.recipe.alignment import InstructionFiles
+from lifecycle.recipe.recipe import load_recipe
 from tests.corpora.reading import read, source
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from lifecycle.curation.normalise import normalise
 from lifecycle.curation.quality import KEPT
 from lifecycle.curation.repeated_lines import line_hash, repeated_lines, without_lines
 from lifecycle.errors import RecipeError
-from lifecycle.recipe import load_recipe
 from lifecycle.recipe.corpora import CurationConfig
 from lifecycle.recipe.curation import Blocklist, BoilerplateConfig, PiiConfig, RepeatedLinesConfig, list_entries
+from lifecycle.recipe.recipe import load_recipe
 from lifecycle.stages import CLEANED_CORPORA
 from tests.curation.cleaning import account_of, texts, write_documents
 from tests.curation.test_rules import CHINESE, ENGLISH

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from lifecycle.curation.minhash import signatures, threshold
 from lifecycle.errors import DataError
-from lifecycle.recipe import load_recipe
 from lifecycle.recipe.corpora import CurationConfig, MinHashConfig, RepeatedTextConfig
+from lifecycle.recipe.recipe import load_recipe
 from lifecycle.stages import CLEANED_CORPORA, CORPUS
 from tests.curation.cleaning import account_of, rows, write_documents
 from tests.curation.near import search

@@ -17,9 +17,9 @@ from lifecycle.curation.ledger_page import write_ledger
 from lifecycle.curation.ledger_tables import DESCRIPTIONS, limits
 from lifecycle.curation.quality import RULES
 from lifecycle.ledger import SAMPLES_PER_RULE
-from lifecycle.recipe import Recipe, load_recipe
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, TextSource
 from lifecycle.recipe.curation import PiiConfig
+from lifecycle.recipe.recipe import Recipe, load_recipe
 from tests.curation.cleaning import write_documents
 from tests.graph_home import RECIPE
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from lifecycle.errors import RecipeError
-from lifecycle.recipe import Recipe, load_recipe
 from lifecycle.recipe.curation import PiiConfig
+from lifecycle.recipe.recipe import Recipe, load_recipe
 from lifecycle.stages import CLEANED_CORPORA, CORPUS, PRETRAIN_MEMMAP, RAW_CORPORA
 from tests.tracking.chain import RECIPE
 

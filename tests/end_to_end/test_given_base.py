@@ -11,7 +11,7 @@ import torch
 from lifecycle.artifacts import Store
 from lifecycle.plan import plan
 from lifecycle.pretrained import load_model
-from lifecycle.recipe import load_recipe
+from lifecycle.recipe.recipe import load_recipe
 from lifecycle.training.export import copy_tokenizer
 from lifecycle.training.model import build_model
 from tests.graph_home import ROOT, Home, make_home

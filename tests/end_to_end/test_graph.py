@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM
 
-from lifecycle.recipe import load_recipe
+from lifecycle.recipe.recipe import load_recipe
 from lifecycle.stages import stages_of
 from tests.graph_home import RECIPE, ROOT, SECRETS, Home, home_without
 from tests.patience import PATIENCE

@@ -25,9 +25,9 @@ from lifecycle.preferences.judges.endpoint import judge_by_endpoint
 from lifecycle.preferences.pairs import judge_of
 from lifecycle.preferences.rewards import load_reward_model, rewards_of
 from lifecycle.preferences.sampling import Programs
-from lifecycle.recipe import load_recipe
 from lifecycle.recipe.endpoint import EndpointConfig
 from lifecycle.recipe.preferences import EndpointJudge, RewardJudge
+from lifecycle.recipe.recipe import load_recipe
 from tests.chat_server import chat_server, said
 from tests.tiny_model import tiny_model
 

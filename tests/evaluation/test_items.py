@@ -17,8 +17,8 @@ from lifecycle.errors import DataError
 from lifecycle.evaluation.drawn import balanced, draw_heldout, varied
 from lifecycle.evaluation.heldout import build_heldout_text
 from lifecycle.evaluation.items import EvaluationItem, evaluation_prompts, read_items
-from lifecycle.recipe import load_recipe
 from lifecycle.recipe.evaluation import EvaluationConfig
+from lifecycle.recipe.recipe import load_recipe
 from tests.tokens.small_corpus import HAN, hashes, write_corpus
 
 DEMO = Path(__file__).parents[2] / "deploy" / "recipes" / "demo.yaml"

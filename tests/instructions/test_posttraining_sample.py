@@ -16,7 +16,7 @@ from lifecycle.instructions.scores import read_scores
 from lifecycle.ledger import Ledger, chain
 from lifecycle.preferences.raw import build_raw_preferences
 from lifecycle.preferences.table import LABELS, RAW, read_labels, read_pairs
-from lifecycle.recipe import load_recipe
+from lifecycle.recipe.recipe import load_recipe
 from tests.shared_data import ROOT, shared
 
 PATH = Path(__file__).parents[2] / "deploy" / "recipes" / "posttraining-sample.yaml"

@@ -12,7 +12,7 @@ from lifecycle import stages
 from lifecycle.artifacts import Artifact, Store, Workspace
 from lifecycle.corpora.snapshot import snapshot
 from lifecycle.files import write_atomically
-from lifecycle.recipe import Recipe, load_recipe
+from lifecycle.recipe.recipe import Recipe, load_recipe
 from lifecycle.references import input_references
 from lifecycle.stages import Stage
 

@@ -11,7 +11,7 @@ from assets.definitions import defs
 from assets.launches import INTENT_TAG, PARTITION_TAG, RECIPE_TAG
 from assets.policy import ANY, GPU_POOL
 from lifecycle.artifacts import Artifact, Store
-from lifecycle.recipe import load_recipe
+from lifecycle.recipe.recipe import load_recipe
 from lifecycle.stages import memmap_stages
 from resources.store import ArtifactIOManager
 from tests.graph_home import ROOT

@@ -16,7 +16,7 @@ from dagster._core.test_utils import freeze_time
 
 from assets import automation
 from lifecycle.artifacts import Store
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from tests.operation.small import curate_job, curate_source, small_recipe
 
 NUMBERS = itertools.count()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.errors import RecipeError
-from lifecycle.recipe import identity
+from lifecycle.recipe.base import identity
 from tests.operation.small import small_recipe
 
 

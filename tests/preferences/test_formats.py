@@ -9,7 +9,7 @@ import pytest
 from lifecycle.errors import DataError
 from lifecycle.preferences.files import file_preferences
 from lifecycle.preferences.formats import FORMATS
-from lifecycle.recipe.alignment import PreferenceFiles, PreferenceFormat
+from lifecycle.recipe.preference_files import PreferenceFiles, PreferenceFormat
 from tests.shared_data import shared
 
 USER = [{"role": "user", "content": "Why?"}]

@@ -18,8 +18,8 @@ from lifecycle.preferences.candidates import FILE
 from lifecycle.preferences.pairs import SAMPLED, build_preference_pairs, split
 from lifecycle.preferences.sampling import Programs
 from lifecycle.preferences.table import RAW, Pair, read_pairs, write_pairs
-from lifecycle.recipe import Recipe, load_recipe
 from lifecycle.recipe.preferences import PreferencesConfig
+from lifecycle.recipe.recipe import Recipe, load_recipe
 from tests.chat_server import KEY as PLANTED
 from tests.chat_server import chat_server, said
 from tests.evaluation.fixtures import heldout_directory

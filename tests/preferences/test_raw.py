@@ -11,7 +11,8 @@ from lifecycle.errors import DataError
 from lifecycle.ledger import Ledger
 from lifecycle.preferences.raw import build_raw_preferences
 from lifecycle.preferences.table import RAW, read_pairs
-from lifecycle.recipe.alignment import PreferenceFiles, SiblingAnswers
+from lifecycle.recipe.alignment import SiblingAnswers
+from lifecycle.recipe.preference_files import PreferenceFiles
 
 
 def files(path: Path | str, tolerance: float = 0.5) -> PreferenceFiles:

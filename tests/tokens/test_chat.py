@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from lifecycle.errors import RecipeError
-from lifecycle.recipe import load_recipe
+from lifecycle.recipe.recipe import load_recipe
 from lifecycle.recipe.training import TokenizerConfig
 from lifecycle.stages import TOKENIZER
 from lifecycle.tokens.chat import Encoded, check_template, encode_conversations, encode_prompt, load_tokenizer, mask_preview

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerFast
 from lifecycle.corpora.documents import iter_documents
 from lifecycle.errors import DataError, RecipeError
 from lifecycle.pretrained import load_model
-from lifecycle.recipe import load_recipe
 from lifecycle.recipe.corpora import MixConfig
+from lifecycle.recipe.recipe import load_recipe
 from lifecycle.recipe.training import Architecture, CausalTraining, TokenizerConfig
 from lifecycle.stages import TOKENIZER
 from lifecycle.tokens.base import load_base

@@ -7,7 +7,7 @@ from typing import Any
 from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Store, Workspace
 from lifecycle.digests import digest_json
-from lifecycle.recipe import Recipe, load_recipe
+from lifecycle.recipe.recipe import Recipe, load_recipe
 from lifecycle.references import input_references
 from lifecycle.stages import Stage
 

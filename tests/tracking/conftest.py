@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.artifacts import Store
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from tests.ports import free_port
 from tests.tracking.chain import small_recipe
 from tests.tracking.server import Server

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lifecycle.artifacts import Artifact, Published, Store, Workspace
 from lifecycle.evaluation.report import build_report
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.references import input_references
 from lifecycle.stages import EVAL_REPORT, evaluated_model
 from tests.evaluation.fixtures import evaluation, heldout_directory

@@ -12,7 +12,7 @@ import pytest
 
 from lifecycle.artifacts import Published, Store, Workspace
 from lifecycle.errors import CorruptArtifactError, LifecycleError
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.tracking.checking import check
 from lifecycle.tracking.export import export_model
 from lifecycle.tracking.lineage import lineage

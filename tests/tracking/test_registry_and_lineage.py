@@ -11,8 +11,8 @@ from rich.console import Console
 
 from lifecycle.artifacts import Published, Store
 from lifecycle.errors import LifecycleError
-from lifecycle.recipe import Recipe
 from lifecycle.recipe.base import Section
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.tracking.connection import connect
 from lifecycle.tracking.gate_tags import read_gates
 from lifecycle.tracking.lineage import LineageNode, lineage

@@ -13,7 +13,7 @@ from lifecycle import stages
 from lifecycle.artifacts import Artifact, Published, Store
 from lifecycle.corpora.snapshot import snapshot
 from lifecycle.errors import LifecycleError
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.tracking.reproduction import compare, other_code, other_inputs, other_packages, recorded
 from lifecycle.tracking.runs import record
 from tests.tracking import chain

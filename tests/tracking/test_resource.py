@@ -9,8 +9,8 @@ import pytest
 
 from lifecycle.artifacts import Artifact, Store
 from lifecycle.digests import digest_json
-from lifecycle.recipe import Recipe, identity
-from lifecycle.recipe.base import Section
+from lifecycle.recipe.base import Section, identity
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.tracking.connection import connect
 from resources.tracking import TrackingResource
 from tests.tracking.chain import writes

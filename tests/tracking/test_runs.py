@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.artifacts import Published, Store
-from lifecycle.recipe import Recipe
+from lifecycle.recipe.recipe import Recipe
 from lifecycle.tracking.connection import connect
 from lifecycle.tracking.following import following
 from lifecycle.tracking.runs import catch_up, pending, record

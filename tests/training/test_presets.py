@@ -10,7 +10,7 @@ import torch
 from deepspeed.runtime.config import DeepSpeedConfig
 from pydantic import ValidationError
 
-from lifecycle.recipe import identity
+from lifecycle.recipe.base import identity
 from lifecycle.recipe.training import CausalTraining
 from lifecycle.tokens.memmap import TokenMemmap
 from lifecycle.training.batches import PackedDocuments

@@ -18,7 +18,7 @@ from lifecycle.instructions.conversations import write_conversations
 from lifecycle.instructions.embeddings import ABOUT, FILE, MAP, unit_rows
 from lifecycle.instructions.selection import build_selection
 from lifecycle.jobs import TrainingJob
-from lifecycle.recipe import Recipe, parse_recipe
+from lifecycle.recipe.recipe import Recipe, parse_recipe
 from lifecycle.stages import report_of, stages_of
 from lifecycle.tokens.build_sft import build_sft_memmap
 from lifecycle.tokens.tokenizer import FORMAT_FILE, TokenFormat
