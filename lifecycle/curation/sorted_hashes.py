@@ -3,11 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 
 Hashes = NDArray[np.uint64]
 
 FILTER_BITS_PER_HASH = 16
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""An odd factor: anchors are the least of several hashes, so that their leading bits alone are mostly zero."""
 
 
 class SortedHashes:
@@ -19,8 +21,8 @@ class SortedHashes:
 
     def __init__(self, hashes: Hashes) -> None:
         self.hashes = hashes
-        bits = max(6, int(hashes.size * FILTER_BITS_PER_HASH).bit_length())
-        self._shift = np.uint64(64 - bits)
+        bits = max(7, int(hashes.size * FILTER_BITS_PER_HASH).bit_length())
+        self._shift = np.uint64(64 - bits + 6)
         self._filter = np.zeros(2 ** (bits - 6), dtype=np.uint64)
         _fill(self._filter, hashes, self._shift)
 
@@ -33,11 +35,17 @@ class SortedHashes:
         return _among(others, self.hashes, self._filter, self._shift, others.size if most is None else most)
 
 
+@inner
+def _mask(value: np.uint64) -> np.uint64:
+    """The two bits of a hash within its word of the filter: by one alone, four times as many would be searched for in vain."""
+    low, high = value & np.uint64(63), (value >> np.uint64(6)) & np.uint64(63)
+    return (np.uint64(1) << low) | (np.uint64(1) << high)
+
+
 @compiled
 def _fill(bits: Hashes, hashes: Hashes, shift: np.uint64) -> None:
     for value in hashes:
-        place = value >> shift
-        bits[place >> np.uint64(6)] |= np.uint64(1) << (place & np.uint64(63))
+        bits[value * SPREAD >> shift] |= _mask(value)
 
 
 @compiled
@@ -50,11 +58,16 @@ def _among(
     for i in range(hashes.size):
         if count == most:
             break
-        place = hashes[i] >> shift
-        if not (bits[place >> np.uint64(6)] >> (place & np.uint64(63))) & np.uint64(1):
+        value = hashes[i]
+        mask = _mask(value)
+        if bits[value * SPREAD >> shift] & mask != mask:
             continue
-        entry = np.searchsorted(known, hashes[i])
-        if entry < known.size and known[entry] == hashes[i]:
+        entry, left = 0, known.size  # `numpy.searchsorted` takes five times as long for a single value
+        while left > 1:
+            half = left >> 1
+            entry += half if known[entry + half] <= value else 0
+            left -= half
+        if known[entry] == value:
             places[count] = i
             entries[count] = entry
             count += 1
