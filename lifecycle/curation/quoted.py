@@ -5,6 +5,8 @@ slice and unit, so that only pairs of which either is new are compared; and the 
 documents, not by which held-out text decides it: new held-out text changes those units only that lose a document to it.
 """
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -18,7 +20,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from lifecycle.corpora.arrow import rows_table
-from lifecycle.corpora.documents import check_rows, open_shard
+from lifecycle.corpora.documents import Document
 from lifecycle.corpora.units import Unit, content_of, rows_of
 from lifecycle.curation.contamination import HELDOUT, SCHEMA, overlap_row
 from lifecycle.curation.passages import PassageIndex
@@ -52,6 +54,30 @@ class Comparison:
         every = xxhash.xxh3_128_hexdigest(f"{self.repeated.digest} {content_of(self.held)}".encode())
         return tuple(f"{reason} {every}" for reason in self.suspects.reasons)
 
+    def texts(self, documents: Iterable[int]) -> set[int]:
+        """Numbers in the slice of the texts with which some documents may share a passage."""
+        if self.repeated is not None:
+            return set(range(sum(group.rows for group in self.held)))
+        texts = dict(zip(self.suspects.documents, self.suspects.texts, strict=True))
+        return {text for document in documents for text in texts[document]}
+
+
+Found = dict[str, Any]
+"""Of a document that shares a passage with a slice: its number, where the first one begins in it (characters), and the row
+for the table of overlaps, which names the first text of the slice that holds this passage."""
+Places = list[tuple[int, int]]
+"""The same without the rows."""
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """Documents of a comparison of which nothing is known, and numbers of texts of the slice, in order, with which they may
+    share a passage."""
+
+    comparison: Comparison
+    documents: list[int]
+    texts: tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class Comparing:
@@ -61,32 +87,52 @@ class Comparing:
     repeated: RepeatedTextConfig
     cache: Path
 
-    def rows(self, comparison: Comparison) -> list[dict[str, Any]]:
-        """For each document that shares a passage with the slice: its number, where the first one begins in it (characters),
-        and the row for the table of overlaps, which names the first text of the slice that holds this passage."""
-        entry = entry_of(self.cache, self._identity(comparison))
-        payload = load(entry)
-        kept = orjson.loads(payload.tobytes()) if payload is not None else {}
-        wanted = dict(zip(comparison.suspects.documents, comparison.reasons, strict=True))
-        missing = [document for document, reason in wanted.items() if kept.get(str(document), {}).get("reason") != reason]
-        if missing:
-            rows = {each["document"]: each for each in self._compare(comparison, missing)}
-            kept |= {str(number): {"reason": wanted[number], "found": rows.get(number)} for number in missing}
-            save(entry, orjson.dumps(kept))
-        found = (kept[str(document)]["found"] for document in wanted)
-        return [each for each in found if each]
+    def rows(self, comparison: Comparison) -> list[Found]:
+        """What the documents of a comparison share with the slice."""
+        found, missing = self._known(comparison)
+        texts = tuple(sorted(comparison.texts(missing)))
+        return found + self._compared(Remaining(comparison, missing, texts)) if missing else found
 
-    def places(self, comparison: Comparison) -> list[tuple[int, int]]:
-        """The same without the rows."""
-        return [(each["document"], each["begin"]) for each in self.rows(comparison)]
+    def known(self, comparison: Comparison) -> tuple[Places, list[int]]:
+        """The places that are kept of a comparison, and the documents of which nothing is."""
+        found, missing = self._known(comparison)
+        return _places(found), missing
 
-    def _identity(self, comparison: Comparison) -> str:
+    def places(self, remaining: Remaining) -> Places:
+        """The places of documents of which nothing was known, which are kept from now on."""
+        return _places(self._compared(remaining))
+
+    def _known(self, comparison: Comparison) -> tuple[list[Found], list[int]]:
+        kept = self._kept(comparison)
+        found: list[Found] = []
+        missing: list[int] = []
+        for document, reason in zip(comparison.suspects.documents, comparison.reasons, strict=True):
+            entry = kept.get(str(document), {})
+            if entry.get("reason") != reason:
+                missing.append(document)
+            elif entry["found"]:
+                found.append(entry["found"])
+        return found, missing
+
+    def _compared(self, remaining: Remaining) -> list[Found]:
+        comparison = remaining.comparison
+        rows = {each["document"]: each for each in self._compare(comparison, remaining.documents, remaining.texts)}
+        reasons = dict(zip(comparison.suspects.documents, comparison.reasons, strict=True))
+        made = {str(number): {"reason": reasons[number], "found": rows.get(number)} for number in remaining.documents}
+        save(self._entry(comparison), orjson.dumps(self._kept(comparison) | made))
+        return list(rows.values())
+
+    def _kept(self, comparison: Comparison) -> dict[str, Any]:
+        payload = load(self._entry(comparison))
+        return orjson.loads(payload.tobytes()) if payload is not None else {}
+
+    def _entry(self, comparison: Comparison) -> Path:
         """A slice that grew at its end has the same entry: of each document that says what it holds for."""
         settings = f"shared {VERSION} {self.passage.model_dump_json()} {self.repeated.model_dump_json()}"
-        return f"{settings}\n\n{content_of(comparison.held[:1])}\n\n{comparison.unit.content}"
+        return entry_of(self.cache, f"{settings}\n\n{content_of(comparison.held[:1])}\n\n{comparison.unit.content}")
 
-    def _compare(self, comparison: Comparison, documents: Sequence[int]) -> Iterable[dict[str, Any]]:
-        index, ids = _indexed(comparison.held, self.passage.words, self.passage.han_characters)
+    def _compare(self, comparison: Comparison, documents: Sequence[int], texts: tuple[int, ...]) -> Iterable[Found]:
+        index, ids = _indexed(comparison.held, texts, self.passage.words, self.passage.han_characters)
         repeated = comparison.repeated.places() if comparison.repeated else {}
         for number, document in rows_of(comparison.unit, documents, ["id", "source", "text"]):
             if number in repeated:
@@ -97,18 +143,22 @@ class Comparing:
                 yield {"document": number, "begin": shared.here[0], "row": row}
 
 
+def _places(found: Iterable[Found]) -> Places:
+    return [(each["document"], each["begin"]) for each in found]
+
+
 @lru_cache(maxsize=1)
-def _indexed(held: Slice, words: int, han: int) -> tuple[PassageIndex, list[str]]:
-    """The passages of a slice, and the ids of its texts; neighbouring comparisons are with the same slice."""
-    ids: list[str] = []
-    texts: list[str] = []
+def _indexed(held: Slice, texts: tuple[int, ...], words: int, han: int) -> tuple[PassageIndex, list[str]]:
+    """The passages of some texts of a slice, and their ids; neighbouring comparisons are with the same ones."""
+    rows: list[Document] = []
+    begin = 0
     for group in held:
-        with open_shard(group.path) as file:
-            table = file.read_row_group(group.number, columns=["id", "text"])
-            check_rows(table.num_rows, group.rows)
-        ids += table["id"].to_pylist()
-        texts += table["text"].to_pylist()
-    return PassageIndex(texts, OverlapConfig(words=words, han_characters=han)), ids
+        here = texts[bisect_left(texts, begin) : bisect_left(texts, begin + group.rows)]
+        if here:
+            rows += [row for _, row in rows_of(Unit((group,)), [text - begin for text in here], ["id", "text"])]
+        begin += group.rows
+    index = PassageIndex((row["text"] for row in rows), OverlapConfig(words=words, han_characters=han))
+    return index, [row["id"] for row in rows]
 
 
 class Quoting:
@@ -135,13 +185,24 @@ class Quoting:
         comparisons.sort(key=lambda each: (each.suspects.slice, each.task))
         self._comparing = comparing
         self._first: list[dict[int, tuple[int, Comparison]]] = [{} for _ in tasks]
-        for each, places in zip(comparisons, ordered_map(comparing.places, comparisons, *spread), strict=True):
-            first = self._first[each.task]
-            for document, begin in places:
-                if document not in first or begin < first[document][0]:
-                    first[document] = begin, each
+        missing: list[tuple[Comparison, list[int]]] = []
+        for each, (places, unknown) in zip(comparisons, ordered_map(comparing.known, comparisons, *spread), strict=True):
+            self._see(each, places)
+            if unknown:
+                missing.append((each, unknown))
+        remaining = _remaining(missing)
+        for each, places in zip(remaining, ordered_map(comparing.places, remaining, *spread), strict=True):
+            self._see(each.comparison, places)
         _indexed.cache_clear()  # with one worker it would lie here while the training side is written
         self.tasks = [_marked(task, list(first)) for task, first in zip(tasks, self._first, strict=True)]
+
+    def _see(self, comparison: Comparison, places: Places) -> None:
+        first = self._first[comparison.task]
+        for document, begin in places:
+            # Comparisons are not seen slice by slice: of two slices that hold the passage, the first one is named.
+            where = begin, comparison.suspects.slice
+            if document not in first or where < (first[document][0], first[document][1].suspects.slice):
+                first[document] = begin, comparison
 
     def table(self, task: int, documents: NDArray[np.int64]) -> pa.Table:
         """The rows of some documents of a unit that share a passage, in order: the first passage of each."""
@@ -152,6 +213,16 @@ class Quoting:
             for each in self._comparing.rows(comparison)
         }
         return rows_table([rows[number, first[number][1].suspects.slice] for number in documents.tolist()], SCHEMA)
+
+
+def _remaining(missing: Sequence[tuple[Comparison, list[int]]]) -> list[Remaining]:
+    """What remains to be compared. All comparisons with a slice look among the same texts, so that it is indexed once, and
+    these are no more than any of them needs: new text is suspected for few of the old ones."""
+    texts: dict[int, set[int]] = defaultdict(set)
+    for each, documents in missing:
+        texts[each.suspects.slice] |= each.texts(documents)
+    wanted = {number: tuple(sorted(some)) for number, some in texts.items()}
+    return [Remaining(each, documents, wanted[each.suspects.slice]) for each, documents in missing]
 
 
 def _marked(task: Task, quoting: list[int]) -> Task:
