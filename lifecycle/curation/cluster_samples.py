@@ -1,13 +1,14 @@
 """The largest groups of duplicates, for a person to look at."""
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import orjson
 from pydantic import TypeAdapter
 
-from lifecycle.curation.duplicates import Duplicate
+from lifecycle.curation.banding import Numbers
+from lifecycle.curation.duplicates import NEAR, Duplicates
 from lifecycle.curation.index import Index
 from lifecycle.differences import first_difference
 from lifecycle.errors import DataError
@@ -46,23 +47,30 @@ class Cluster(Section):
 class ClusterSamples:
     """Collects the texts of the largest clusters while the documents pass: the one kept and the least alike dropped."""
 
-    def __init__(self, index: Index, dropped: Mapping[int, Duplicate]) -> None:
-        sizes = Counter(each.kept for each in dropped.values())
-        largest = sorted(sizes, key=lambda kept: (-sizes[kept], index.ids[kept]))[:CLUSTERS]
-        self._members: dict[int, list[int]] = {kept: [] for kept in largest}
-        for position, each in dropped.items():
-            if each.kept in self._members:
-                self._members[each.kept].append(position)
-        self._least = {
-            kept: min(members, key=lambda position: (dropped[position].similarity, index.ids[position]))
-            for kept, members in self._members.items()
-        }
-        self._texts: dict[int, str] = {}
+    def __init__(self, index: Index, dropped: Duplicates) -> None:
         self._index, self._dropped = index, dropped
+        self._members = {kept: np.flatnonzero(dropped.kept == kept) for kept in self._largest()}
+        self._least = {kept: self._least_alike(members) for kept, members in self._members.items()}
+        self._texts: dict[int, str] = {}
+
+    def _largest(self) -> list[int]:
+        """Positions of the documents in whose place most go; of as many, those with the smallest ids."""
+        kept, sizes = np.unique(self._dropped.kept, return_counts=True)
+        large = sizes >= np.sort(sizes)[-CLUSTERS:][:1]
+        ids = self._index.ids.take(kept[large])
+        ordered = sorted(zip((-sizes[large]).tolist(), ids, kept[large].tolist(), strict=True))
+        return [position for _, _, position in ordered[:CLUSTERS]]
+
+    def _least_alike(self, members: Numbers) -> int:
+        """Of some dropped documents the one least alike, by its place among all dropped ones."""
+        similarity = self._dropped.similarity[members]
+        least = members[similarity == similarity.min()]
+        ids = self._index.ids.take(self._dropped.documents[least])
+        return min(zip(ids, least.tolist(), strict=True))[1]
 
     def wanted(self) -> list[int]:
         """Positions of the documents whose texts are to be shown."""
-        return sorted({*self._least, *self._least.values()})
+        return sorted({*self._least, *self._dropped.documents[list(self._least.values())].tolist()})
 
     def see(self, position: int, text: str) -> None:
         """The text of one of them."""
@@ -72,18 +80,20 @@ class ClusterSamples:
         """The largest clusters, largest first; excerpts begin a little before the first difference."""
         return tuple(self._cluster(kept, members) for kept, members in self._members.items())
 
-    def _cluster(self, kept: int, members: list[int]) -> Cluster:
-        least = self._least[kept]
+    def _cluster(self, kept: int, members: Numbers) -> Cluster:
+        place = self._least[kept]
+        least = int(self._dropped.documents[place])
         ours, theirs = (self._texts.get(position, ELSEWHERE) for position in (kept, least))
         start = max(0, first_difference(ours, theirs) - CONTEXT) if ours != theirs else 0
-        exact = sum(self._dropped[position].rule.startswith("exact") for position in members)
+        exact = int((self._dropped.rules[members] < NEAR).sum())
+        sources = self._index.sources.take(self._dropped.documents[members])
         return Cluster(
             kept=self._copy(kept, ours, start),
             exact=exact,
-            near=len(members) - exact,
-            by_source=dict(sorted(Counter(self._index.sources[position] for position in members).items())),
+            near=members.size - exact,
+            by_source=dict(sorted(Counter(sources).items())),
             least_alike=self._copy(least, theirs, start),
-            similarity=self._dropped[least].similarity,
+            similarity=float(self._dropped.similarity[place]),
         )
 
     def _copy(self, position: int, text: str, start: int) -> Copy:

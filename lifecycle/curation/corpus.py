@@ -21,7 +21,7 @@ from lifecycle.corpora.units import units
 from lifecycle.curation.cluster_samples import ClusterSamples
 from lifecycle.curation.contamination import HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
-from lifecycle.curation.duplicates import Duplicate, find_duplicates, write_duplicates
+from lifecycle.curation.duplicates import RULES, Duplicates, find_duplicates, write_duplicates
 from lifecycle.curation.first_said import mark_repeated
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.minhash import threshold
@@ -43,7 +43,7 @@ from lifecycle.curation.sides import (
     protect,
     texts_at,
 )
-from lifecycle.curation.split import is_heldout
+from lifecycle.curation.split import are_heldout
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.evaluation.texts import read_evaluation_texts
@@ -140,7 +140,7 @@ class _Written:
         self,
         cleaned: Mapping[str, Path],
         index: Index,
-        dropped: Mapping[int, Duplicate],
+        dropped: Duplicates,
         curation: CurationConfig,
         work: Path,
         cache: Path,
@@ -249,21 +249,21 @@ def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
 
 
 def _tasks(
-    cleaned: Mapping[str, Path], index: Index, dropped: Mapping[int, Duplicate], heldout: HeldoutConfig
+    cleaned: Mapping[str, Path], index: Index, dropped: Duplicates, heldout: HeldoutConfig
 ) -> dict[Side, list[Task]]:
     """For each side the units of all sources that hold a document of it; what is known of a document goes with its unit."""
-    rules = tuple(sorted({each.rule for each in dropped.values()}))
+    present, places = np.unique(dropped.rules, return_inverse=True)
+    rules = tuple(RULES[rule] for rule in present.tolist())
     states = np.full(index.own, STAYS, dtype=np.uint8)
-    for position, fate in dropped.items():
-        states[position] = FIRST_RULE + rules.index(fate.rule)
+    states[dropped.documents] = FIRST_RULE + places
+    held = are_heldout(index.groups[: index.own], heldout)
     found: dict[Side, list[Task]] = {side: [] for side in SIDES}
     first = 0
     for source, directory in cleaned.items():
         for unit in units(directory):
-            held = np.array([is_heldout(group, heldout) for group in index.groups[first : first + unit.rows]], dtype=bool)
             state = states[first : first + unit.rows]
             for side in SIDES:
-                mine = held if side == "heldout" else ~held
+                mine = held[first : first + unit.rows] == (side == "heldout")
                 if mine.any():
                     known = np.where(mine, state, np.uint8(OTHER_SIDE)).tobytes()
                     found[side].append(Task(source, unit, first, known, rules))

@@ -1,8 +1,9 @@
 """Which documents of a corpus say what another one says, and which of them stays."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,19 +24,27 @@ SCHEMA = pa.schema(
 )
 
 
+RULES = ("exact_duplicate", f"exact_duplicate_{AGAINST}", "near_duplicate", f"near_duplicate_{AGAINST}")
+EXACT, NEAR = 0, 2
+"""Place of each rule; that of documents only compared with is the next one."""
+
+
 @dataclass(frozen=True)
-class Duplicate:
-    """A dropped document: position of the one kept in its place, the rule, and their estimated Jaccard similarity."""
+class Duplicates:
+    """Dropped documents by position, in order, and of each the one kept in its place, the place of the rule in `RULES`, and
+    the estimated Jaccard similarity of the two; all of shape (dropped,)."""
 
-    kept: int
-    rule: str
-    similarity: float
+    documents: Numbers
+    kept: Numbers
+    rules: NDArray[np.uint8]
+    similarity: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return self.documents.size
 
 
-def find_duplicates(
-    index: Index, scope: Scope, work: Path, workers: int, executor: Executor = "local"
-) -> dict[int, Duplicate]:
-    """Every document to drop, by position: exact copies, then those that resemble a better document that stays.
+def find_duplicates(index: Index, scope: Scope, work: Path, workers: int, executor: Executor = "local") -> Duplicates:
+    """Every document to drop: exact copies, then those that resemble a better document that stays.
 
     The best is one that is only compared with (`against`), then the longest; of equally long ones that of the source whose
     name sorts first, then of the smallest id. What stays is therefore the same whatever the order of the documents. `kept`
@@ -46,10 +55,18 @@ def find_duplicates(
         scope: whether documents of different sources are compared; all are with those of `against`.
         work: the directory of the index.
     """
-    dropped: dict[int, Duplicate] = {}
-    for number, compared in enumerate(_compared(index, scope)):
-        dropped |= _duplicates_among(index, compared, work / f"left-out-{number}.npy", workers, executor)
-    return dict(sorted(dropped.items()))
+    found = [
+        _duplicates_among(index, compared, work / f"left-out-{number}.npy", workers, executor)
+        for number, compared in enumerate(_compared(index, scope))
+    ]
+    documents = np.concatenate([each.documents for each in found])
+    order = np.argsort(documents)
+    return Duplicates(
+        documents[order],
+        np.concatenate([each.kept for each in found])[order],
+        np.concatenate([each.rules for each in found])[order],
+        np.concatenate([each.similarity for each in found])[order],
+    )
 
 
 def _compared(index: Index, scope: Scope) -> Iterator[NDArray[np.bool_]]:
@@ -66,7 +83,8 @@ def _compared(index: Index, scope: Scope) -> Iterator[NDArray[np.bool_]]:
 
 def _duplicates_among(
     index: Index, compared: NDArray[np.bool_], flags: Path, workers: int, executor: Executor
-) -> dict[int, Duplicate]:
+) -> Duplicates:
+    """Those of one set, in no order."""
     copies, originals = _exact_copies(index, np.flatnonzero(compared))
     looked_at = compared.copy()
     looked_at[copies] = False
@@ -76,28 +94,34 @@ def _duplicates_among(
     near = near_duplicates(
         index.texts, lambda numbers: by_preference(index, numbers), index.own, left_out, workers, executor
     )
-    gone = dict(zip(near.texts.tolist(), zip(near.kept.tolist(), near.similarity.tolist(), strict=True), strict=True))
-    dropped: dict[int, Duplicate] = {}
-    for position, (kept, alike) in gone.items():
-        dropped[position] = _duplicate("near_duplicate", kept, alike, index)
-    for position, original in zip(copies.tolist(), originals.tolist(), strict=True):
-        if position < index.own:
-            dropped[position] = _duplicate("exact_duplicate", *gone.get(original, (original, 1.0)), index)
-    return dropped
+    stays, alike = np.arange(len(index.lengths)), np.ones(len(index.lengths))
+    stays[near.texts], alike[near.texts] = near.kept, _rounded(near.similarity)
+    own = copies < index.own
+    copies, originals = copies[own], originals[own]
+    kept = np.concatenate([near.kept, stays[originals]])
+    rules = np.repeat(np.array([NEAR, EXACT], np.uint8), [near.texts.size, copies.size])
+    rules += (kept >= index.own).astype(np.uint8)
+    return Duplicates(
+        np.concatenate([near.texts, copies]), kept, rules, np.concatenate([alike[near.texts], alike[originals]])
+    )
 
 
-def write_duplicates(path: Path, index: Index, dropped: Mapping[int, Duplicate]) -> None:
+def _rounded(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To four digits, as Python rounds; numpy's are the last bit off at times. There are few different values."""
+    values, places = np.unique(similarity, return_inverse=True)
+    return np.array([round(value, 4) for value in values.tolist()])[places]
+
+
+def write_duplicates(path: Path, index: Index, dropped: Duplicates) -> None:
     """Write a row for each dropped document, in their order, with the one that is kept in its place."""
-    fates = [dropped[position] for position in sorted(dropped)]
-    gone, kept = np.array(sorted(dropped), np.int64), np.array([fate.kept for fate in fates], np.int64)
-    columns = [index.ids.take(gone), index.sources.take(gone), index.ids.take(kept), index.sources.take(kept)]
-    columns = [*map(strings, columns), strings(fate.rule for fate in fates)]
-    columns.append(as_column(np.array([fate.similarity for fate in fates], np.float64)))
+    columns: list[Any] = [
+        names.column(numbers).cast(pa.string())
+        for numbers in (dropped.documents, dropped.kept)
+        for names in (index.ids, index.sources)
+    ]
+    columns.append(strings(RULES).take(as_column(dropped.rules)))
+    columns.append(as_column(dropped.similarity))
     pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), path, compression="zstd")
-
-
-def _duplicate(rule: str, kept: int, alike: float, index: Index) -> Duplicate:
-    return Duplicate(kept, rule if kept < index.own else f"{rule}_{AGAINST}", round(alike, 4))
 
 
 def by_preference(index: Index, numbers: Numbers) -> Numbers:
