@@ -86,7 +86,7 @@ def build_corpus(
         made = (curation.minhash, curation.heldout_overlap)
         index = index_documents(cleaned, _against(curation.against), *made, cache, work, *spread)
         logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
-        dropped = find_duplicates(index, curation.deduplication_scope, work, *spread)
+        dropped = find_duplicates(index, curation.deduplication_scope, cache, work, *spread)
         logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
         write_duplicates(out / "duplicates.parquet", index, dropped)
         written = _Written(cleaned, index, dropped, curation, work, cache)
@@ -248,9 +248,7 @@ def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
     return protect(work / "evaluation.parquet", texts, digest_json(texts), curation.overlap, HITS_PER_DOCUMENT)
 
 
-def _tasks(
-    cleaned: Mapping[str, Path], index: Index, dropped: Duplicates, heldout: HeldoutConfig
-) -> dict[Side, list[Task]]:
+def _tasks(cleaned: Mapping[str, Path], index: Index, dropped: Duplicates, heldout: HeldoutConfig) -> dict[Side, list[Task]]:
     """For each side the units of all sources that hold a document of it; what is known of a document goes with its unit."""
     present, places = np.unique(dropped.rules, return_inverse=True)
     rules = tuple(RULES[rule] for rule in present.tolist())

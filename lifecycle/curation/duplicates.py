@@ -1,7 +1,8 @@
 """Which documents of a corpus say what another one says, and which of them stays."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ from numpy.typing import NDArray
 
 from lifecycle.corpora.arrow import numbers as as_column
 from lifecycle.corpora.arrow import strings
+from lifecycle.curation import known_pairs, signature_cache
 from lifecycle.curation.banding import Numbers
 from lifecycle.curation.index import AGAINST, Index
+from lifecycle.curation.known_pairs import read_pairs, write_pairs
 from lifecycle.curation.near_duplicates import near_duplicates
+from lifecycle.curation.sealed import entry_of
+from lifecycle.digests import digest_json
 from lifecycle.parallel import Executor
+from lifecycle.recipe.base import identity
 from lifecycle.recipe.corpora import Scope
 
 SCHEMA = pa.schema(
@@ -43,7 +49,9 @@ class Duplicates:
         return self.documents.size
 
 
-def find_duplicates(index: Index, scope: Scope, work: Path, workers: int, executor: Executor = "local") -> Duplicates:
+def find_duplicates(
+    index: Index, scope: Scope, cache: Path, work: Path, workers: int, executor: Executor = "local"
+) -> Duplicates:
     """Every document to drop: exact copies, then those that resemble a better document that stays.
 
     The best is one that is only compared with (`against`), then the longest; of equally long ones that of the source whose
@@ -53,11 +61,12 @@ def find_duplicates(index: Index, scope: Scope, work: Path, workers: int, execut
 
     Args:
         scope: whether documents of different sources are compared; all are with those of `against`.
+        cache: a directory of entries: what the last search among these sources joined.
         work: the directory of the index.
     """
     found = [
-        _duplicates_among(index, compared, work / f"left-out-{number}.npy", workers, executor)
-        for number, compared in enumerate(_compared(index, scope))
+        _duplicates_among(index, compared, _entry(index, names, cache), work / str(number), workers, executor)
+        for number, (names, compared) in enumerate(_compared(index, scope))
     ]
     documents = np.concatenate([each.documents for each in found])
     order = np.argsort(documents)
@@ -69,31 +78,39 @@ def find_duplicates(index: Index, scope: Scope, work: Path, workers: int, execut
     )
 
 
-def _compared(index: Index, scope: Scope) -> Iterator[NDArray[np.bool_]]:
-    """Whether each document is among those compared with each other, once for every such set."""
+def _entry(index: Index, names: Sequence[str], cache: Path) -> Path:
+    config = digest_json([identity(index.texts.config), names])
+    return entry_of(cache, f"near duplicates {known_pairs.VERSION} {signature_cache.VERSION} {config}")
+
+
+def _compared(index: Index, scope: Scope) -> Iterator[tuple[list[str], NDArray[np.bool_]]]:
+    """Sources that are compared with each other, and whether each document is among them, once for every such set."""
     if scope == "across_sources":
-        yield np.ones(len(index.lengths), dtype=bool)
+        yield [*index.sizes], np.ones(len(index.lengths), dtype=bool)
         return
-    for end, size in zip(np.cumsum(index.sizes).tolist(), index.sizes, strict=True):
+    end = 0
+    for name, size in index.sizes.items():
+        end += size
         compared = np.zeros(len(index.lengths), dtype=bool)
         compared[end - size : end] = True
         compared[index.own :] = True
-        yield compared
+        yield [name], compared
 
 
 def _duplicates_among(
-    index: Index, compared: NDArray[np.bool_], flags: Path, workers: int, executor: Executor
+    index: Index, compared: NDArray[np.bool_], entry: Path, flags: Path, workers: int, executor: Executor
 ) -> Duplicates:
     """Those of one set, in no order."""
     copies, originals = _exact_copies(index, np.flatnonzero(compared))
     looked_at = compared.copy()
     looked_at[copies] = False
-    left_out = None if looked_at.all() else flags
+    left_out = None if looked_at.all() else flags.with_suffix(".left-out.npy")
     if left_out:
         np.save(left_out, ~looked_at)
-    near = near_duplicates(
-        index.texts, lambda numbers: by_preference(index, numbers), index.own, left_out, workers, executor
-    )
+    before = read_pairs(entry, index.digests, looked_at, flags.with_suffix(".known.npy"))
+    prefer = partial(by_preference, index)
+    near = near_duplicates(index.texts, prefer, index.own, left_out, workers, executor, before)
+    write_pairs(entry, index.digests, looked_at, near.joined)
     stays, alike = np.arange(len(index.lengths)), np.ones(len(index.lengths))
     stays[near.texts], alike[near.texts] = near.kept, _rounded(near.similarity)
     own = copies < index.own

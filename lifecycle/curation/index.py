@@ -68,10 +68,12 @@ class Index:
     texts: SignedTexts
     cached: int
     """Documents whose signatures were not computed anew."""
-    sizes: tuple[int, ...]
+    sizes: dict[str, int]
     """How many documents each source of the corpus has, in order."""
     own: int
     """Documents of the corpus itself."""
+    row_groups: tuple[RowGroup, ...]
+    """In which the documents lie."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,9 @@ def index_documents(
         np.concatenate(digests).view(np.uint64),
         SignedTexts(tuple(task.part for task in tasks), config, partitions),
         cached,
-        tuple(sizes.values()),
+        sizes,
         sum(sizes.values()),
+        tuple(group for group, _ in groups),
     )
 
 

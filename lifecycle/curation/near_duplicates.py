@@ -9,9 +9,12 @@ of more texts (a band in common) each is compared with the first `COMPARED` of t
 order given by the signatures: copies of one template by the million are joined at one comparison each. In a component of
 more texts that stay, each is compared with the most preferred `COMPARED` of these. Beyond that a duplicate may stay; a text
 that resembles no other never goes, and whoever goes resembles the one it names, always.
+
+What an earlier search joined among some of the texts need not be compared again: a bucket without a new text has the pairs
+that it had.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 from lifecycle.curation.banding import Numbers, SignedTexts
 from lifecycle.curation.compiled import compiled
 from lifecycle.curation.minhash import Signatures, agreeing, least_agreeing
+from lifecycle.curation.sorted_hashes import Hashes, SortedHashes
 from lifecycle.parallel import Executor, ordered_map
 
 COMPARED = 1_000
@@ -30,12 +34,44 @@ BLOCK = 100_000
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Pairs of texts that join all that resemble each other, shape (pairs, 2), and the key of the bucket in which each was
+    found, shape (pairs,)."""
+
+    texts: Numbers
+    keys: Hashes
+
+    @classmethod
+    def of(cls, parts: Sequence["Pairs"]) -> "Pairs":
+        """All pairs of some."""
+        texts = [np.empty((0, 2), np.int64), *(part.texts for part in parts)]
+        return cls(np.concatenate(texts), np.concatenate([NO_KEYS, *(part.keys for part in parts)]))
+
+
+NO_KEYS = np.empty(0, dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class Before:
+    """A search that looked at some of the texts alone: a file of one bool for each text, as `numpy.save` writes it, whether
+    it was among them; and the pairs that were joined. It is of use as long as all of them are looked at."""
+
+    known: Path
+    pairs: Pairs
+
+
+@dataclass(frozen=True)
 class NearDuplicates:
-    """Texts that go, in no order, the text that each gives way to, and their estimated similarity; all of shape (texts,)."""
+    """Texts that go, in no order, the text that each gives way to, and their estimated similarity; all of shape (texts,).
+
+    Attributes:
+        joined: what a later search can have as `Before`.
+    """
 
     texts: Numbers
     kept: Numbers
     similarity: NDArray[np.float64]
+    joined: Pairs
 
 
 @dataclass(frozen=True)
@@ -53,6 +89,7 @@ def near_duplicates(
     left_out: Path | None,
     workers: int,
     executor: Executor = "local",
+    before: Before | None = None,
 ) -> NearDuplicates:
     """Who gives way to whom among all texts.
 
@@ -60,12 +97,15 @@ def near_duplicates(
         prefer: sorts some texts, the most preferred first; it is asked about texts that have a near-duplicate only.
         pinned_from: texts from this number on stay whatever they resemble; `prefer` must put them first.
         left_out: a file of one bool for each text, as `numpy.save` writes it: those that are not looked at.
+        before: what an earlier search among fewer texts joined; the result is the same without.
     """
+    pairs = _pairs(texts, left_out, before, workers, executor)
+    if pairs is None:
+        pairs = _pairs(texts, left_out, None, workers, executor) or Pairs.of([])
     parents = np.arange(len(texts), dtype=np.int64)
     touched = np.zeros(len(texts), dtype=bool)
-    for edges in ordered_map(partial(_edges, texts, left_out), range(texts.partitions), workers, executor):
-        touched[edges] = True
-        _unite(parents, edges)
+    touched[pairs.texts] = True
+    _unite(parents, pairs.texts)
     members = prefer(np.flatnonzero(touched))
     roots = _roots(parents, members)
     order = np.argsort(roots, kind="stable")
@@ -73,27 +113,67 @@ def near_duplicates(
     found = list(ordered_map(partial(_settle_components, texts, pinned_from), batches, workers, executor))
     nothing = np.empty(0, np.int64)
     gone, kept, places = (np.concatenate([nothing, *each]) for each in (zip(*found, strict=True) if found else [(), (), ()]))
-    return NearDuplicates(gone, kept, places / texts.places)
+    return NearDuplicates(gone, kept, places / texts.places, pairs)
 
 
-def _edges(texts: SignedTexts, left_out: Path | None, partition: int) -> NDArray[np.int64]:
-    """Pairs of one partition that join all texts which its verified candidate pairs join, shape (pairs, 2)."""
+def _pairs(
+    texts: SignedTexts, left_out: Path | None, before: Before | None, workers: int, executor: Executor
+) -> Pairs | None:
+    """Pairs that join all texts which verified candidate pairs join; None where `before` is of no use."""
+    found, renewed = [], [NO_KEYS]
+    search = partial(_edges, texts, left_out, before.known if before else None)
+    for part in ordered_map(search, range(texts.partitions), workers, executor):
+        if part is None:
+            return None
+        found.append(part[0])
+        renewed.append(part[1])
+    if before:
+        again, _ = SortedHashes(np.sort(np.concatenate(renewed))).among(before.pairs.keys)
+        stay = np.ones(before.pairs.keys.size, dtype=bool)
+        stay[again] = False
+        found.append(Pairs(before.pairs.texts[stay], before.pairs.keys[stay]))
+    return Pairs.of(found)
+
+
+def _edges(texts: SignedTexts, left_out: Path | None, known: Path | None, partition: int) -> tuple[Pairs, Hashes] | None:
+    """Pairs of one partition that join all texts which its verified candidate pairs join.
+
+    With texts that are `known`, of those buckets alone that hold others, too; these buckets come second. None where one of
+    them has outgrown `COMPARED`: what its texts were joined by no longer counts, and another bucket relied on it.
+    """
     keys, numbers = texts.keys_of(partition)
     if left_out is not None:
         looked_at = ~np.load(left_out, mmap_mode="r")[numbers]
         keys, numbers = keys[looked_at], numbers[looked_at]
+    renewed = NO_KEYS
+    if known is not None:
+        old = np.load(known, mmap_mode="r")[numbers]
+        renewed = np.unique(keys[~old])
+        places, buckets = SortedHashes(renewed).among(keys)
+        sizes, of_old = np.bincount(buckets), np.bincount(buckets, weights=old[places])
+        if ((sizes > COMPARED) & (of_old > 1) & (of_old <= COMPARED)).any():
+            return None
+        keys, numbers = keys[places], numbers[places]
+    return _bucketed(texts, keys, numbers), renewed
+
+
+def _bucketed(texts: SignedTexts, keys: Hashes, numbers: Numbers) -> Pairs:
+    """The pairs of texts that have some keys."""
     order = np.argsort(keys)
     keys, numbers = keys[order], numbers[order]
     ends = np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, keys.size)
     sizes = np.diff(ends, prepend=0)
-    found = [np.empty((0, 2), np.int64)]
+    found = []
     shared = (sizes > 1) & (sizes <= COMPARED)
-    bucketed = numbers[np.repeat(shared, sizes)]
+    bucketed, key_of, done = numbers[np.repeat(shared, sizes)], keys[ends[shared] - 1], 0
     for begin, bucket_ends in _blocks(np.cumsum(sizes[shared])):
-        found.append(_joined(texts, bucketed[begin : bucket_ends[-1]], bucket_ends - begin))
+        pairs, buckets = _joined(texts, bucketed[begin : bucket_ends[-1]], bucket_ends - begin)
+        found.append(Pairs(pairs, key_of[done + buckets]))
+        done += bucket_ends.size
     for bucket in np.flatnonzero(sizes > COMPARED):
-        found.append(_led(texts, numbers[ends[bucket] - sizes[bucket] : ends[bucket]]))
-    return np.concatenate(found)
+        pairs = _led(texts, numbers[ends[bucket] - sizes[bucket] : ends[bucket]])
+        found.append(Pairs(pairs, np.repeat(keys[ends[bucket] - 1], len(pairs))))
+    return Pairs.of(found)
 
 
 def _blocks(ends: Numbers) -> Iterator[tuple[int, Numbers]]:
@@ -105,14 +185,11 @@ def _blocks(ends: Numbers) -> Iterator[tuple[int, Numbers]]:
         done, begin = until, int(ends[until - 1])
 
 
-def _joined(texts: SignedTexts, members: Numbers, ends: Numbers) -> NDArray[np.int64]:
-    """Compare all pairs of each bucket but those already joined."""
+def _joined(texts: SignedTexts, members: Numbers, ends: Numbers) -> tuple[Numbers, Numbers]:
+    """Compare all pairs of each bucket but those already joined; those found alike, and the number of the bucket of each."""
     unique, places = np.unique(members, return_inverse=True)
-    parents = np.arange(unique.size, dtype=np.int64)
-    _join(parents, places, ends, texts.signatures_of(unique), least_agreeing(texts.config))
-    roots = _roots(parents, parents.copy())
-    gone = np.flatnonzero(roots != np.arange(unique.size))
-    return np.stack([unique[gone], unique[roots[gone]]], axis=1)
+    pairs, buckets = _join(places, ends, texts.signatures_of(unique), least_agreeing(texts.config))
+    return unique[pairs], buckets
 
 
 def _led(texts: SignedTexts, members: Numbers) -> NDArray[np.int64]:
@@ -187,16 +264,22 @@ def _settle(
 
 
 @compiled
-def _join(parents: Numbers, places: Numbers, ends: Numbers, signature: Signatures, least: int) -> None:
-    begin = 0
-    for end in ends:
+def _join(places: Numbers, ends: Numbers, signature: Signatures, least: int) -> tuple[Numbers, Numbers]:
+    parents = np.arange(signature.shape[0])
+    pairs, buckets = np.empty((parents.size, 2), dtype=np.int64), np.empty(parents.size, dtype=np.int64)
+    begin = found = 0
+    for bucket in range(ends.size):
+        end = ends[bucket]
         for i in range(begin + 1, end):
             one = places[i]
             for j in range(begin, i):
                 root, other = _root(parents, one), _root(parents, places[j])
                 if root != other and agreeing(signature[one], signature[places[j]]) >= least:
                     parents[max(root, other)] = min(root, other)
+                    pairs[found, 0], pairs[found, 1], buckets[found] = one, places[j], bucket
+                    found += 1
         begin = end
+    return pairs[:found].copy(), buckets[:found].copy()
 
 
 @compiled

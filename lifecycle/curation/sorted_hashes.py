@@ -37,7 +37,7 @@ class SortedHashes:
 
 @inner
 def _mask(value: np.uint64) -> np.uint64:
-    """The two bits of a hash within its word of the filter: by one alone, four times as many would be searched for in vain."""
+    """The two bits of a hash within its word of the filter: by one alone, four times as many are searched for in vain."""
     low, high = value & np.uint64(63), (value >> np.uint64(6)) & np.uint64(63)
     return (np.uint64(1) << low) | (np.uint64(1) << high)
 
