@@ -7,7 +7,7 @@ documents, not by which held-out text decides it: new held-out text changes thos
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from lifecycle.curation.suspects import HeldAnchors, Slice, Suspects, slices_of
 from lifecycle.parallel import Executor, ordered_map
 from lifecycle.recipe.corpora import OverlapConfig, RepeatedTextConfig
 
-VERSION = 1
+VERSION = 2
 """Raised when the same two texts share something else."""
 
 
@@ -62,11 +62,11 @@ class Comparison:
         return {text for document in documents for text in texts[document]}
 
 
-Found = dict[str, Any]
-"""Of a document that shares a passage with a slice: its number, where the first one begins in it (characters), and the row
-for the table of overlaps, which names the first text of the slice that holds this passage."""
 Places = list[tuple[int, int]]
-"""The same without the rows."""
+"""Documents that share a passage with a slice, by number, and where the first one begins in each (characters)."""
+Rows = dict[str, dict[str, str]]
+"""Of each such document, by its number in decimal, the row for the table of overlaps, which names the first text of the
+slice that holds this passage."""
 
 
 @dataclass(frozen=True)
@@ -87,51 +87,62 @@ class Comparing:
     repeated: RepeatedTextConfig
     cache: Path
 
-    def rows(self, comparison: Comparison) -> list[Found]:
-        """What the documents of a comparison share with the slice."""
-        found, missing = self._known(comparison)
-        texts = tuple(sorted(comparison.texts(missing)))
-        return found + self._compared(Remaining(comparison, missing, texts)) if missing else found
-
     def known(self, comparison: Comparison) -> tuple[Places, list[int]]:
         """The places that are kept of a comparison, and the documents of which nothing is."""
-        found, missing = self._known(comparison)
-        return _places(found), missing
+        kept, _ = self._kept(comparison)
+        found: Places = []
+        missing: list[int] = []
+        for document, reason in zip(comparison.suspects.documents, comparison.reasons, strict=True):
+            holds_for, begin = kept.get(str(document), (None, None))
+            if holds_for != reason:
+                missing.append(document)
+            elif begin is not None:
+                found.append((document, begin))
+        return found, missing
 
     def places(self, remaining: Remaining) -> Places:
         """The places of documents of which nothing was known, which are kept from now on."""
-        return _places(self._compared(remaining))
-
-    def _known(self, comparison: Comparison) -> tuple[list[Found], list[int]]:
-        kept = self._kept(comparison)
-        found: list[Found] = []
-        missing: list[int] = []
-        for document, reason in zip(comparison.suspects.documents, comparison.reasons, strict=True):
-            entry = kept.get(str(document), {})
-            if entry.get("reason") != reason:
-                missing.append(document)
-            elif entry["found"]:
-                found.append(entry["found"])
-        return found, missing
-
-    def _compared(self, remaining: Remaining) -> list[Found]:
-        comparison = remaining.comparison
-        rows = {each["document"]: each for each in self._compare(comparison, remaining.documents, remaining.texts)}
+        comparison, documents = remaining.comparison, remaining.documents
+        kept, stored = self._kept(comparison)
+        rows: Rows = orjson.loads(stored)
+        begins: dict[int, int] = {}
+        for document, begin, row in self._compare(comparison, documents, remaining.texts):
+            begins[document], rows[str(document)] = begin, row
         reasons = dict(zip(comparison.suspects.documents, comparison.reasons, strict=True))
-        made = {str(number): {"reason": reasons[number], "found": rows.get(number)} for number in remaining.documents}
-        save(self._entry(comparison), orjson.dumps(self._kept(comparison) | made))
-        return list(rows.values())
+        kept |= {str(document): (reasons[document], begins.get(document)) for document in documents}
+        save(self._entry(comparison), orjson.dumps(kept) + b"\n" + orjson.dumps(rows))
+        return list(begins.items())
 
-    def _kept(self, comparison: Comparison) -> dict[str, Any]:
+    def rows(self, comparison: Comparison) -> Rows:
+        """The rows of a comparison, also of documents that were once suspected for something else."""
+        missing = self.known(comparison)[1]
+        if missing:  # what was kept was damaged meanwhile
+            self.places(Remaining(comparison, missing, tuple(sorted(comparison.texts(missing)))))
+        return orjson.loads(self._kept(comparison)[1])
+
+    def _kept(self, comparison: Comparison) -> tuple[dict[str, Any], bytes]:
+        """Of documents by number what each was suspected for and the place that was found, or none; and the rows as they are
+        stored, which are most of it and seldom asked for."""
         payload = load(self._entry(comparison))
-        return orjson.loads(payload.tobytes()) if payload is not None else {}
+        known, _, rows = (b"{}\n{}" if payload is None else payload.tobytes()).partition(b"\n")
+        return orjson.loads(known), rows
 
     def _entry(self, comparison: Comparison) -> Path:
         """A slice that grew at its end has the same entry: of each document that says what it holds for."""
         settings = f"shared {VERSION} {self.passage.model_dump_json()} {self.repeated.model_dump_json()}"
         return entry_of(self.cache, f"{settings}\n\n{content_of(comparison.held[:1])}\n\n{comparison.unit.content}")
 
-    def _compare(self, comparison: Comparison, documents: Sequence[int], texts: tuple[int, ...]) -> Iterable[Found]:
+    def table_entry(self, wanted: Sequence[tuple[int, Comparison]]) -> Path:
+        """Where the table of some documents of a unit is kept, each with the comparison that tells its row."""
+        comparisons = {id(each): each for _, each in wanted}
+        entries = {key: self._entry(each).name for key, each in comparisons.items()}
+        reasons = {key: dict(zip(each.suspects.documents, each.reasons, strict=True)) for key, each in comparisons.items()}
+        what = [f"{document} {entries[id(each)]} {reasons[id(each)][document]}" for document, each in wanted]
+        return entry_of(self.cache, "\n".join(["table", *what]))
+
+    def _compare(
+        self, comparison: Comparison, documents: Sequence[int], texts: tuple[int, ...]
+    ) -> Iterator[tuple[int, int, dict[str, str]]]:
         index, ids = _indexed(comparison.held, texts, self.passage.words, self.passage.han_characters)
         repeated = comparison.repeated.places() if comparison.repeated else {}
         for number, document in rows_of(comparison.unit, documents, ["id", "source", "text"]):
@@ -140,11 +151,7 @@ class Comparing:
             shared = index.first(document["text"])
             if shared:
                 row = overlap_row(document, shared, (HELDOUT, ids[shared.text]), index.texts[shared.text])
-                yield {"document": number, "begin": shared.here[0], "row": row}
-
-
-def _places(found: Iterable[Found]) -> Places:
-    return [(each["document"], each["begin"]) for each in found]
+                yield number, shared.here[0], row
 
 
 @lru_cache(maxsize=1)
@@ -206,13 +213,18 @@ class Quoting:
 
     def table(self, task: int, documents: NDArray[np.int64]) -> pa.Table:
         """The rows of some documents of a unit that share a passage, in order: the first passage of each."""
-        first = self._first[task]
-        rows = {
-            (each["document"], comparison.suspects.slice): each["row"]
-            for comparison in {id(each): each for _, each in first.values()}.values()
-            for each in self._comparing.rows(comparison)
-        }
-        return rows_table([rows[number, first[number][1].suspects.slice] for number in documents.tolist()], SCHEMA)
+        wanted = [(document, self._first[task][document][1]) for document in documents.tolist()]
+        entry = self._comparing.table_entry(wanted)
+        payload = load(entry)
+        if payload is not None:
+            return pa.ipc.open_stream(pa.py_buffer(payload)).read_all()
+        rows = {each.suspects.slice: self._comparing.rows(each) for each in {id(each): each for _, each in wanted}.values()}
+        table = rows_table([rows[each.suspects.slice][str(document)] for document, each in wanted], SCHEMA)
+        stored = pa.BufferOutputStream()
+        with pa.ipc.new_stream(stored, SCHEMA) as writer:
+            writer.write_table(table)
+        save(entry, stored.getvalue().to_pybytes())
+        return table
 
 
 def _remaining(missing: Sequence[tuple[Comparison, list[int]]]) -> list[Remaining]:
