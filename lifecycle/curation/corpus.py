@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from lifecycle import stages
 from lifecycle.corpora.documents import shard_name
 from lifecycle.corpora.paths import expand
-from lifecycle.corpora.units import units
+from lifecycle.corpora.units import units_of
 from lifecycle.curation.cluster_samples import ClusterSamples
 from lifecycle.curation.contamination import HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
@@ -41,7 +41,6 @@ from lifecycle.curation.sides import (
     Task,
     pass_unit,
     protect,
-    texts_at,
 )
 from lifecycle.curation.split import are_heldout
 from lifecycle.digests import digest_json
@@ -148,7 +147,7 @@ class _Written:
         self._curation, self._work, self._cache = curation, work, cache
         self._samples = ClusterSamples(index, dropped)
         self._evaluation = _evaluation_items(curation, work)
-        self._tasks = _tasks(cleaned, index, dropped, curation.heldout)
+        self._tasks = _tasks(index, dropped, curation.heldout)
         self._parts: dict[str, list[SourceLedger]] = {name: [] for name in cleaned}
         self.reused = 0
 
@@ -172,10 +171,7 @@ class _Written:
                 if (entry / QUOTING).exists()
             ]
             _write_overlaps(overlaps, out / "heldout_overlaps.parquet")
-        tasks = {task.first: task for side in SIDES for task in self._tasks[side]}
-        for position, text in texts_at(list(tasks.values()), self._samples.wanted()).items():
-            self._samples.see(position, text)
-        self._samples.write(out)
+        self._samples.write(out, self._cache)
 
     def accounts(self) -> list[SourceLedger]:
         """The account of every source."""
@@ -248,7 +244,7 @@ def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
     return protect(work / "evaluation.parquet", texts, digest_json(texts), curation.overlap, HITS_PER_DOCUMENT)
 
 
-def _tasks(cleaned: Mapping[str, Path], index: Index, dropped: Duplicates, heldout: HeldoutConfig) -> dict[Side, list[Task]]:
+def _tasks(index: Index, dropped: Duplicates, heldout: HeldoutConfig) -> dict[Side, list[Task]]:
     """For each side the units of all sources that hold a document of it; what is known of a document goes with its unit."""
     present, places = np.unique(dropped.rules, return_inverse=True)
     rules = tuple(RULES[rule] for rule in present.tolist())
@@ -257,8 +253,8 @@ def _tasks(cleaned: Mapping[str, Path], index: Index, dropped: Duplicates, heldo
     held = are_heldout(index.groups[: index.own], heldout)
     found: dict[Side, list[Task]] = {side: [] for side in SIDES}
     first = 0
-    for source, directory in cleaned.items():
-        for unit in units(directory):
+    for source, groups in index.row_groups.items():
+        for unit in units_of(groups):
             state = states[first : first + unit.rows]
             for side in SIDES:
                 mine = held[first : first + unit.rows] == (side == "heldout")

@@ -72,8 +72,8 @@ class Index:
     """How many documents each source of the corpus has, in order."""
     own: int
     """Documents of the corpus itself."""
-    row_groups: tuple[RowGroup, ...]
-    """In which the documents lie."""
+    row_groups: dict[str, list[RowGroup]]
+    """Those of each source of the corpus, in which its documents lie, in order."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,16 @@ def index_documents(
     names = [pa.Table.from_batches([], NAMES)]
     sources: list[tuple[str, int]] = []
     groups: list[tuple[RowGroup, OverlapConfig | None]] = []
+    row_groups_of: dict[str, list[RowGroup]] = {name: [] for name in cleaned}
     for path, source in source_of.items():
         with open_shard(path) as file:
             names.append(file.read(columns=["id", "group"]).cast(NAMES))
             check_rows(names[-1].num_rows, file.metadata.num_rows)
             own = source is not AGAINST
-            groups += [(group, overlap if own else None) for group in row_groups(file, path, of_store=own)]
+            found = row_groups(file, path, of_store=own)
+            groups += [(group, overlap if own else None) for group in found]
+            if own:
+                row_groups_of[source] += found
         sources.append((source, names[-1].num_rows))
     table = pa.concat_tables(names)
     partitions = partitions_for(table.num_rows, config, workers)
@@ -135,7 +139,7 @@ def index_documents(
         cached,
         sizes,
         sum(sizes.values()),
-        tuple(group for group, _ in groups),
+        row_groups_of,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lifecycle.corpora.arrow import flags, rows_table, strings
 from lifecycle.corpora.documents import SCHEMA, Document, check_rows, open_shard, shard_writer
-from lifecycle.corpora.units import Unit, rows_of
+from lifecycle.corpora.units import Unit
 from lifecycle.curation.buffers import beginning_of, buffers_of, lengths_of, text_of
 from lifecycle.curation.contamination import HELDOUT, Overlaps
 from lifecycle.curation.passages import PassageIndex
@@ -244,13 +244,3 @@ def _tables(task: Task) -> Iterator[tuple[pa.Table, list[int], list[int]]]:
             check_rows(table.num_rows, rows)
             mine = here != OTHER_SIDE
             yield table.filter(flags(mine)), here[mine].tolist(), numbers[mine].tolist()
-
-
-def texts_at(tasks: Sequence[Task], positions: Sequence[int]) -> dict[int, Any]:
-    """The texts of some documents of the corpus, by position."""
-    found: dict[int, Any] = {}
-    for task in tasks:
-        wanted = [position - task.first for position in positions if 0 <= position - task.first < task.unit.rows]
-        if wanted:
-            found |= {task.first + place: row["text"] for place, row in rows_of(task.unit, wanted, ["text"])}
-    return found
