@@ -24,7 +24,7 @@ from lifecycle.curation.sorted_hashes import Hashes, SortedHashes
 from lifecycle.parallel import Executor, ordered_map
 from lifecycle.recipe.corpora import OverlapConfig
 
-SLICE_BYTES = 1 << 22
+SLICE_BYTES = 1 << 23
 """Text of a slice, about: an index of its passages takes some 7 bytes for each byte of Chinese."""
 
 Slice = tuple[RowGroup, ...]
