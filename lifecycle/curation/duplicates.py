@@ -110,7 +110,8 @@ def _duplicates_among(
     before = read_pairs(entry, index.digests, looked_at, flags.with_suffix(".known.npy"))
     prefer = partial(by_preference, index)
     near = near_duplicates(index.texts, prefer, index.own, left_out, workers, executor, before)
-    write_pairs(entry, index.digests, looked_at, near.joined)
+    if near.joined:
+        write_pairs(entry, index.digests, looked_at, near.joined)
     stays, alike = np.arange(len(index.lengths)), np.ones(len(index.lengths))
     stays[near.texts], alike[near.texts] = near.kept, _rounded(near.similarity)
     own = copies < index.own

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.banding import Numbers
-from lifecycle.curation.near_duplicates import Before, Pairs
+from lifecycle.curation.joined import Before, Pairs
 from lifecycle.curation.sealed import load, save
 
 VERSION = 1
 """Raised when the same texts are joined by other pairs."""
-MOST_BYTES = 1 << 30
-"""More are not kept, as they are read and written whole: 16 for each document, 24 for each pair."""
+MOST_DOCUMENTS = 60_000_000
+"""Pairs among more are not kept: their digests are read and written whole, 16 bytes each."""
 
 Digests = NDArray[np.uint64]
 
@@ -51,7 +51,7 @@ def read_pairs(entry: Path, digests: Digests, looked_at: NDArray[np.bool_], know
 def write_pairs(entry: Path, digests: Digests, looked_at: NDArray[np.bool_], pairs: Pairs) -> None:
     """Keep the pairs that a search joined among the documents which it looked at."""
     order = _by_digest(digests, looked_at)
-    if 16 * order.size + 24 * pairs.keys.size > MOST_BYTES:
+    if order.size > MOST_DOCUMENTS:
         return
     places = np.empty(len(digests), dtype=np.int64)
     places[order] = np.arange(order.size)

@@ -14,7 +14,7 @@ What an earlier search joined among some of the texts need not be compared again
 that it had.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.banding import Numbers, SignedTexts
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.joined import NO_KEYS, Before, Pairs, United, root
 from lifecycle.curation.minhash import Signatures, agreeing, least_agreeing
 from lifecycle.curation.sorted_hashes import Hashes, SortedHashes
 from lifecycle.parallel import Executor, ordered_map
@@ -34,44 +35,17 @@ BLOCK = 100_000
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of texts that join all that resemble each other, shape (pairs, 2), and the key of the bucket in which each was
-    found, shape (pairs,)."""
-
-    texts: Numbers
-    keys: Hashes
-
-    @classmethod
-    def of(cls, parts: Sequence["Pairs"]) -> "Pairs":
-        """All pairs of some."""
-        texts = [np.empty((0, 2), np.int64), *(part.texts for part in parts)]
-        return cls(np.concatenate(texts), np.concatenate([NO_KEYS, *(part.keys for part in parts)]))
-
-
-NO_KEYS = np.empty(0, dtype=np.uint64)
-
-
-@dataclass(frozen=True)
-class Before:
-    """A search that looked at some of the texts alone: a file of one bool for each text, as `numpy.save` writes it, whether
-    it was among them; and the pairs that were joined. It is of use as long as all of them are looked at."""
-
-    known: Path
-    pairs: Pairs
-
-
-@dataclass(frozen=True)
 class NearDuplicates:
     """Texts that go, in no order, the text that each gives way to, and their estimated similarity; all of shape (texts,).
 
     Attributes:
-        joined: what a later search can have as `Before`.
+        joined: what a later search can have as `Before`; None where that is too much to keep.
     """
 
     texts: Numbers
     kept: Numbers
     similarity: NDArray[np.float64]
-    joined: Pairs
+    joined: Pairs | None
 
 
 @dataclass(frozen=True)
@@ -99,40 +73,33 @@ def near_duplicates(
         left_out: a file of one bool for each text, as `numpy.save` writes it: those that are not looked at.
         before: what an earlier search among fewer texts joined; the result is the same without.
     """
-    pairs = _pairs(texts, left_out, before, workers, executor)
-    if pairs is None:
-        pairs = _pairs(texts, left_out, None, workers, executor) or Pairs.of([])
-    parents = np.arange(len(texts), dtype=np.int64)
-    touched = np.zeros(len(texts), dtype=bool)
-    touched[pairs.texts] = True
-    _unite(parents, pairs.texts)
-    members = prefer(np.flatnonzero(touched))
-    roots = _roots(parents, members)
+    united = _united(texts, left_out, before, workers, executor)
+    if united is None:
+        united = _united(texts, left_out, None, workers, executor) or United(len(texts))
+    members = prefer(np.flatnonzero(united.touched))
+    roots = united.roots_of(members)
     order = np.argsort(roots, kind="stable")
     batches = _batches(members[order], roots[order])
     found = list(ordered_map(partial(_settle_components, texts, pinned_from), batches, workers, executor))
     nothing = np.empty(0, np.int64)
     gone, kept, places = (np.concatenate([nothing, *each]) for each in (zip(*found, strict=True) if found else [(), (), ()]))
-    return NearDuplicates(gone, kept, places / texts.places, pairs)
+    return NearDuplicates(gone, kept, places / texts.places, united.pairs())
 
 
-def _pairs(
+def _united(
     texts: SignedTexts, left_out: Path | None, before: Before | None, workers: int, executor: Executor
-) -> Pairs | None:
-    """Pairs that join all texts which verified candidate pairs join; None where `before` is of no use."""
-    found, renewed = [], [NO_KEYS]
+) -> United | None:
+    """All that verified candidate pairs join; None where `before` is of no use."""
+    united, renewed = United(len(texts)), [NO_KEYS]
     search = partial(_edges, texts, left_out, before.known if before else None)
     for part in ordered_map(search, range(texts.partitions), workers, executor):
         if part is None:
             return None
-        found.append(part[0])
+        united.add(part[0])
         renewed.append(part[1])
     if before:
-        again, _ = SortedHashes(np.sort(np.concatenate(renewed))).among(before.pairs.keys)
-        stay = np.ones(before.pairs.keys.size, dtype=bool)
-        stay[again] = False
-        found.append(Pairs(before.pairs.texts[stay], before.pairs.keys[stay]))
-    return Pairs.of(found)
+        united.add(before.pairs.without(np.concatenate(renewed)))
+    return united
 
 
 def _edges(texts: SignedTexts, left_out: Path | None, known: Path | None, partition: int) -> tuple[Pairs, Hashes] | None:
@@ -273,36 +240,13 @@ def _join(places: Numbers, ends: Numbers, signature: Signatures, least: int) -> 
         for i in range(begin + 1, end):
             one = places[i]
             for j in range(begin, i):
-                root, other = _root(parents, one), _root(parents, places[j])
-                if root != other and agreeing(signature[one], signature[places[j]]) >= least:
-                    parents[max(root, other)] = min(root, other)
+                mine, other = root(parents, one), root(parents, places[j])
+                if mine != other and agreeing(signature[one], signature[places[j]]) >= least:
+                    parents[max(mine, other)] = min(mine, other)
                     pairs[found, 0], pairs[found, 1], buckets[found] = one, places[j], bucket
                     found += 1
         begin = end
     return pairs[:found].copy(), buckets[:found].copy()
-
-
-@compiled
-def _unite(parents: Numbers, edges: NDArray[np.int64]) -> None:
-    for i in range(edges.shape[0]):
-        root, other = _root(parents, edges[i, 0]), _root(parents, edges[i, 1])
-        parents[max(root, other)] = min(root, other)
-
-
-@compiled
-def _root(parents: Numbers, node: int) -> int:
-    while parents[node] != node:
-        parents[node] = parents[parents[node]]
-        node = parents[node]
-    return node
-
-
-@compiled
-def _roots(parents: Numbers, nodes: Numbers) -> Numbers:
-    result = np.empty_like(nodes)
-    for place in range(nodes.size):
-        result[place] = _root(parents, nodes[place])
-    return result
 
 
 @compiled

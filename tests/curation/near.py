@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from lifecycle.curation.banding import Numbers, Part, SignedTexts, write_part
+from lifecycle.curation.joined import Before
 from lifecycle.curation.minhash import EMPTY, Signatures, least_agreeing, signatures
-from lifecycle.curation.near_duplicates import Before, near_duplicates
+from lifecycle.curation.near_duplicates import near_duplicates
 from lifecycle.parallel import Executor
 from lifecycle.recipe.corpora import MinHashConfig
 
@@ -54,6 +55,7 @@ def search(
             (Path(directory) / "some").mkdir()
             some = written(Path(directory) / "some", signature[:earlier], config)
             pairs = near_duplicates(some, prefer, earlier, None, 1).joined
+            assert pairs
             np.save(Path(directory) / "known.npy", np.arange(len(signature)) < earlier)
             before = Before(Path(directory) / "known.npy", pairs)
         found = near_duplicates(texts, prefer, end, None, workers, executor, before)
