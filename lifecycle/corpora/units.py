@@ -68,6 +68,11 @@ def units(directory: Path) -> list[Unit]:
     for path in shards(directory):
         with open_shard(path) as file:
             groups += row_groups(file, path)
+    return units_of(groups)
+
+
+def units_of(groups: Sequence[RowGroup]) -> list[Unit]:
+    """The units of all row groups of a directory."""
     mean = mean_size(sum(group.text for group in groups), UNITS, SMALLEST_MEAN, LARGEST_MEAN)
     found: list[Unit] = []
     run: list[RowGroup] = []

@@ -1,14 +1,19 @@
 """The largest groups of duplicates, for a person to look at."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import orjson
 from pydantic import TypeAdapter
 
-from lifecycle.curation.duplicates import Duplicate
+from lifecycle.corpora.row_groups import RowGroup
+from lifecycle.corpora.units import Unit, rows_of
+from lifecycle.curation.banding import Numbers
+from lifecycle.curation.duplicates import NEAR, Duplicates
 from lifecycle.curation.index import Index
+from lifecycle.curation.sealed import entry_of, load, save
 from lifecycle.differences import first_difference
 from lifecycle.errors import DataError
 from lifecycle.recipe.base import Section
@@ -44,55 +49,82 @@ class Cluster(Section):
 
 
 class ClusterSamples:
-    """Collects the texts of the largest clusters while the documents pass: the one kept and the least alike dropped."""
+    """The largest clusters, of each the document kept and the least alike dropped."""
 
-    def __init__(self, index: Index, dropped: Mapping[int, Duplicate]) -> None:
-        sizes = Counter(each.kept for each in dropped.values())
-        largest = sorted(sizes, key=lambda kept: (-sizes[kept], index.ids[kept]))[:CLUSTERS]
-        self._members: dict[int, list[int]] = {kept: [] for kept in largest}
-        for position, each in dropped.items():
-            if each.kept in self._members:
-                self._members[each.kept].append(position)
-        self._least = {
-            kept: min(members, key=lambda position: (dropped[position].similarity, index.ids[position]))
-            for kept, members in self._members.items()
-        }
-        self._texts: dict[int, str] = {}
+    def __init__(self, index: Index, dropped: Duplicates) -> None:
         self._index, self._dropped = index, dropped
+        self._members = {kept: np.flatnonzero(dropped.kept == kept) for kept in self._largest()}
+        self._least = {kept: self._least_alike(members) for kept, members in self._members.items()}
 
-    def wanted(self) -> list[int]:
-        """Positions of the documents whose texts are to be shown."""
-        return sorted({*self._least, *self._least.values()})
+    def _largest(self) -> list[int]:
+        """Positions of the documents in whose place most go; of as many, those with the smallest ids."""
+        kept, sizes = np.unique(self._dropped.kept, return_counts=True)
+        large = sizes >= np.sort(sizes)[-CLUSTERS:][:1]
+        ids = self._index.ids.take(kept[large])
+        ordered = sorted(zip((-sizes[large]).tolist(), ids, kept[large].tolist(), strict=True))
+        return [position for _, _, position in ordered[:CLUSTERS]]
 
-    def see(self, position: int, text: str) -> None:
-        """The text of one of them."""
-        self._texts[position] = text
+    def _least_alike(self, members: Numbers) -> int:
+        """Of some dropped documents the one least alike, by its place among all dropped ones."""
+        similarity = self._dropped.similarity[members]
+        least = members[similarity == similarity.min()]
+        ids = self._index.ids.take(self._dropped.documents[least])
+        return min(zip(ids, least.tolist(), strict=True))[1]
 
-    def clusters(self) -> tuple[Cluster, ...]:
-        """The largest clusters, largest first; excerpts begin a little before the first difference."""
-        return tuple(self._cluster(kept, members) for kept, members in self._members.items())
+    def clusters(self, cache: Path) -> tuple[Cluster, ...]:
+        """The largest clusters, largest first; excerpts begin a little before the first difference.
 
-    def _cluster(self, kept: int, members: list[int]) -> Cluster:
-        least = self._least[kept]
-        ours, theirs = (self._texts.get(position, ELSEWHERE) for position in (kept, least))
+        Args:
+            cache: a directory of entries: texts that an earlier run showed, too, are found there.
+        """
+        shown = {*self._least, *self._dropped.documents[list(self._least.values())].tolist()}
+        groups = [group for groups in self._index.row_groups.values() for group in groups]
+        texts = _texts_at(groups, sorted(position for position in shown if position < self._index.own), cache)
+        return tuple(self._cluster(kept, members, texts) for kept, members in self._members.items())
+
+    def _cluster(self, kept: int, members: Numbers, texts: Mapping[int, str]) -> Cluster:
+        place = self._least[kept]
+        least = int(self._dropped.documents[place])
+        ours, theirs = (texts.get(position, ELSEWHERE) for position in (kept, least))
         start = max(0, first_difference(ours, theirs) - CONTEXT) if ours != theirs else 0
-        exact = sum(self._dropped[position].rule.startswith("exact") for position in members)
+        exact = int((self._dropped.rules[members] < NEAR).sum())
+        sources = self._index.sources.take(self._dropped.documents[members])
         return Cluster(
             kept=self._copy(kept, ours, start),
             exact=exact,
-            near=len(members) - exact,
-            by_source=dict(sorted(Counter(self._index.sources[position] for position in members).items())),
+            near=members.size - exact,
+            by_source=dict(sorted(Counter(sources).items())),
             least_alike=self._copy(least, theirs, start),
-            similarity=self._dropped[least].similarity,
+            similarity=float(self._dropped.similarity[place]),
         )
 
     def _copy(self, position: int, text: str, start: int) -> Copy:
         excerpt = text if text == ELSEWHERE else text[start : start + EXCERPT]
         return Copy(id=self._index.ids[position], source=self._index.sources[position], text=excerpt)
 
-    def write(self, out: Path) -> None:
+    def write(self, out: Path, cache: Path) -> None:
         """Write them as `largest_clusters.json`."""
-        (out / FILE).write_bytes(orjson.dumps([each.model_dump() for each in self.clusters()], option=orjson.OPT_INDENT_2))
+        clusters = [each.model_dump() for each in self.clusters(cache)]
+        (out / FILE).write_bytes(orjson.dumps(clusters, option=orjson.OPT_INDENT_2))
+
+
+def _texts_at(groups: Sequence[RowGroup], positions: Sequence[int], cache: Path) -> dict[int, str]:
+    """The texts of some documents by position, kept one by one: a row group holds megabytes of others."""
+    ends = np.cumsum([group.rows for group in groups])
+    found: dict[int, str] = {}
+    for position in positions:
+        number = int(np.searchsorted(ends, position, side="right"))
+        group = groups[number]
+        place = position - int(ends[number]) + group.rows
+        entry = entry_of(cache, f"text {group.layout} {group.content} {place}")
+        kept = load(entry)
+        if kept is None:
+            [(_, row)] = rows_of(Unit((group,)), [place], ["text"])
+            found[position] = row["text"]
+            save(entry, row["text"].encode())
+        else:
+            found[position] = kept.tobytes().decode()
+    return found
 
 
 def read_clusters(corpus: Path) -> tuple[Cluster, ...]:

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from lifecycle import code_versions
 from lifecycle.corpora.documents import shard_name
 from lifecycle.corpora.paths import expand
-from lifecycle.corpora.units import units
+from lifecycle.corpora.units import units_of
 from lifecycle.curation.cluster_samples import ClusterSamples
 from lifecycle.curation.contamination import HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
-from lifecycle.curation.duplicates import Duplicate, find_duplicates, write_duplicates
+from lifecycle.curation.duplicates import RULES, Duplicates, find_duplicates, write_duplicates
 from lifecycle.curation.first_said import mark_repeated
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.minhash import threshold
@@ -41,9 +41,8 @@ from lifecycle.curation.sides import (
     Task,
     pass_unit,
     protect,
-    texts_at,
 )
-from lifecycle.curation.split import is_heldout
+from lifecycle.curation.split import are_heldout
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.evaluation.texts import read_evaluation_texts
@@ -86,7 +85,7 @@ def build_corpus(
         made = (curation.minhash, curation.heldout_overlap)
         index = index_documents(cleaned, _against(curation.against), *made, cache, work, *spread)
         logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
-        dropped = find_duplicates(index, curation.deduplication_scope, work, *spread)
+        dropped = find_duplicates(index, curation.deduplication_scope, cache, work, *spread)
         logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
         write_duplicates(out / "duplicates.parquet", index, dropped)
         written = _Written(cleaned, index, dropped, curation, work, cache)
@@ -140,7 +139,7 @@ class _Written:
         self,
         cleaned: Mapping[str, Path],
         index: Index,
-        dropped: Mapping[int, Duplicate],
+        dropped: Duplicates,
         curation: CurationConfig,
         work: Path,
         cache: Path,
@@ -148,7 +147,7 @@ class _Written:
         self._curation, self._work, self._cache = curation, work, cache
         self._samples = ClusterSamples(index, dropped)
         self._evaluation = _evaluation_items(curation, work)
-        self._tasks = _tasks(cleaned, index, dropped, curation.heldout)
+        self._tasks = _tasks(index, dropped, curation.heldout)
         self._parts: dict[str, list[SourceLedger]] = {name: [] for name in cleaned}
         self.reused = 0
 
@@ -172,10 +171,7 @@ class _Written:
                 if (entry / QUOTING).exists()
             ]
             _write_overlaps(overlaps, out / "heldout_overlaps.parquet")
-        tasks = {task.first: task for side in SIDES for task in self._tasks[side]}
-        for position, text in texts_at(list(tasks.values()), self._samples.wanted()).items():
-            self._samples.see(position, text)
-        self._samples.write(out)
+        self._samples.write(out, self._cache)
 
     def accounts(self) -> list[SourceLedger]:
         """The account of every source."""
@@ -248,22 +244,20 @@ def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
     return protect(work / "evaluation.parquet", texts, digest_json(texts), curation.overlap, HITS_PER_DOCUMENT)
 
 
-def _tasks(
-    cleaned: Mapping[str, Path], index: Index, dropped: Mapping[int, Duplicate], heldout: HeldoutConfig
-) -> dict[Side, list[Task]]:
+def _tasks(index: Index, dropped: Duplicates, heldout: HeldoutConfig) -> dict[Side, list[Task]]:
     """For each side the units of all sources that hold a document of it; what is known of a document goes with its unit."""
-    rules = tuple(sorted({each.rule for each in dropped.values()}))
+    present, places = np.unique(dropped.rules, return_inverse=True)
+    rules = tuple(RULES[rule] for rule in present.tolist())
     states = np.full(index.own, STAYS, dtype=np.uint8)
-    for position, fate in dropped.items():
-        states[position] = FIRST_RULE + rules.index(fate.rule)
+    states[dropped.documents] = FIRST_RULE + places
+    held = are_heldout(index.groups[: index.own], heldout)
     found: dict[Side, list[Task]] = {side: [] for side in SIDES}
     first = 0
-    for source, directory in cleaned.items():
-        for unit in units(directory):
-            held = np.array([is_heldout(group, heldout) for group in index.groups[first : first + unit.rows]], dtype=bool)
+    for source, groups in index.row_groups.items():
+        for unit in units_of(groups):
             state = states[first : first + unit.rows]
             for side in SIDES:
-                mine = held if side == "heldout" else ~held
+                mine = held[first : first + unit.rows] == (side == "heldout")
                 if mine.any():
                     known = np.where(mine, state, np.uint8(OTHER_SIDE)).tobytes()
                     found[side].append(Task(source, unit, first, known, rules))

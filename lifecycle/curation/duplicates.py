@@ -1,20 +1,27 @@
 """Which documents of a corpus say what another one says, and which of them stays."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lifecycle.corpora.arrow import ascending, strings
+from lifecycle.corpora.arrow import ascending, cast, strings, taken
 from lifecycle.corpora.arrow import numbers as as_column
+from lifecycle.curation import known_pairs, signature_cache
 from lifecycle.curation.banding import Numbers
 from lifecycle.curation.index import AGAINST, Index
+from lifecycle.curation.known_pairs import read_pairs, write_pairs
 from lifecycle.curation.near_duplicates import near_duplicates
+from lifecycle.curation.sealed import entry_of
+from lifecycle.digests import digest_json
 from lifecycle.parallel import Executor
+from lifecycle.recipe.base import identity
 from lifecycle.recipe.corpora import Scope
 
 SCHEMA = pa.schema(
@@ -22,19 +29,29 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Duplicate:
-    """A dropped document: position of the one kept in its place, the rule, and their estimated Jaccard similarity."""
+RULES = ("exact_duplicate", f"exact_duplicate_{AGAINST}", "near_duplicate", f"near_duplicate_{AGAINST}")
+EXACT, NEAR = 0, 2
+"""Place of each rule; that of documents only compared with is the next one."""
 
-    kept: int
-    rule: str
-    similarity: float
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Dropped documents by position, in order, and of each the one kept in its place, the place of the rule in `RULES`, and
+    the estimated Jaccard similarity of the two; all of shape (dropped,)."""
+
+    documents: Numbers
+    kept: Numbers
+    rules: NDArray[np.uint8]
+    similarity: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return self.documents.size
 
 
 def find_duplicates(
-    index: Index, scope: Scope, work: Path, workers: int, executor: Executor = "local"
-) -> dict[int, Duplicate]:
-    """Every document to drop, by position: exact copies, then those that resemble a better document that stays.
+    index: Index, scope: Scope, cache: Path, work: Path, workers: int, executor: Executor = "local"
+) -> Duplicates:
+    """Every document to drop: exact copies, then those that resemble a better document that stays.
 
     The best is one that is only compared with (`against`), then the longest; of equally long ones that of the source whose
     name sorts first, then of the smallest id. What stays is therefore the same whatever the order of the documents. `kept`
@@ -43,60 +60,85 @@ def find_duplicates(
 
     Args:
         scope: whether documents of different sources are compared; all are with those of `against`.
+        cache: a directory of entries: what the last search among these sources joined.
         work: the directory of the index.
     """
-    dropped: dict[int, Duplicate] = {}
-    for number, compared in enumerate(_compared(index, scope)):
-        dropped |= _duplicates_among(index, compared, work / f"left-out-{number}.npy", workers, executor)
-    return dict(sorted(dropped.items()))
+    found = [
+        _duplicates_among(index, compared, _entry(index, names, cache), work / str(number), workers, executor)
+        for number, (names, compared) in enumerate(_compared(index, scope))
+    ]
+    documents = np.concatenate([each.documents for each in found])
+    order = np.argsort(documents)
+    return Duplicates(
+        documents[order],
+        np.concatenate([each.kept for each in found])[order],
+        np.concatenate([each.rules for each in found])[order],
+        np.concatenate([each.similarity for each in found])[order],
+    )
 
 
-def _compared(index: Index, scope: Scope) -> Iterator[NDArray[np.bool_]]:
-    """Whether each document is among those compared with each other, once for every such set."""
+def _entry(index: Index, names: Sequence[str], cache: Path) -> Path:
+    config = digest_json([identity(index.texts.config), names])
+    return entry_of(cache, f"near duplicates {known_pairs.VERSION} {signature_cache.VERSION} {config}")
+
+
+def _compared(index: Index, scope: Scope) -> Iterator[tuple[list[str], NDArray[np.bool_]]]:
+    """Sources that are compared with each other, and whether each document is among them, once for every such set."""
     if scope == "across_sources":
-        yield np.ones(len(index.lengths), dtype=bool)
+        yield [*index.sizes], np.ones(len(index.lengths), dtype=bool)
         return
-    for end, size in zip(np.cumsum(index.sizes).tolist(), index.sizes, strict=True):
+    end = 0
+    for name, size in index.sizes.items():
+        end += size
         compared = np.zeros(len(index.lengths), dtype=bool)
         compared[end - size : end] = True
         compared[index.own :] = True
-        yield compared
+        yield [name], compared
 
 
 def _duplicates_among(
-    index: Index, compared: NDArray[np.bool_], flags: Path, workers: int, executor: Executor
-) -> dict[int, Duplicate]:
+    index: Index, compared: NDArray[np.bool_], entry: Path, flags: Path, workers: int, executor: Executor
+) -> Duplicates:
+    """Those of one set, in no order."""
     copies, originals = _exact_copies(index, np.flatnonzero(compared))
     looked_at = compared.copy()
     looked_at[copies] = False
-    left_out = None if looked_at.all() else flags
+    left_out = None if looked_at.all() else flags.with_suffix(".left-out.npy")
     if left_out:
         np.save(left_out, ~looked_at)
-    near = near_duplicates(
-        index.texts, lambda numbers: by_preference(index, numbers), index.own, left_out, workers, executor
+    before = read_pairs(entry, index.digests, looked_at, flags.with_suffix(".known.npy"))
+    prefer = partial(by_preference, index)
+    near = near_duplicates(index.texts, prefer, index.own, left_out, workers, executor, before)
+    if near.joined:
+        write_pairs(entry, index.digests, looked_at, near.joined)
+    stays, alike = np.arange(len(index.lengths)), np.ones(len(index.lengths))
+    stays[near.texts], alike[near.texts] = near.kept, _rounded(near.similarity)
+    own = copies < index.own
+    copies, originals = copies[own], originals[own]
+    kept = np.concatenate([near.kept, stays[originals]])
+    rules = np.repeat(np.array([NEAR, EXACT], np.uint8), [near.texts.size, copies.size])
+    rules += (kept >= index.own).astype(np.uint8)
+    return Duplicates(
+        np.concatenate([near.texts, copies]), kept, rules, np.concatenate([alike[near.texts], alike[originals]])
     )
-    gone = dict(zip(near.texts.tolist(), zip(near.kept.tolist(), near.similarity.tolist(), strict=True), strict=True))
-    dropped: dict[int, Duplicate] = {}
-    for position, (kept, alike) in gone.items():
-        dropped[position] = _duplicate("near_duplicate", kept, alike, index)
-    for position, original in zip(copies.tolist(), originals.tolist(), strict=True):
-        if position < index.own:
-            dropped[position] = _duplicate("exact_duplicate", *gone.get(original, (original, 1.0)), index)
-    return dropped
 
 
-def write_duplicates(path: Path, index: Index, dropped: Mapping[int, Duplicate]) -> None:
+def _rounded(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To four digits, as Python rounds; numpy's are the last bit off at times. There are few different values."""
+    values, places = np.unique(similarity, return_inverse=True)
+    return np.array([round(value, 4) for value in values.tolist()])[places]
+
+
+def write_duplicates(path: Path, index: Index, dropped: Duplicates) -> None:
     """Write a row for each dropped document, in their order, with the one that is kept in its place."""
-    fates = [dropped[position] for position in sorted(dropped)]
-    gone, kept = np.array(sorted(dropped), np.int64), np.array([fate.kept for fate in fates], np.int64)
-    columns = [index.ids.take(gone), index.sources.take(gone), index.ids.take(kept), index.sources.take(kept)]
-    columns = [*map(strings, columns), strings(fate.rule for fate in fates)]
-    columns.append(as_column(np.array([fate.similarity for fate in fates], np.float64)))
+    columns: list[Any] = [
+        cast(names.column(numbers), pa.string())
+        for numbers in (dropped.documents, dropped.kept)
+        for names in (index.ids, index.sources)
+    ]
+    columns.append(taken(strings(RULES), dropped.rules.astype(np.int64)))
+    columns.append(as_column(dropped.similarity))
     pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), path, compression="zstd")
-
-
-def _duplicate(rule: str, kept: int, alike: float, index: Index) -> Duplicate:
-    return Duplicate(kept, rule if kept < index.own else f"{rule}_{AGAINST}", round(alike, 4))
 
 
 def by_preference(index: Index, numbers: Numbers) -> Numbers:

@@ -68,10 +68,12 @@ class Index:
     texts: SignedTexts
     cached: int
     """Documents whose signatures were not computed anew."""
-    sizes: tuple[int, ...]
+    sizes: dict[str, int]
     """How many documents each source of the corpus has, in order."""
     own: int
     """Documents of the corpus itself."""
+    row_groups: dict[str, list[RowGroup]]
+    """Those of each source of the corpus, in which its documents lie, in order."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,17 @@ def index_documents(
     names = [pa.Table.from_batches([], NAMES)]
     sources: list[tuple[str, int]] = []
     groups: list[tuple[RowGroup, OverlapConfig | None]] = []
+    row_groups_of: dict[str, list[RowGroup]] = {name: [] for name in cleaned}
     for path, source in source_of.items():
         with open_shard(path) as file:
             read = file.read(columns=NAMES.names)
             names.append(pa.Table.from_arrays([cast(read[each.name], each.type) for each in NAMES], schema=NAMES))
             check_rows(names[-1].num_rows, file.metadata.num_rows)
             own = source is not AGAINST
-            groups += [(group, overlap if own else None) for group in row_groups(file, path, of_store=own)]
+            found = row_groups(file, path, of_store=own)
+            groups += [(group, overlap if own else None) for group in found]
+            if own:
+                row_groups_of[source] += found
         sources.append((source, names[-1].num_rows))
     table = pa.concat_tables(names)
     partitions = partitions_for(table.num_rows, config, workers)
@@ -132,8 +138,9 @@ def index_documents(
         np.concatenate(digests).view(np.uint64),
         SignedTexts(tuple(task.part for task in tasks), config, partitions),
         cached,
-        tuple(sizes.values()),
+        sizes,
         sum(sizes.values()),
+        row_groups_of,
     )
 
 

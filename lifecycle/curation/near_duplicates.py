@@ -9,6 +9,9 @@ of more texts (a band in common) each is compared with the first `COMPARED` of t
 order given by the signatures: copies of one template by the million are joined at one comparison each. In a component of
 more texts that stay, each is compared with the most preferred `COMPARED` of these. Beyond that a duplicate may stay; a text
 that resembles no other never goes, and whoever goes resembles the one it names, always.
+
+What an earlier search joined among some of the texts need not be compared again: a bucket without a new text has the pairs
+that it had.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +24,9 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.banding import Numbers, SignedTexts
 from lifecycle.curation.compiled import compiled
+from lifecycle.curation.joined import NO_KEYS, Before, Pairs, United, root
 from lifecycle.curation.minhash import Signatures, agreeing, least_agreeing
+from lifecycle.curation.sorted_hashes import Hashes, SortedHashes
 from lifecycle.parallel import Executor, ordered_map
 
 COMPARED = 1_000
@@ -31,11 +36,16 @@ BLOCK = 100_000
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Texts that go, in no order, the text that each gives way to, and their estimated similarity; all of shape (texts,)."""
+    """Texts that go, in no order, the text that each gives way to, and their estimated similarity; all of shape (texts,).
+
+    Attributes:
+        joined: what a later search can have as `Before`; None where that is too much to keep.
+    """
 
     texts: Numbers
     kept: Numbers
     similarity: NDArray[np.float64]
+    joined: Pairs | None
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ def near_duplicates(
     left_out: Path | None,
     workers: int,
     executor: Executor = "local",
+    before: Before | None = None,
 ) -> NearDuplicates:
     """Who gives way to whom among all texts.
 
@@ -60,40 +71,76 @@ def near_duplicates(
         prefer: sorts some texts, the most preferred first; it is asked about texts that have a near-duplicate only.
         pinned_from: texts from this number on stay whatever they resemble; `prefer` must put them first.
         left_out: a file of one bool for each text, as `numpy.save` writes it: those that are not looked at.
+        before: what an earlier search among fewer texts joined; the result is the same without.
     """
-    parents = np.arange(len(texts), dtype=np.int64)
-    touched = np.zeros(len(texts), dtype=bool)
-    for edges in ordered_map(partial(_edges, texts, left_out), range(texts.partitions), workers, executor):
-        touched[edges] = True
-        _unite(parents, edges)
-    members = prefer(np.flatnonzero(touched))
-    roots = _roots(parents, members)
+    united = _united(texts, left_out, before, workers, executor)
+    if united is None:
+        united = _united(texts, left_out, None, workers, executor) or United(len(texts))
+    members = prefer(np.flatnonzero(united.touched))
+    roots = united.roots_of(members)
     order = np.argsort(roots, kind="stable")
     batches = _batches(members[order], roots[order])
     found = list(ordered_map(partial(_settle_components, texts, pinned_from), batches, workers, executor))
     nothing = np.empty(0, np.int64)
     gone, kept, places = (np.concatenate([nothing, *each]) for each in (zip(*found, strict=True) if found else [(), (), ()]))
-    return NearDuplicates(gone, kept, places / texts.places)
+    return NearDuplicates(gone, kept, places / texts.places, united.pairs())
 
 
-def _edges(texts: SignedTexts, left_out: Path | None, partition: int) -> NDArray[np.int64]:
-    """Pairs of one partition that join all texts which its verified candidate pairs join, shape (pairs, 2)."""
+def _united(
+    texts: SignedTexts, left_out: Path | None, before: Before | None, workers: int, executor: Executor
+) -> United | None:
+    """All that verified candidate pairs join; None where `before` is of no use."""
+    united, renewed = United(len(texts)), [NO_KEYS]
+    search = partial(_edges, texts, left_out, before.known if before else None)
+    for part in ordered_map(search, range(texts.partitions), workers, executor):
+        if part is None:
+            return None
+        united.add(part[0])
+        renewed.append(part[1])
+    if before:
+        united.add(before.pairs.without(np.concatenate(renewed)))
+    return united
+
+
+def _edges(texts: SignedTexts, left_out: Path | None, known: Path | None, partition: int) -> tuple[Pairs, Hashes] | None:
+    """Pairs of one partition that join all texts which its verified candidate pairs join.
+
+    With texts that are `known`, of those buckets alone that hold others, too; these buckets come second. None where one of
+    them has outgrown `COMPARED`: what its texts were joined by no longer counts, and another bucket relied on it.
+    """
     keys, numbers = texts.keys_of(partition)
     if left_out is not None:
         looked_at = ~np.load(left_out, mmap_mode="r")[numbers]
         keys, numbers = keys[looked_at], numbers[looked_at]
+    renewed = NO_KEYS
+    if known is not None:
+        old = np.load(known, mmap_mode="r")[numbers]
+        renewed = np.unique(keys[~old])
+        places, buckets = SortedHashes(renewed).among(keys)
+        sizes, of_old = np.bincount(buckets), np.bincount(buckets, weights=old[places])
+        if ((sizes > COMPARED) & (of_old > 1) & (of_old <= COMPARED)).any():
+            return None
+        keys, numbers = keys[places], numbers[places]
+    return _bucketed(texts, keys, numbers), renewed
+
+
+def _bucketed(texts: SignedTexts, keys: Hashes, numbers: Numbers) -> Pairs:
+    """The pairs of texts that have some keys."""
     order = np.argsort(keys)
     keys, numbers = keys[order], numbers[order]
     ends = np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, keys.size)
     sizes = np.diff(ends, prepend=0)
-    found = [np.empty((0, 2), np.int64)]
+    found = []
     shared = (sizes > 1) & (sizes <= COMPARED)
-    bucketed = numbers[np.repeat(shared, sizes)]
+    bucketed, key_of, done = numbers[np.repeat(shared, sizes)], keys[ends[shared] - 1], 0
     for begin, bucket_ends in _blocks(np.cumsum(sizes[shared])):
-        found.append(_joined(texts, bucketed[begin : bucket_ends[-1]], bucket_ends - begin))
+        pairs, buckets = _joined(texts, bucketed[begin : bucket_ends[-1]], bucket_ends - begin)
+        found.append(Pairs(pairs, key_of[done + buckets]))
+        done += bucket_ends.size
     for bucket in np.flatnonzero(sizes > COMPARED):
-        found.append(_led(texts, numbers[ends[bucket] - sizes[bucket] : ends[bucket]]))
-    return np.concatenate(found)
+        pairs = _led(texts, numbers[ends[bucket] - sizes[bucket] : ends[bucket]])
+        found.append(Pairs(pairs, np.repeat(keys[ends[bucket] - 1], len(pairs))))
+    return Pairs.of(found)
 
 
 def _blocks(ends: Numbers) -> Iterator[tuple[int, Numbers]]:
@@ -105,14 +152,11 @@ def _blocks(ends: Numbers) -> Iterator[tuple[int, Numbers]]:
         done, begin = until, int(ends[until - 1])
 
 
-def _joined(texts: SignedTexts, members: Numbers, ends: Numbers) -> NDArray[np.int64]:
-    """Compare all pairs of each bucket but those already joined."""
+def _joined(texts: SignedTexts, members: Numbers, ends: Numbers) -> tuple[Numbers, Numbers]:
+    """Compare all pairs of each bucket but those already joined; those found alike, and the number of the bucket of each."""
     unique, places = np.unique(members, return_inverse=True)
-    parents = np.arange(unique.size, dtype=np.int64)
-    _join(parents, places, ends, texts.signatures_of(unique), least_agreeing(texts.config))
-    roots = _roots(parents, parents.copy())
-    gone = np.flatnonzero(roots != np.arange(unique.size))
-    return np.stack([unique[gone], unique[roots[gone]]], axis=1)
+    pairs, buckets = _join(places, ends, texts.signatures_of(unique), least_agreeing(texts.config))
+    return unique[pairs], buckets
 
 
 def _led(texts: SignedTexts, members: Numbers) -> NDArray[np.int64]:
@@ -187,39 +231,22 @@ def _settle(
 
 
 @compiled
-def _join(parents: Numbers, places: Numbers, ends: Numbers, signature: Signatures, least: int) -> None:
-    begin = 0
-    for end in ends:
+def _join(places: Numbers, ends: Numbers, signature: Signatures, least: int) -> tuple[Numbers, Numbers]:
+    parents = np.arange(signature.shape[0])
+    pairs, buckets = np.empty((parents.size, 2), dtype=np.int64), np.empty(parents.size, dtype=np.int64)
+    begin = found = 0
+    for bucket in range(ends.size):
+        end = ends[bucket]
         for i in range(begin + 1, end):
             one = places[i]
             for j in range(begin, i):
-                root, other = _root(parents, one), _root(parents, places[j])
-                if root != other and agreeing(signature[one], signature[places[j]]) >= least:
-                    parents[max(root, other)] = min(root, other)
+                mine, other = root(parents, one), root(parents, places[j])
+                if mine != other and agreeing(signature[one], signature[places[j]]) >= least:
+                    parents[max(mine, other)] = min(mine, other)
+                    pairs[found, 0], pairs[found, 1], buckets[found] = one, places[j], bucket
+                    found += 1
         begin = end
-
-
-@compiled
-def _unite(parents: Numbers, edges: NDArray[np.int64]) -> None:
-    for i in range(edges.shape[0]):
-        root, other = _root(parents, edges[i, 0]), _root(parents, edges[i, 1])
-        parents[max(root, other)] = min(root, other)
-
-
-@compiled
-def _root(parents: Numbers, node: int) -> int:
-    while parents[node] != node:
-        parents[node] = parents[parents[node]]
-        node = parents[node]
-    return node
-
-
-@compiled
-def _roots(parents: Numbers, nodes: Numbers) -> Numbers:
-    result = np.empty_like(nodes)
-    for place in range(nodes.size):
-        result[place] = _root(parents, nodes[place])
-    return result
+    return pairs[:found].copy(), buckets[:found].copy()
 
 
 @compiled

@@ -17,7 +17,7 @@ SEAL_BYTES = 16
 def entry_of(cache: Path, what: str) -> Path:
     """Where below `cache` that lies which `what` decides."""
     key = xxhash.xxh3_128_hexdigest(what.encode())
-    return cache / key[:2] / key
+    return cache / f"{key[:2]}/{key}"  # one step of pathlib instead of two
 
 
 def save(path: Path, payload: bytes) -> None:
@@ -31,9 +31,12 @@ def save(path: Path, payload: bytes) -> None:
 def load(path: Path) -> NDArray[np.uint8] | None:
     """The payload of an entry, shape (bytes,), or None where there is none or where it is not what was written."""
     try:
-        stored = np.fromfile(path, dtype=np.uint8)
+        file = path.open("rb", buffering=0)
     except FileNotFoundError:
         return None
+    with file:  # `numpy.fromfile` takes twice as long for a small file
+        stored = np.empty(os.fstat(file.fileno()).st_size, dtype=np.uint8)
+        file.readinto(stored.data)
     payload = stored[SEAL_BYTES:]
     if xxhash.xxh3_128_digest(payload.data) != stored[:SEAL_BYTES].tobytes():
         logger.warning("%s: this cached entry is damaged and is computed again", path)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import compress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lifecycle.corpora.arrow import filtered, rows_table, strings
 from lifecycle.corpora.documents import SCHEMA, Document, open_shard, read_group, shard_writer
-from lifecycle.corpora.units import Unit, rows_of
+from lifecycle.corpora.units import Unit
 from lifecycle.curation.buffers import beginning_of, buffers_of, lengths_of, text_of
 from lifecycle.curation.contamination import HELDOUT, Overlaps
 from lifecycle.curation.passages import PassageIndex
@@ -255,13 +255,3 @@ def _tables(task: Task) -> Iterator[tuple[pa.Table, NDArray[np.uint8], NDArray[n
             if 2 * mine.sum() < rows:
                 table, here, numbers = filtered(table, mine), here[mine], numbers[mine]
             yield table, here, numbers
-
-
-def texts_at(tasks: Sequence[Task], positions: Sequence[int]) -> dict[int, Any]:
-    """The texts of some documents of the corpus, by position."""
-    found: dict[int, Any] = {}
-    for task in tasks:
-        wanted = [position - task.first for position in positions if 0 <= position - task.first < task.unit.rows]
-        if wanted:
-            found |= {task.first + place: row["text"] for place, row in rows_of(task.unit, wanted, ["text"])}
-    return found

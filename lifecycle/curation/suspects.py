@@ -7,6 +7,8 @@ a slice stays known when text is added elsewhere.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +24,7 @@ from lifecycle.curation.sorted_hashes import Hashes, SortedHashes
 from lifecycle.parallel import Executor, ordered_map
 from lifecycle.recipe.corpora import OverlapConfig
 
-SLICE_BYTES = 1 << 22
+SLICE_BYTES = 1 << 23
 """Text of a slice, about: an index of its passages takes some 7 bytes for each byte of Chinese."""
 
 Slice = tuple[RowGroup, ...]
@@ -47,11 +49,12 @@ def slices_of(shards: Iterable[Path]) -> list[Slice]:
 @dataclass(frozen=True)
 class Suspects:
     """Documents of a unit that may share a passage with a slice, by number in the unit, and of each what it is suspected
-    for: a digest of the texts of the slice with which it shares an anchor."""
+    for: the texts of the slice with which it shares an anchor, by number in the slice, and a digest of them."""
 
     slice: int
     documents: tuple[int, ...]
     reasons: tuple[str, ...]
+    texts: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -106,18 +109,25 @@ class HeldAnchors:
         within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
         texts = held.owners[np.repeat(held.begins[entries], many) + within]
         texts, documents = np.divmod(np.unique(texts << 32 | np.repeat(documents, many)), 1 << 32)
-        return list(_by_slice(held.slices[texts], documents, held.texts[texts]))
+        return list(_by_slice(held, documents, texts))
 
 
-def _by_slice(slices: NDArray[np.int64], documents: NDArray[np.int64], texts: NDArray[np.uint8]) -> Iterator[Suspects]:
+def _by_slice(held: "_Held", documents: NDArray[np.int64], texts: NDArray[np.int64]) -> Iterator[Suspects]:
+    slices = held.slices[texts]
     order = np.lexsort((documents, slices))  # stable: the texts of each stay in their order
     slices, documents, texts = slices[order], documents[order], texts[order]
     begins = np.flatnonzero(np.append(True, (slices[1:] != slices[:-1]) | (documents[1:] != documents[:-1])))
-    reasons = [xxhash.xxh3_128_hexdigest(each.tobytes()) for each in np.split(texts, begins[1:])]
-    slices, documents = slices[begins], documents[begins]
-    for number in np.unique(slices).tolist():
-        here = np.flatnonzero(slices == number)
-        yield Suspects(number, tuple(documents[here].tolist()), tuple(reasons[here[0] : here[-1] + 1]))
+    digests = held.texts[texts].tobytes()
+    ends = [*begins[1:].tolist(), texts.size]
+    numbers = (texts - np.searchsorted(held.slices, slices)).tolist()
+    slices, documents = slices[begins].tolist(), documents[begins].tolist()
+    each = [
+        (number, document, xxhash.xxh3_128_hexdigest(digests[16 * begin : 16 * end]), tuple(numbers[begin:end]))
+        for number, document, begin, end in zip(slices, documents, begins.tolist(), ends, strict=True)
+    ]
+    for number, some in groupby(each, key=itemgetter(0)):
+        _, of_slice, reasons, theirs = zip(*some, strict=True)
+        yield Suspects(number, of_slice, reasons, theirs)
 
 
 class _Held(NamedTuple):

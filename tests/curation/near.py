@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from lifecycle.curation.banding import Numbers, Part, SignedTexts, write_part
+from lifecycle.curation.joined import Before
 from lifecycle.curation.minhash import EMPTY, Signatures, least_agreeing, signatures
 from lifecycle.curation.near_duplicates import near_duplicates
 from lifecycle.parallel import Executor
@@ -37,13 +38,27 @@ def search(
     cuts: tuple[int, ...] = (),
     workers: int = 1,
     executor: Executor = "local",
+    earlier: int = 0,
 ) -> Found:
-    """What `near_duplicates` finds; `rank` is lower for texts that are preferred, by default for earlier ones."""
+    """What `near_duplicates` finds; `rank` is lower for texts that are preferred, by default for earlier ones.
+
+    Args:
+        earlier: so many texts were searched among before.
+    """
     by = np.arange(len(signature)) if rank is None else rank
     with TemporaryDirectory() as directory:
         texts = written(Path(directory), signature, config, partitions, cuts)
         end = len(signature) if pinned_from is None else pinned_from
-        found = near_duplicates(texts, lambda some: some[np.argsort(by[some])], end, None, workers, executor)
+        prefer = lambda some: some[np.argsort(by[some])]  # noqa: E731
+        before = None
+        if earlier:
+            (Path(directory) / "some").mkdir()
+            some = written(Path(directory) / "some", signature[:earlier], config)
+            pairs = near_duplicates(some, prefer, earlier, None, 1).joined
+            assert pairs
+            np.save(Path(directory) / "known.npy", np.arange(len(signature)) < earlier)
+            before = Before(Path(directory) / "known.npy", pairs)
+        found = near_duplicates(texts, prefer, end, None, workers, executor, before)
     pairs = zip(found.kept.tolist(), found.similarity.tolist(), strict=True)
     return dict(zip(found.texts.tolist(), pairs, strict=True))
 

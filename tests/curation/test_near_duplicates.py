@@ -61,6 +61,40 @@ def test_neither_order_nor_partitions_nor_blocks_show(corpus: tuple, draw, parti
         assert np.mean(signature[text] == signature[kept]) == alike >= threshold(SMALL) - 1e-9
 
 
+@settings(max_examples=60, deadline=None)
+@given(corpora(), st.floats(0, 1), st.integers(1, 4), st.sampled_from([2, 3, 7]))
+def test_after_a_search_among_some_texts_the_same_is_found(
+    corpus: tuple, share: float, partitions: int, compared: int
+) -> None:
+    """Also where a bucket is larger than what a text is compared with, was so before, or becomes so by the new texts:
+    buckets rely on what smaller ones joined."""
+    signature, rank, pinned_from = corpus
+    earlier = round(share * len(signature))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_duplicates, "COMPARED", compared)
+        plain = search(signature, SMALL, rank, pinned_from, partitions)
+        assert search(signature, SMALL, rank, pinned_from, partitions, earlier=earlier) == plain
+
+
+@pytest.mark.parametrize(("bands", "beside"), [(2, 0), (1, 1)])
+def test_a_bucket_that_grew_joins_no_more_than_without_its_past(
+    monkeypatch: pytest.MonkeyPatch, bands: int, beside: int
+) -> None:
+    """Two texts resemble each other, and ten new ones share a band with them: often two of these are what all are compared
+    with, and the two are joined by their second band or not at all. Which, the order of their hashes decides."""
+    monkeypatch.setattr(near_duplicates, "COMPARED", 2)
+    joined = 0
+    for seed in range(20):
+        signature = np.random.default_rng(seed).integers(0, 2**32 - 1, size=(12 + beside, 12), dtype=np.uint32)
+        signature[:, :2] = signature[0, :2]
+        same = [*range(2 * bands), 5, 7, 9]
+        signature[1, same] = signature[0, same]
+        plain = search(signature, SMALL)
+        assert search(signature, SMALL, earlier=2 + beside) == plain
+        joined += bool(plain)
+    assert joined == 20 if bands == 2 else 0 < joined < 20
+
+
 @pytest.fixture
 def template() -> Signatures:
     """5,000 texts: 2,000 each of two templates with a field filled in, one after another, and 1,000 of their own."""

@@ -102,9 +102,9 @@ def test_new_heldout_text_writes_those_units_anew_that_lose_a_document(
     compared: list[int] = []
     real = quoted.Comparing._compare
 
-    def counted(self: quoted.Comparing, comparison: quoted.Comparison, some: list[int]) -> Any:
+    def counted(self: quoted.Comparing, comparison: quoted.Comparison, some: list[int], texts: tuple[int, ...]) -> Any:
         compared.extend(some)
-        return real(self, comparison, some)
+        return real(self, comparison, some, texts)
 
     monkeypatch.setattr(quoted.Comparing, "_compare", counted)
     _, same = build(tmp_path / "2", documents, cache)
