@@ -8,7 +8,7 @@ from typing import Any
 import fasttext
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.curation.buffers import encoded
@@ -112,6 +112,8 @@ def test_the_small_model_says_what_its_package_says(text: str) -> None:
         max_size=30,
     ).map("".join)
 )
+@example("See https://example.org, and " + "so many words " * 9)
+@example("文" * 20 + "ab http no URL " + "中 a é，" * 20)
 def test_a_sample_is_what_the_regular_expressions_say(text: str) -> None:
     taken = sample(text)
     words = taken.words(0)

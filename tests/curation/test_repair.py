@@ -89,6 +89,16 @@ def test_the_screen_sees_of_many_characters_at_once_what_it_sees_of_each(texts: 
     assert characters.tolist() == [len(text) for text in texts]
 
 
+@pytest.mark.parametrize("piece", ["\n" * 4, " \n", "\u3000", "<", "Ã ", "аb", "，\u302a", "Ã©"])
+def test_the_place_of_what_is_repaired_does_not_matter(piece: str) -> None:
+    """Before, on and behind the edge of what is looked at at once, which may cut a character."""
+    texts = ["文" + "a" * size + piece + "b" * 130 for size in range(66)]
+    flags, characters = np.zeros(len(texts), np.uint16), np.zeros(len(texts), np.int64)
+    screen(*encoded(texts), screen_table(), flags, characters)
+    assert flags.tolist() == [slow_flags(text) for text in texts]
+    assert [white_space(text) for text in texts] == [slow_white_space(text) for text in texts]
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.text(max_size=40) | st.lists(PIECES | LONG).map("".join))
 def test_no_repair_changes_a_text_without_its_flag(text: str) -> None:
