@@ -179,7 +179,7 @@ def _plain_run(buffer: Bytes, begin: int, position: int, end: int) -> tuple[int,
         pairs = newlines & newlines >> ONE
         if newlines & blanks << ONE or pairs & pairs >> TWO:
             flags |= WHITE
-        if newlines & np.uint64(7):  # what stands before the block counts, too
+        if newlines & ONE:  # what stands before the block counts, too
             for place in range(position, min(position + 3, position + size)):
                 if buffer[place] == _NEWLINE and _is_odd_newline(buffer, begin, place):
                     flags |= WHITE
