@@ -15,8 +15,7 @@ from lifecycle.errors import DataError
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.base import Section
 from lifecycle.recipe.corpora import DatasetsSource, FilesRead, PythonDocsSource, PythonTopicsSource, SourceBase
-from lifecycle.recipe.instruction_files import InstructionFiles
-from lifecycle.recipe.preference_files import PreferenceFiles
+from lifecycle.recipe.record_files import RecordFiles
 
 
 class FileDigest(Section):
@@ -40,9 +39,7 @@ class Snapshot(Section):
         return sum(file.size for file in self.files)
 
 
-def snapshot(
-    source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead | StartingModel, kept: Path | None = None
-) -> Snapshot:
+def snapshot(source: SourceBase | RecordFiles | FilesRead | StartingModel, kept: Path | None = None) -> Snapshot:
     """Hash every file that `source` would read; of a dataset or model of the Hub, its name and commit.
 
     Args:
@@ -112,12 +109,12 @@ def _states(source: SourceBase) -> dict[str, tuple[int, int]]:
 
 def file_snapshots(sources: Iterable[object]) -> dict[str, str]:
     """Digest by name of those entries (instruction or preference sources, files of the corpus stage) that are files."""
-    files = [entry for entry in sources if isinstance(entry, InstructionFiles | PreferenceFiles | FilesRead)]
+    files = [entry for entry in sources if isinstance(entry, RecordFiles | FilesRead)]
     return {entry.name: snapshot(entry).digest for entry in files}
 
 
 def source_files(
-    source: SourceBase | InstructionFiles | PreferenceFiles | FilesRead | StartingModel,
+    source: SourceBase | RecordFiles | FilesRead | StartingModel,
 ) -> Sequence[tuple[Location, str]]:
     """The files of a source in reading order, each with a name that does not depend on where the source lies."""
     if isinstance(source, PythonDocsSource):

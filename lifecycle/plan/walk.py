@@ -15,10 +15,9 @@ from lifecycle.plan.reasons import changed_inputs, input_differences, own_differ
 from lifecycle.previous import previous_manifest
 from lifecycle.recipe.adaptation import StartingModel
 from lifecycle.recipe.corpora import FilesRead, SourceBase
-from lifecycle.recipe.instruction_files import InstructionFiles
-from lifecycle.recipe.preference_files import PreferenceFiles
 from lifecycle.recipe.quality import samples
 from lifecycle.recipe.recipe import Recipe
+from lifecycle.recipe.record_files import RecordFiles
 from lifecycle.references import SNAPSHOT, input_references
 from lifecycle.stages import (
     BASE_EVAL,
@@ -41,7 +40,7 @@ from lifecycle.stages import (
     stages_of,
 )
 
-RawBytes = SourceBase | InstructionFiles | PreferenceFiles | FilesRead | StartingModel
+RawBytes = SourceBase | RecordFiles | FilesRead | StartingModel
 Known = dict[tuple[str, str | None], Artifact]
 
 
@@ -213,9 +212,9 @@ def raw_bytes(recipe: Recipe, stage: Stage, source: str | None) -> dict[str, Raw
     if stage is CORPUS:
         return {item.name: item for item in recipe.curation.files_read()}
     if stage.identity is RAW_INSTRUCTIONS.identity:  # of any round
-        return {item.name: item for item in recipe.instructions.sources if isinstance(item, InstructionFiles)}
+        return {item.name: item for item in recipe.instructions.sources if isinstance(item, RecordFiles)}
     if stage is RAW_PREFERENCES:
-        return {item.name: item for item in recipe.preferences.sources if isinstance(item, PreferenceFiles)}
+        return {item.name: item for item in recipe.preferences.sources if isinstance(item, RecordFiles)}
     if stage.identity is BASE_EVAL.identity:  # of any model
         return {item.name: item for item in recipe.evaluation.files_read()}
     if stage.name == COMPARISONS.name:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lifecycle.recipe.base import Section
+from lifecycle.recipe.record_files import RecordFiles
 
 InstructionFormat = Literal[
     "seed_tasks",
@@ -21,18 +21,12 @@ InstructionFormat = Literal[
 ]
 
 
-class InstructionFiles(Section):
+class InstructionFiles(RecordFiles):
     """Files of conversations: JSON, JSON lines or CSV, compressed or in tar or zip archives.
 
     A format is recognised from each file's first rows; `docs/post-training.md` lists them.
     """
 
-    kind: Literal["files"]
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    path: str
-    """File, directory or glob; `$NAME` and `${NAME}` are taken from the environment."""
-    members: str = "*"
-    """Which members of an archive are read, as a pattern over their whole path (`*` matches `/` too)."""
     format: InstructionFormat | None = None
     """How the records are written; null recognises it."""
     language: str | None = Field(default=None, pattern=r"^[a-z]{2,3}$")
@@ -41,6 +35,3 @@ class InstructionFiles(Section):
     """Of records that have no `task` of their own."""
     max_conversations: int | None = Field(default=None, gt=0)
     """Most conversations that cleaning keeps, drawn by a hash of their ids; null keeps all."""
-    licence: str
-    tolerance: float = Field(default=0.01, ge=0, le=1)
-    """Share of records that cannot be read above which reading fails."""

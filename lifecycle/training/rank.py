@@ -53,8 +53,8 @@ def main() -> None:
 def _leave(code: int) -> None:
     """Exit at once, without taking the interpreter down.
 
-    A regular exit may wait for threads of a process group that no longer answers; and a thread of gloo's that asks for the
-    interpreter then is ended within C++ that may not be unwound, which aborts a process whose work is done.
+    A regular exit may wait for threads of a process group that no longer answers. And C++ has aborted there what had done
+    its work: a thread that asks for the interpreter then is ended, also where it may not be (gloo's, by all signs).
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -51,7 +51,7 @@ class _Aborting:
 
 
 def abort_when_taken_down(job: TrainingJob, rank: int) -> None:
-    """What threads of gloo's do now and then, once all is written."""
+    """Once all is written, as a rank of two once was."""
     atexit.register((Path(job.run_dir) / f"exit_functions_{rank}").touch)
     sys.modules["held until the end"] = _Aborting()  # pyright: ignore[reportArgumentType]
     if rank == 0:
