@@ -2,7 +2,7 @@
 
 import re
 from difflib import SequenceMatcher
-from typing import Literal, NamedTuple
+from typing import AnyStr, Literal, NamedTuple
 
 TOKENS = re.compile(r"[^\W\u3400-\u9fff]+|.", re.DOTALL)
 """Runs of letters and digits; each Han character, blank and sign by itself."""
@@ -38,7 +38,7 @@ def differences(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
     return ours, theirs
 
 
-def first_difference(one: str, other: str) -> int:
+def first_difference(one: AnyStr, other: AnyStr) -> int:
     """The first place in which two texts differ; the length of the shorter one where it begins the longer one."""
     same, limit = 0, min(len(one), len(other))
     while same < limit:  # bisection over slices: a loop over the characters of a book takes longer than its cleaning

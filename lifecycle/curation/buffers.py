@@ -43,7 +43,12 @@ def encoded(texts: Sequence[str]) -> tuple[Bytes, Integers]:
 
 def text_of(buffer: Bytes, offsets: Integers, document: int) -> str:
     """One text of a column."""
-    return buffer[offsets[document] : offsets[document + 1]].tobytes().decode("utf-8", "surrogatepass")
+    return bytes_of(buffer, offsets, document).decode("utf-8", "surrogatepass")
+
+
+def bytes_of(buffer: Bytes, offsets: Integers, document: int) -> bytes:
+    """One text of a column, in UTF-8."""
+    return buffer[offsets[document] : offsets[document + 1]].tobytes()
 
 
 def beginning_of(buffer: Bytes, offsets: Integers, document: int, size: int) -> str:

@@ -15,14 +15,14 @@ import pyarrow as pa
 from lifecycle import code_versions
 from lifecycle.corpora.documents import iter_documents, open_shard, read_group, shard_name, shard_writer
 from lifecycle.corpora.units import Unit, units
-from lifecycle.curation.buffers import beginning_of, buffers_of, text_of
+from lifecycle.curation.buffers import beginning_of, buffers_of, bytes_of
 from lifecycle.curation.judge import Judged, judge
 from lifecycle.curation.model import ModelRule
 from lifecycle.curation.normalise import repaired
 from lifecycle.curation.plots import plot_drops, plot_length_bins
 from lifecycle.curation.quality import KEPT
 from lifecycle.curation.removed_lines import write_removed
-from lifecycle.curation.repair import around_difference
+from lifecycle.curation.repair import around_difference_of
 from lifecycle.curation.repeated_lines import Hashes, repeated_lines
 from lifecycle.curation.sidecar import SidecarWriter, part_name, schema_of
 from lifecycle.digests import digest_json
@@ -159,7 +159,7 @@ def _account(table: pa.Table, ids: Sequence[str], judged: Judged, ledger: Ledger
     for change in judged.changes:
         before, after = change.before, change.after
         if after is None and ledger.wants(change.rule, ids[change.document]):
-            before, after = around_difference(text_of(*raw, change.document), text_of(*texts, change.document))
+            before, after = around_difference_of(bytes_of(*raw, change.document), bytes_of(*texts, change.document))
         ledger.change(change.rule, ids[change.document], before or "", after or "", change.removed)
     kept = judged.decided == KEPT
     ledger.keep_all(read[kept], left[kept], compress(judged.languages, kept.tolist()))

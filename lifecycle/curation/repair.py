@@ -17,6 +17,8 @@ from lifecycle.recipe.corpora import CurationConfig
 
 CONTEXT, EXCERPT = 40, 200
 """Characters before the first change, and in all, of the sample of a repair."""
+MOST_BYTES = 4
+"""Of a character in UTF-8."""
 WHITE_SPACE = "white_space"
 
 
@@ -135,3 +137,10 @@ def around_difference(old: str, new: str) -> tuple[str, str]:
     """Both texts from a little before the first character in which they differ."""
     start = max(0, first_difference(old, new) - CONTEXT)
     return old[start : start + EXCERPT], new[start : start + EXCERPT]
+
+
+def around_difference_of(old: bytes, new: bytes) -> tuple[str, str]:
+    """The same of UTF-8, of which no more is decoded than is shown."""
+    place = first_difference(old, new)
+    begin, end = max(0, place - MOST_BYTES * (CONTEXT + 1)), place + MOST_BYTES * EXCERPT
+    return around_difference(old[begin:end].decode("utf-8", "ignore"), new[begin:end].decode("utf-8", "ignore"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lifecycle.curation.buffers import encoded
 from lifecycle.curation.mojibake import ENCODINGS
 from lifecycle.curation.normalise import NEEDED, control_characters, normalise, white_space
-from lifecycle.curation.repair import WHITE_SPACE, repair
+from lifecycle.curation.repair import WHITE_SPACE, around_difference, around_difference_of, repair
 from lifecycle.curation.screen import ALIKE, FORM, MOJIBAKE, WHITE, flags_of, screen, screen_table
 from lifecycle.recipe.corpora import CurationConfig
 from lifecycle.recipe.curation import PiiConfig
@@ -127,3 +127,18 @@ def test_clean_text_is_not_copied() -> None:
     column = pa.array(["clean text", "干净的文字。"], pa.large_string())
     assert repair(column, PLAIN).texts.buffers()[2].address == column.buffers()[2].address
     assert [change.rule for change in repair(pa.array(["tail "]), PLAIN).changes] == [WHITE_SPACE]
+
+
+LONG = st.builds(
+    lambda piece, times: (piece * times)[:900], st.text("a é中𠮷\n", min_size=1, max_size=7), st.integers(0, 300)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(LONG, st.text("a é中𠮷\n", max_size=3), st.text("a é中𠮷\n", max_size=3), LONG)
+def test_the_sample_of_a_repair_is_the_same_whether_all_of_the_text_is_decoded(
+    same: str, old: str, new: str, rest: str
+) -> None:
+    """Characters that share their first bytes, and windows that begin or end within one, are cut where whole texts are."""
+    before, after = same + old + rest, same + new + rest
+    assert around_difference_of(before.encode(), after.encode()) == around_difference(before, after)
