@@ -8,12 +8,12 @@ import re2
 
 ENCODINGS = (
     "latin-1",
-    "sloppy-windows-1252",
-    "sloppy-windows-1251",
-    "sloppy-windows-1250",
-    "sloppy-windows-1253",
-    "sloppy-windows-1254",
-    "sloppy-windows-1257",
+    "windows-1252",
+    "windows-1251",
+    "windows-1250",
+    "windows-1253",
+    "windows-1254",
+    "windows-1257",
     "iso-8859-2",
     "macroman",
     "cp437",
@@ -81,16 +81,16 @@ def _suspicion() -> "re2._Regexp":
 
 
 def characters_of(encoding: str, first: int, last: int) -> set[str]:
-    """What the bytes from `first` up to `last` stand for in one of `ENCODINGS`."""
-    import ftfy.bad_codecs  # noqa: F401  registers the sloppy encodings
+    """What the bytes from `first` up to `last` stand for in one of `ENCODINGS`, as browsers and ftfy read them: a byte
+    without a character there is the control character of its number."""
+    return {_character(byte, encoding) for byte in range(first, last)}
 
-    found = set()
-    for byte in range(first, last):
-        try:
-            found.add(bytes([byte]).decode(encoding))
-        except UnicodeDecodeError:
-            continue  # no character there in this encoding
-    return found
+
+def _character(byte: int, encoding: str) -> str:
+    try:
+        return bytes([byte]).decode(encoding)
+    except UnicodeDecodeError:
+        return chr(byte)
 
 
 def _one_of(characters: Set[str]) -> str:
