@@ -9,13 +9,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lifecycle.corpora.arrow import rows_table
+from lifecycle.corpora.documents import SCHEMA
 from lifecycle.corpora.read import read_source
 from lifecycle.curation.clean import clean_source
 from lifecycle.curation.corpus import build_corpus
+from lifecycle.curation.judge import judge
+from lifecycle.curation.language import fast_model_file
+from lifecycle.curation.quality import KEPT
 from lifecycle.recipe.corpora import CurationConfig, JsonlSource
 
 FILE_BYTES = 2_000_000
@@ -77,6 +83,34 @@ def write_files(texts: Sequence[str], directory: Path, times: int) -> int:
                 some, size, number = [], 0, number + 1
     write_jsonl(directory / f"{number:05}.jsonl", some)
     return total
+
+
+def theirs(python: Path, texts: Sequence[str], language: str) -> dict[str, Any]:
+    """datatrove's whole path over some texts, in a process of its own (`whole_datatrove.py`): its megabytes per CPU-second,
+    the seconds of each part, and how many documents it read, signed (those that our rules keep) and wrote."""
+    kept = kept_by_us(texts, language)
+    rows = [
+        {"text": text, "id": str(number), "kept": keep} for number, (text, keep) in enumerate(zip(texts, kept, strict=True))
+    ]
+    with TemporaryDirectory(prefix="whole-benchmark-") as temporary:
+        source = Path(temporary) / "input.jsonl"
+        source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        script = Path(__file__).with_name("whole_datatrove.py")
+        done = subprocess.run(
+            [python, script, source, language, fast_model_file(), temporary], capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(f"datatrove failed:\n{done.stderr[-2000:]}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    said["rate"] = megabytes / sum(said["seconds"].values())
+    return said | {"read": len(texts), "signed": sum(kept)}
+
+
+def kept_by_us(texts: Sequence[str], language: str) -> list[bool]:
+    """Whether each text passes the rules before duplicates are looked for."""
+    table = rows_table([{"text": text, "lang": language} for text in texts], SCHEMA)
+    return (judge(table, config(language)).decided == KEPT).tolist()
 
 
 def run(files: Path, language: str, home: Path, cache: Path | None = None) -> dict[str, Any]:
