@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.byte_masks import bytes_between, letters_like
 from lifecycle.curation.compiled import inner
 from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bytes_like, lowest_bit, up_to_eight_bytes
 
@@ -28,6 +29,18 @@ _PHRASE_MARKS = np.array([mark for _, _, mark in _FORBIDDEN], dtype=np.int64)
 _PHRASE_PAIRS = np.array([phrase.index(pair) for phrase, pair, _ in _FORBIDDEN], dtype=np.int64)
 _A, _I, _J, _K, _M, _P, _R, _S, _V, _CURLY = (ord(character) for character in "aijkmprsv{")
 _LOWER_CASE = ONES * np.uint64(0x20)
+
+
+@inner
+def hints_of(buffer: Bytes, position: int) -> np.uint64:
+    """Of the `BLOCK` bytes from `position` on, behind which is one more, those with which a phrase's pair of letters begins,
+    or that are a brace: a line without any has no phrase."""
+    before_a = letters_like(buffer, position, _J) | letters_like(buffer, position, _V)
+    hints = before_a & letters_like(buffer, position + 1, _A)
+    hints |= letters_like(buffer, position, _K) & letters_like(buffer, position + 1, _I)
+    hints |= letters_like(buffer, position, _P) & letters_like(buffer, position + 1, _S)
+    hints |= letters_like(buffer, position, _R) & letters_like(buffer, position + 1, _M)
+    return hints | bytes_between(buffer, position, _CURLY, _CURLY)
 
 
 @inner

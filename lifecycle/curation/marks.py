@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.corpora.encodings import COMMON_HAN, TRADITIONAL_HAN
-from lifecycle.curation.words import TABLED, character_tables
+from lifecycle.curation.words import HAN_FIRST, HAN_LAST, TABLED, character_tables
 
 CLASS = 7
 HAN = 1 << 3
@@ -43,6 +43,16 @@ _HAN_BLOCKS = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0
 _WIDE_ENDS = "。！？｡…⁇⁈⁉‼"
 _CLOSERS = "\"'”’»)]}）】」』》〉］｝"
 _BREAKS = "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+def _common_bits() -> NDArray[np.uint32]:
+    common = np.zeros(int(HAN_LAST - HAN_FIRST) + 1, dtype=np.bool_)
+    common[[ord(character) - int(HAN_FIRST) for character in COMMON_HAN + TRADITIONAL_HAN]] = True
+    return np.packbits(common, bitorder="little").view(np.dtype("<u4")).astype(np.uint32)
+
+
+COMMON_BITS = _common_bits()
+"""Which of the characters from `HAN_FIRST` on are common, 32 to an entry."""
 
 
 @lru_cache(maxsize=1)

@@ -103,10 +103,17 @@ def enter_run(value: np.uint64, word: np.uint64) -> tuple[np.uint64, int, int]:
     letters = (folded + ONES * np.uint64(0x80 - 0x61)) & ~(folded + ONES * np.uint64(0x80 - 0x7B))
     size = lowest_bit(~(digits | letters) & HIGH | word & HIGH) >> 3
     within = np.uint64(0xFFFFFFFFFFFFFFFF) if size == EIGHT else (np.uint64(1) << np.uint64(8 * size)) - np.uint64(1)
-    folded &= within
+    return enter_letters(value, word, size), size, bits_set(digits & HIGH & within)
+
+
+@inner
+def enter_letters(value: np.uint64, word: np.uint64, size: int) -> np.uint64:
+    """A word's hash with `size` ASCII letters and digits, with which eight bytes begin."""
+    within = np.uint64(0xFFFFFFFFFFFFFFFF) if size == EIGHT else (np.uint64(1) << np.uint64(8 * size)) - np.uint64(1)
+    folded = (word | ONES * np.uint64(0x20)) & within
     for step in range(EIGHT):
         value = (value ^ (folded >> np.uint64(8 * step) & np.uint64(0xFF))) * PRIME
-    return value * _TAKEN_BACK[size], size, bits_set(digits & HIGH & within)
+    return value * _TAKEN_BACK[size]
 
 
 @inner

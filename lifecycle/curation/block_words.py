@@ -1,0 +1,160 @@
+"""The words that begin in a block: their hashes and lengths, each at its place in the order of the text."""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from lifecycle.curation.block_classes import Classes
+from lifecycle.curation.byte_masks import BLOCK, ONE
+from lifecycle.curation.compiled import inner
+from lifecycle.curation.eight_bytes import EIGHT, bits_set, byte_at, eight_bytes, lowest_bit, up_to_eight_bytes
+from lifecycle.curation.marks import CLASS, COMMON_BITS
+from lifecycle.curation.utf8 import decode
+from lifecycle.curation.word_ends import end_word
+from lifecycle.curation.words import DIGIT, HAN_FIRST, IN_RUN, LETTER, PRIME, SEED, enter_letters, enter_run
+
+Bytes = NDArray[np.uint8]
+Marks = NDArray[np.uint32]
+Hashes = NDArray[np.uint64]
+Small = NDArray[np.int32]
+
+_HAN_BYTES = 3
+BEYOND = 4 * EIGHT
+"""So many bytes behind a block are read, and places behind that of its last word written, whatever they are."""
+_inlined: Any = intrinsic
+"""Of unknown type, as callers leave the first argument out."""
+
+
+@inner
+def store_han(
+    source: Bytes, at: int, classes: Classes, starts: np.uint64, first: int, hashes: Hashes, lengths: Small
+) -> int:
+    """Store the Han characters of a block as they are, as pairs of words are mixed; returns how many of them are common.
+
+    Args:
+        source, at: the bytes of the block.
+        starts: where its words begin, the first of which has place `first`.
+    """
+    common = 0
+    whole = classes.han | classes.han << ONE | classes.han << np.uint64(2)
+    runs = classes.han & ~(classes.han << np.uint64(_HAN_BYTES))
+    while runs:
+        place = lowest_bit(runs)
+        index = np.uint64(first + bits_set(starts & (runs ^ (runs - ONE)) >> ONE))
+        size = (lowest_bit(~(whole >> np.uint64(place))) + 2) // _HAN_BYTES
+        runs &= runs - ONE
+        for step in range(0, size, EIGHT):
+            _store_eight(source, at + place + _HAN_BYTES * step, hashes, index + np.uint64(step))
+            for each in range(EIGHT):
+                lengths[index + np.uint64(step + each)] = 1
+        for each in range(size):
+            number = hashes[index + np.uint64(each)] - HAN_FIRST
+            common += np.int64(COMMON_BITS[number >> np.uint64(5)] >> np.uint32(number & np.uint64(31)) & np.uint32(1))
+    return common
+
+
+@inner
+def store_ideographs(
+    buffer: Bytes, position: int, end: int, classes: Classes, starts: np.uint64, first: int, hashes: Hashes, lengths: Small
+) -> None:
+    """Store the other characters of the block from `position` on that are words; none of them has a lower case."""
+    left = classes.ideographs
+    while left:
+        index = np.uint64(first + bits_set(starts & (left ^ (left - ONE)) >> ONE))
+        point, _ = decode(buffer, position + lowest_bit(left), end)
+        hashes[index] = np.uint64(point)
+        lengths[index] = 1
+        left &= left - ONE
+
+
+@inner
+def store_runs(
+    source: Bytes,
+    at: int,
+    buffer: Bytes,
+    position: int,
+    end: int,
+    classes: Classes,
+    runs: np.uint64,
+    starts: np.uint64,
+    first: int,
+    marks: Marks,
+    lower: Marks,
+    hashes: Hashes,
+    lengths: Small,
+    stop_words: Hashes,
+    stop_bits: np.uint64,
+    found: int,
+) -> tuple[int, np.uint64]:
+    """Store the words that are `runs` of letters and digits; `found` and `stop_bits` as `end_word` has them."""
+    while runs:
+        place = lowest_bit(runs)
+        index = np.uint64(first + bits_set(starts & (runs ^ (runs - ONE)) >> ONE))
+        size = lowest_bit(~(classes.run >> np.uint64(place)))
+        runs &= runs - ONE
+        if classes.beyond_ascii or place + size == BLOCK:
+            value, size = _hash_run(buffer, position + place, end, marks, lower)
+        else:
+            value = _hash_ascii(source, at + place, size)
+        found, stop_bits = end_word(value, size, index, hashes, lengths, stop_words, stop_bits, found)
+    return found, stop_bits
+
+
+@inner
+def _hash_ascii(source: Bytes, at: int, size: int) -> np.uint64:
+    """The hash, not mixed, of so many ASCII letters and digits, behind which the bytes of an integer more can be read."""
+    value = SEED
+    while size > EIGHT:
+        value = enter_letters(value, eight_bytes(source, at), EIGHT)
+        at += EIGHT
+        size -= EIGHT
+    return enter_letters(value, eight_bytes(source, at), size)
+
+
+@inner
+def _hash_run(buffer: Bytes, position: int, end: int, marks: Marks, lower: Marks) -> tuple[np.uint64, int]:
+    """The hash, not mixed, of the letters and digits of any script from `position` on, and how many these are."""
+    value, length = SEED, 0
+    while position < end:
+        if IN_RUN[byte_at(buffer, position)]:
+            value, size, _ = enter_run(value, up_to_eight_bytes(buffer, position, end))
+            length += size
+            position += size
+            continue
+        point, width = decode(buffer, position, end)
+        kind = marks[point] & np.uint32(CLASS) if point < marks.size else np.uint32(0)
+        if kind != LETTER and kind != DIGIT:
+            break
+        value = (value ^ np.uint64(lower[point])) * PRIME
+        length += 1
+        position += width
+    return value, length
+
+
+@_inlined
+def _store_eight(typingctx: Any, source: Any, at: Any, hashes: Any, place: Any) -> tuple[Signature, Any]:
+    """Write eight characters of three bytes of UTF-8 each, which must be so many as code points to eight places."""
+
+    def store(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bytes_of, places = (_pointer(context, builder, signature.args[i], *args[i : i + 2]) for i in (0, 2))
+        block = builder.load(builder.bitcast(bytes_of, ir.VectorType(ir.IntType(8), 4 * EIGHT).as_pointer()), align=1)
+        wide = ir.VectorType(ir.IntType(64), EIGHT)
+        points = ir.Constant(wide, [0] * EIGHT)
+        for which, (bits, shift) in enumerate(((0x0F, 12), (0x3F, 6), (0x3F, 0))):
+            chosen = ir.Constant(ir.VectorType(ir.IntType(32), EIGHT), [_HAN_BYTES * i + which for i in range(EIGHT)])
+            part = builder.zext(builder.shuffle_vector(block, block, chosen), wide)
+            part = builder.and_(part, ir.Constant(wide, [bits] * EIGHT))
+            points = builder.or_(points, builder.shl(part, ir.Constant(wide, [shift] * EIGHT)))
+        builder.store(points, builder.bitcast(places, wide.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, hashes, types.uint64), store
+
+
+def _pointer(context: Any, builder: Any, kind: Any, value: Any, place: Any) -> Any:
+    return builder.gep(context.make_array(kind)(context, builder, value).data, [place])
