@@ -255,7 +255,7 @@ def _repeated(name: Places, live: Places, alive: int, lengths: Small, table: Has
         key = mix(np.uint64(name[index]) << np.uint64(32) | np.uint64(name[index + behind]))
         if n > 2 * NAMED:
             key = mix(key + np.uint64(name[index + np.uint64(NAMED)]))
-        if enter(table, mask, stamp, key, index) == index:
+        if enter(table, mask, stamp, key, np.int64(index)) == np.int64(index):
             index += one
             continue
         characters += _span(lengths, i, n)
