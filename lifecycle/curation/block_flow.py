@@ -53,7 +53,7 @@ def script_changes(classes: Classes, latin: np.uint64, han: np.uint64) -> tuple[
 
 @inner
 def ellipses_of(dots: np.uint64, before: int) -> tuple[int, int]:
-    """Groups of three dots, and how many dots behind the last one the block ends with; `before` is the same of the last one."""
+    """Groups of three dots, and how many dots the block ends with behind the last group; `before` is that of the one before."""
     if not dots & (dots << ONE | np.uint64(before > 0)):
         return 0, int(dots >> TOP)
     found = rest = 0

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from lifecycle.curation.block_classes import Classes
 from lifecycle.curation.byte_masks import BLOCK, ONE
 from lifecycle.curation.compiled import inner
-from lifecycle.curation.eight_bytes import EIGHT, bits_set, byte_at, eight_bytes, lowest_bit, up_to_eight_bytes
-from lifecycle.curation.marks import CLASS, COMMON_BITS
+from lifecycle.curation.eight_bytes import EIGHT, bits_set, lowest_bit
+from lifecycle.curation.marks import COMMON_BITS
 from lifecycle.curation.utf8 import decode
 from lifecycle.curation.word_ends import end_word
-from lifecycle.curation.words import DIGIT, HAN_FIRST, IN_RUN, LETTER, PRIME, SEED, enter_letters, enter_run
+from lifecycle.curation.word_hashes import hash_letters, hash_run
+from lifecycle.curation.words import HAN_FIRST
 
 Bytes = NDArray[np.uint8]
 Marks = NDArray[np.uint32]
@@ -98,42 +99,11 @@ def store_runs(
         size = lowest_bit(~(classes.run >> np.uint64(place)))
         runs &= runs - ONE
         if classes.beyond_ascii or place + size == BLOCK:
-            value, size = _hash_run(buffer, position + place, end, marks, lower)
+            value, size = hash_run(buffer, position + place, end, marks, lower)
         else:
-            value = _hash_ascii(source, at + place, size)
+            value = hash_letters(source, at + place, size)
         found, stop_bits = end_word(value, size, index, hashes, lengths, stop_words, stop_bits, found)
     return found, stop_bits
-
-
-@inner
-def _hash_ascii(source: Bytes, at: int, size: int) -> np.uint64:
-    """The hash, not mixed, of so many ASCII letters and digits, behind which the bytes of an integer more can be read."""
-    value = SEED
-    while size > EIGHT:
-        value = enter_letters(value, eight_bytes(source, at), EIGHT)
-        at += EIGHT
-        size -= EIGHT
-    return enter_letters(value, eight_bytes(source, at), size)
-
-
-@inner
-def _hash_run(buffer: Bytes, position: int, end: int, marks: Marks, lower: Marks) -> tuple[np.uint64, int]:
-    """The hash, not mixed, of the letters and digits of any script from `position` on, and how many these are."""
-    value, length = SEED, 0
-    while position < end:
-        if IN_RUN[byte_at(buffer, position)]:
-            value, size, _ = enter_run(value, up_to_eight_bytes(buffer, position, end))
-            length += size
-            position += size
-            continue
-        point, width = decode(buffer, position, end)
-        kind = marks[point] & np.uint32(CLASS) if point < marks.size else np.uint32(0)
-        if kind != LETTER and kind != DIGIT:
-            break
-        value = (value ^ np.uint64(lower[point])) * PRIME
-        length += 1
-        position += width
-    return value, length
 
 
 @_inlined

@@ -174,7 +174,9 @@ def _name(keys: Hashes, count: int, table: Hashes, stamp: int, name: Places, fre
         while True:
             at = place << one
             entry = table[at | one]
-            there = np.uint64(np.int64((entry >> half ^ current) - one) >> np.int64(63))  # all bits where the stamp is this one
+            there = np.uint64(
+                np.int64((entry >> half ^ current) - one) >> np.int64(63)
+            )  # all bits where the stamp is this one
             if (table[at] ^ key) & there == 0:
                 break
             place = (place + one) & inside

@@ -1,12 +1,9 @@
 """What is done where a word ends: it is stored, and looked for among the stop words."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.compiled import inner
-from lifecycle.curation.words import mix
 
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
@@ -17,7 +14,7 @@ _ONE, _SIX_BITS = np.uint64(1), np.uint64(63)
 
 @inner
 def end_word(
-    value: Any,
+    hashed: np.uint64,
     length: int,
     place: np.uint64,
     hashes: Hashes,
@@ -32,7 +29,6 @@ def end_word(
         stop_bits: one bit for the last six bits of the hash of each stop word that was not found yet: one that was found
             need not be looked for again, and most texts have all of them soon.
     """
-    hashed = mix(value)
     hashes[place] = hashed
     lengths[place] = length
     if stop_bits >> (hashed & _SIX_BITS) & _ONE and 1 < length <= LONGEST_STOP_WORD:
