@@ -53,7 +53,7 @@ def script_changes(classes: Classes, latin: np.uint64, han: np.uint64) -> tuple[
 
 @inner
 def ellipses_of(dots: np.uint64, before: int) -> tuple[int, int]:
-    """Groups of three dots, and how many dots the block ends with behind the last group; `before` is that of the one before."""
+    """Groups of three dots, and how many dots are left at the end of the block; `before` is that of the last one."""
     if not dots & (dots << ONE | np.uint64(before > 0)):
         return 0, int(dots >> TOP)
     found = rest = 0
