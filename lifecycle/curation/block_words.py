@@ -17,7 +17,6 @@ from lifecycle.curation.marks import COMMON_BITS
 from lifecycle.curation.utf8 import decode
 from lifecycle.curation.word_ends import end_word
 from lifecycle.curation.word_hashes import hash_letters, hash_run
-from lifecycle.curation.words import HAN_FIRST
 
 Bytes = NDArray[np.uint8]
 Marks = NDArray[np.uint32]
@@ -43,19 +42,21 @@ def store_han(
     """
     common = 0
     whole = classes.han | classes.han << ONE | classes.han << np.uint64(2)
-    runs = classes.han & ~(classes.han << np.uint64(_HAN_BYTES))
-    while runs:
-        place = lowest_bit(runs)
-        index = np.uint64(first + bits_set(starts & (runs ^ (runs - ONE)) >> ONE))
-        size = (lowest_bit(~(whole >> np.uint64(place))) + 2) // _HAN_BYTES
-        runs &= runs - ONE
-        for step in range(0, size, EIGHT):
-            _store_eight(source, at + place + _HAN_BYTES * step, hashes, index + np.uint64(step))
-            for each in range(EIGHT):
-                lengths[index + np.uint64(step + each)] = 1
-        for each in range(size):
-            number = hashes[index + np.uint64(each)] - HAN_FIRST
-            common += np.int64(COMMON_BITS[number >> np.uint64(5)] >> np.uint32(number & np.uint64(31)) & np.uint32(1))
+    left = classes.han
+    while left:
+        place = lowest_bit(left)
+        index = np.uint64(first + bits_set(starts & (left ^ (left - ONE)) >> ONE))
+        size = min(EIGHT, (lowest_bit(~(whole >> np.uint64(place))) + 2) // _HAN_BYTES)
+        left &= ~((ONE << np.uint64(_HAN_BYTES * size)) - ONE << np.uint64(place))
+        _store_eight(source, at + place, hashes, index)
+        bits = np.uint64(0)
+        for each in range(EIGHT):
+            lengths[index + np.uint64(each)] = 1
+            point = hashes[index + np.uint64(each)]
+            bits |= np.uint64(
+                COMMON_BITS[point >> np.uint64(5)] >> np.uint32(point & np.uint64(31)) & np.uint32(1)
+            ) << np.uint64(each)
+        common += bits_set(bits & (ONE << np.uint64(size)) - ONE)
     return common
 
 

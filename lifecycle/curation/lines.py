@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.citations import without_citations
 from lifecycle.curation.columns import (
     BULLET_LINES,
     C4_LINES,
@@ -76,14 +77,14 @@ def finish_line(
     row: NDArray[np.int64],
     sentences: int,
     blank_words: int,
-    bracket: bool,
+    citation: bool,
     hint: bool,
 ) -> None:
     """Count one line (as `str.splitlines` gives it), which has `words` words by the project's rule.
 
     Args:
-        sentences, blank_words, bracket: what `scan` found in the line: sentences, words between white space, any square
-            bracket, and any of `hints_of`.
+        sentences, blank_words, bracket: what `scan` found in the line: sentences, words between white space, any of
+            `citations_in`, and any of `hints_of`.
 
     C4 keeps a line that ends in . ? ! " ' but not in an ellipsis, has three words between white space, none of them
     longer than 1000 characters, and speaks neither of JavaScript nor of cookies and terms; citations like [1] are taken
@@ -102,8 +103,8 @@ def finish_line(
     row[SENTENCES] += sentences
     if (words if wide else blank_words) < C4_MIN_WORDS or _has_long_word(buffer, begin, end, wide, marks):
         return
-    if bracket:
-        size = _without_citations(buffer, begin, end, spare)
+    if citation:
+        size = without_citations(buffer, begin, end, spare)
         if size < end - begin:
             buffer, begin, end = spare, 0, size
             sentences = _sentences(buffer, begin, end, marks)
@@ -241,45 +242,3 @@ def _among(point: int | np.int64, points: NDArray[np.int64]) -> bool:
     for i in range(points.size):
         found = found or points[i] == point
     return found
-
-
-@inner
-def _without_citations(buffer: Bytes, begin: int, end: int, spare: Bytes) -> int:
-    """Copy the line into `spare` without [digits], [edit] and [citation needed]; returns the bytes copied."""
-    size = 0
-    position = begin
-    while position < end:
-        if buffer[position] == 91:
-            after = position + 1
-            while after < end and 48 <= buffer[after] <= 57:
-                after += 1
-            if after == position + 1 and (after >= end or buffer[after] != 93):
-                after = _behind(buffer, position + 1, end)
-            if after < end and buffer[after] == 93:
-                position = after + 1
-                continue
-        spare[size] = buffer[position]
-        size += 1
-        position += 1
-    return size
-
-
-_NOTES = np.frombuffer(b"edit\0citation needed\0", dtype=np.uint8)
-
-
-@inner
-def _behind(buffer: Bytes, begin: int, end: int) -> int:
-    """Where the note that begins here ends, or `end` when none does."""
-    start = 0
-    for i in range(_NOTES.size):
-        if _NOTES[i] == 0:
-            size = i - start
-            same = begin + size <= end
-            for j in range(size):
-                same = same and buffer[begin + j] == _NOTES[start + j]
-                if not same:
-                    break
-            if same:
-                return begin + size
-            start = i + 1
-    return end

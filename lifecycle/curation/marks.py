@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.corpora.encodings import COMMON_HAN, TRADITIONAL_HAN
-from lifecycle.curation.words import HAN_FIRST, HAN_LAST, TABLED, character_tables
+from lifecycle.curation.words import TABLED, character_tables
 
 CLASS = 7
 HAN = 1 << 3
@@ -46,13 +46,13 @@ _BREAKS = "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 def _common_bits() -> NDArray[np.uint32]:
-    common = np.zeros(int(HAN_LAST - HAN_FIRST) + 1, dtype=np.bool_)
-    common[[ord(character) - int(HAN_FIRST) for character in COMMON_HAN + TRADITIONAL_HAN]] = True
+    common = np.zeros(1 << 16, dtype=np.bool_)
+    common[[ord(character) for character in COMMON_HAN + TRADITIONAL_HAN]] = True
     return np.packbits(common, bitorder="little").view(np.dtype("<u4")).astype(np.uint32)
 
 
 COMMON_BITS = _common_bits()
-"""Which of the characters from `HAN_FIRST` on are common, 32 to an entry."""
+"""Which characters of 16 bits are common, 32 to an entry."""
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from lifecycle.curation.block_classes import NONE, TOP, classes_of
 from lifecycle.curation.block_flow import ellipses_of, reached, script_changes, sentence_ends
 from lifecycle.curation.block_words import BEYOND, store_han, store_ideographs, store_runs
 from lifecycle.curation.byte_masks import BLOCK, ONE, bytes_between
+from lifecycle.curation.citations import citations_in
 from lifecycle.curation.columns import (
     ALPHA_WORDS,
     CHARACTERS,
@@ -44,7 +45,7 @@ READ = BLOCK + BEYOND
 """Bytes that are read at once, of which a block is looked at; near the end of the buffer they are copied."""
 WRITTEN = BLOCK + BEYOND
 """Places behind those of the words that are asked for into which may be written."""
-_NEWLINE, _RETURN, _HASH, _BRACKET = 10, 13, 35, 91
+_NEWLINE, _RETURN, _HASH = 10, 13, 35
 
 
 @inner
@@ -78,8 +79,8 @@ def scan(
     words = alpha_words = found_stops = 0
     hash_signs = dots = ellipses = switches = segments = sentence_count = part_count = 0
     stop_bits = bits_of_stops(stop_words, 0)
-    # Of the line so far: words, sentences, words between white space, square brackets and hints at phrases.
-    line, line_words, line_sentences, line_parts, bracket, hint = begin, 0, 0, 0, False, False
+    # Of the line so far: words, sentences, words between white space, citations and hints at phrases.
+    line, line_words, line_sentences, line_parts, citation, hint = begin, 0, 0, 0, False, False
     for position in range(begin, end, BLOCK):
         source, at = buffer, position
         if position + READ > buffer.size:
@@ -96,7 +97,7 @@ def scan(
         apart = block.spaces | block.separators
         cells = leads & ~apart & (apart << ONE | space_before | separator_before)
         parts = leads & ~block.spaces & (block.spaces << ONE | space_before)
-        brackets = bytes_between(source, at, _BRACKET, _BRACKET) & leads
+        citations = citations_in(source, at) & leads
         hints = hints_of(source, at) & leads
         found, dots = ellipses_of(block.dots, dots)
 
@@ -151,17 +152,17 @@ def scan(
                     row,
                     sentence_count + bits_set(sentences & up_to) - line_sentences,
                     part_count + bits_set(parts & up_to) - line_parts,
-                    bracket or brackets & up_to != 0,
+                    citation or citations & up_to != 0,
                     hint or hints & up_to != 0,
                 )
             line = stop + (1 if buffer[stop] < 0x80 else 2 if buffer[stop] < 0xE0 else 3)
             line_words = words + bits_set(starts & up_to)
             line_sentences = sentence_count + bits_set(sentences & up_to)
             line_parts = part_count + bits_set(parts & up_to)
-            brackets &= ~up_to
+            citations &= ~up_to
             hints &= ~up_to
-            bracket = hint = False
-        bracket = bracket or brackets != 0
+            citation = hint = False
+        citation = citation or citations != 0
         hint = hint or hints != 0
         words += bits_set(starts)
         sentence_count += bits_set(sentences)
@@ -180,7 +181,7 @@ def scan(
             row,
             sentence_count + int(material) - line_sentences,
             part_count - line_parts,
-            bracket,
+            citation,
             hint,
         )
     symbols = characters - letters - digits - spaces
