@@ -36,6 +36,21 @@ def bytes_between(typingctx: Any, buffer: Any, position: Any, first: Any, last: 
 
 
 @_inlined
+def letters_like(typingctx: Any, buffer: Any, position: Any, letter: Any) -> tuple[Signature, Any]:
+    """Of the same bytes those that are this letter of lower case, or its upper case."""
+
+    def compare(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        block = builder.load(_pointer(context, builder, signature.args[0], *args[:2]), align=1)
+        folded = builder.or_(block, ir.Constant(block.type, [0x20] * BLOCK))
+        bits = builder.bitcast(
+            builder.icmp_unsigned("==", folded, _everywhere(builder, block.type, args[2])), ir.IntType(BLOCK)
+        )
+        return bits if sys.byteorder == "little" else builder.bitreverse(bits)
+
+    return types.uint64(buffer, types.int64, types.int64), compare
+
+
+@_inlined
 def copy_block(typingctx: Any, buffer: Any, position: Any, out: Any, place: Any) -> tuple[Signature, Any]:
     """Write the `BLOCK` bytes from `position` on to `place` and behind, where there must be room for them."""
 

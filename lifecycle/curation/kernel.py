@@ -30,9 +30,10 @@ from lifecycle.curation.line_hashes import hash_bytes, hash_line
 from lifecycle.curation.lines import stripped
 from lifecycle.curation.marks import TERMINAL
 from lifecycle.curation.ngrams import RESULTS, enter, new_table, repetition, seen_size, table_mask
-from lifecycle.curation.scan import scan
+from lifecycle.curation.scan import READ, WRITTEN, scan
 from lifecycle.curation.utf8 import decode
-from lifecycle.curation.words import mix
+from lifecycle.curation.word_hashes import enter_eight
+from lifecycle.curation.words import SEED, mix
 
 Bytes = NDArray[np.uint8]
 Marks = NDArray[np.uint32]
@@ -55,7 +56,8 @@ def score(
     """Fill row i of `out` (documents, COLUMNS) for the document between offsets i and i + 1.
 
     `wide` says of each document whether its lines and words are judged by the rules for Chinese and Japanese (see
-    `finish_line`). `stop_words` are hashes of words. Bytes that are not UTF-8 count as one symbol each.
+    `finish_line`). `stop_words` are words of up to eight letters, each as one integer, the first letter its lowest byte.
+    Bytes that are not UTF-8 count as one symbol each.
     """
     words, lines, longest = 16, 16, 16
     newlines = np.zeros(offsets.size - 1, np.int64)
@@ -66,15 +68,18 @@ def score(
         words = max(words, min(size // 2 + 2, MEASURED_WORDS))
         lines = max(lines, min(newlines[i] + 1, MEASURED_LINES))
     table, line_table = new_table(MEASURED_WORDS >> 8), new_table(3 * lines)
-    hashes, lengths = np.empty(words, np.uint64), np.empty(words, np.int32)
+    hashes, lengths = np.empty(words + WRITTEN, np.uint64), np.empty(words + WRITTEN, np.int32)
     scratch = np.empty((5, words), np.uint32)
     keys, seen = np.empty(words, np.uint64), np.empty(seen_size(words), np.uint8)
     grams = np.empty(RESULTS, np.int64)
-    citation_free = np.empty(longest, np.uint8)
+    citation_free, tail = np.empty(longest, np.uint8), np.empty(READ, np.uint8)
+    stops = np.empty(stop_words.size, np.uint64)
+    for i in range(stop_words.size):
+        stops[i] = enter_eight(SEED, stop_words[i])
     stamp = 0
     for i in range(offsets.size - 1):
         begin, end, row = offsets[i], offsets[i + 1], out[i]
-        count = scan(buffer, begin, end, wide[i] != 0, marks, lower, stop_words, hashes, lengths, citation_free, row)
+        count = scan(buffer, begin, end, wide[i] != 0, marks, lower, stops, hashes, lengths, citation_free, tail, row)
         _repeated_lines(buffer, begin, end, newlines[i], marks, line_table, i + 1, row)
         if 2 * table_mask(count) > table.size:
             table = new_table(2 * count)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.byte_masks import bytes_between, letters_like
 from lifecycle.curation.compiled import inner
 from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bytes_like, lowest_bit, up_to_eight_bytes
 
@@ -26,8 +27,24 @@ _PHRASES = np.frombuffer("".join(phrase for phrase, _, _ in _FORBIDDEN).encode()
 _PHRASE_SIZES = np.array([len(phrase) for phrase, _, _ in _FORBIDDEN], dtype=np.int64)
 _PHRASE_MARKS = np.array([mark for _, _, mark in _FORBIDDEN], dtype=np.int64)
 _PHRASE_PAIRS = np.array([phrase.index(pair) for phrase, pair, _ in _FORBIDDEN], dtype=np.int64)
-_A, _I, _J, _K, _M, _P, _R, _S, _V, _CURLY = (ord(character) for character in "aijkmprsv{")
+_A, _C, _E, _I, _J, _K, _M, _P, _R, _S, _V, _CURLY = (ord(character) for character in "aceijkmprsv{")
 _LOWER_CASE = ONES * np.uint64(0x20)
+
+
+@inner
+def hints_of(buffer: Bytes, position: int) -> np.uint64:
+    """Of the 64 bytes from `position` on, behind which are two more, the braces, and those with which three letters begin of
+    which every phrase has some: a line without any has no phrase."""
+    last_s = letters_like(buffer, position + 2, _S)
+    hints = letters_like(buffer, position, _R) & letters_like(buffer, position + 1, _M) & last_s
+    hints |= letters_like(buffer, position, _I) & letters_like(buffer, position + 1, _P) & last_s
+    second_a = letters_like(buffer, position + 1, _A)
+    hints |= letters_like(buffer, position, _J) & second_a & letters_like(buffer, position + 2, _V)
+    hints |= letters_like(buffer, position, _V) & second_a & letters_like(buffer, position + 2, _C)
+    hints |= (
+        letters_like(buffer, position, _K) & letters_like(buffer, position + 1, _I) & letters_like(buffer, position + 2, _E)
+    )
+    return hints | bytes_between(buffer, position, _CURLY, _CURLY)
 
 
 @inner

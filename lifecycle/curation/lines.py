@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.citations import without_citations
 from lifecycle.curation.columns import (
     BULLET_LINES,
     C4_LINES,
@@ -18,10 +19,11 @@ from lifecycle.curation.columns import (
     SENTENCES,
 )
 from lifecycle.curation.compiled import inner
+from lifecycle.curation.eight_bytes import up_to_eight_bytes
 from lifecycle.curation.line_phrases import CURLY, LOREM, POLICY, SCRIPT, phrases_in
 from lifecycle.curation.marks import CLASS, CLOSER, END, TERMINAL, WIDE_END
 from lifecycle.curation.utf8 import decode
-from lifecycle.curation.words import SPACE
+from lifecycle.curation.words import IDEOGRAPH, SPACE, han_of
 
 Bytes = NDArray[np.uint8]
 Marks = NDArray[np.uint32]
@@ -30,6 +32,7 @@ C4_MIN_WORDS = 3
 C4_LONGEST_WORD = 1000
 """The paper's and its code's conditions on a line (Raffel et al. 2020); a document's are in the recipe."""
 
+_BLANK = 32
 _CHAPTER_NUMERALS = np.array(
     [ord(c) for c in "零〇一二三四五六七八九十百千两0123456789０１２３４５６７８９"], dtype=np.int64
 )
@@ -74,14 +77,14 @@ def finish_line(
     row: NDArray[np.int64],
     sentences: int,
     blank_words: int,
-    longest: int,
-    bracket: bool,
+    citation: bool,
+    hint: bool,
 ) -> None:
     """Count one line (as `str.splitlines` gives it), which has `words` words by the project's rule.
 
     Args:
-        sentences, blank_words, longest, bracket: what `scan` found in the line: sentences, words between white space (with
-            `wide`, one also ends at each Han or kana character), characters of the longest of these, and any square bracket.
+        sentences, blank_words, bracket: what `scan` found in the line: sentences, words between white space, any of
+            `citations_in`, and any of `hints_of`.
 
     C4 keeps a line that ends in . ? ! " ' but not in an ellipsis, has three words between white space, none of them
     longer than 1000 characters, and speaks neither of JavaScript nor of cookies and terms; citations like [1] are taken
@@ -98,18 +101,19 @@ def finish_line(
     row[CONTENTS_LINES] += _is_contents(buffer, begin, end)
     row[SENTENCE_LINES] += _ends_sentence(buffer, begin, end, marks)
     row[SENTENCES] += sentences
-    if longest > C4_LONGEST_WORD or (words if wide else blank_words) < C4_MIN_WORDS:
+    if (words if wide else blank_words) < C4_MIN_WORDS or _has_long_word(buffer, begin, end, wide, marks):
         return
-    if bracket:
-        size = _without_citations(buffer, begin, end, spare)
+    if citation:
+        size = without_citations(buffer, begin, end, spare)
         if size < end - begin:
             buffer, begin, end = spare, 0, size
             sentences = _sentences(buffer, begin, end, marks)
+            hint = True  # what was taken out may have been within a phrase
     if begin >= end or _ends_in_ellipsis(buffer, begin, end, not wide):
         return
     if not (_ends_sentence(buffer, begin, end, marks) if wide else _ends_as_in_c4(buffer[end - 1])):
         return
-    found = phrases_in(buffer, begin, end)
+    found = phrases_in(buffer, begin, end) if hint else 0
     row[LOREM_IPSUM_LINES] += found & LOREM != 0
     row[JAVASCRIPT_LINES] += found & SCRIPT != 0
     if found & SCRIPT:
@@ -119,6 +123,35 @@ def finish_line(
     if found & POLICY == 0:
         row[C4_LINES] += 1
         row[C4_SENTENCES] += sentences
+
+
+@inner
+def _has_long_word(buffer: Bytes, begin: int, end: int, wide: bool, marks: Marks) -> bool:
+    """Whether a word between white space has more than `C4_LONGEST_WORD` characters; with `wide`, one also begins at each
+    Han or kana character."""
+    start = begin
+    while end - start > C4_LONGEST_WORD:  # in so many bytes or less no word is too long
+        stop = start + C4_LONGEST_WORD
+        while stop > start and buffer[stop] != _BLANK and not (wide and han_of(up_to_eight_bytes(buffer, stop, end))):
+            stop -= 1
+        if stop == start:
+            return _holds_long_word(buffer, begin, end, wide, marks)
+        start = stop
+    return False
+
+
+@inner
+def _holds_long_word(buffer: Bytes, begin: int, end: int, wide: bool, marks: Marks) -> bool:
+    """The same, character by character."""
+    length, start = 0, begin
+    while start < end:
+        point, width = decode(buffer, start, end)
+        kind = marks[point] & CLASS if point < marks.size else 0
+        length = 0 if kind == SPACE else 1 if wide and kind == IDEOGRAPH else length + 1
+        if length > C4_LONGEST_WORD:
+            return True
+        start += width
+    return False
 
 
 @inner
@@ -209,45 +242,3 @@ def _among(point: int | np.int64, points: NDArray[np.int64]) -> bool:
     for i in range(points.size):
         found = found or points[i] == point
     return found
-
-
-@inner
-def _without_citations(buffer: Bytes, begin: int, end: int, spare: Bytes) -> int:
-    """Copy the line into `spare` without [digits], [edit] and [citation needed]; returns the bytes copied."""
-    size = 0
-    position = begin
-    while position < end:
-        if buffer[position] == 91:
-            after = position + 1
-            while after < end and 48 <= buffer[after] <= 57:
-                after += 1
-            if after == position + 1 and (after >= end or buffer[after] != 93):
-                after = _behind(buffer, position + 1, end)
-            if after < end and buffer[after] == 93:
-                position = after + 1
-                continue
-        spare[size] = buffer[position]
-        size += 1
-        position += 1
-    return size
-
-
-_NOTES = np.frombuffer(b"edit\0citation needed\0", dtype=np.uint8)
-
-
-@inner
-def _behind(buffer: Bytes, begin: int, end: int) -> int:
-    """Where the note that begins here ends, or `end` when none does."""
-    start = 0
-    for i in range(_NOTES.size):
-        if _NOTES[i] == 0:
-            size = i - start
-            same = begin + size <= end
-            for j in range(size):
-                same = same and buffer[begin + j] == _NOTES[start + j]
-                if not same:
-                    break
-            if same:
-                return begin + size
-            start = i + 1
-    return end

@@ -45,6 +45,16 @@ _CLOSERS = "\"'”’»)]}）】」』》〉］｝"
 _BREAKS = "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 
 
+def _common_bits() -> NDArray[np.uint32]:
+    common = np.zeros(1 << 16, dtype=np.bool_)
+    common[[ord(character) for character in COMMON_HAN + TRADITIONAL_HAN]] = True
+    return np.packbits(common, bitorder="little").view(np.dtype("<u4")).astype(np.uint32)
+
+
+COMMON_BITS = _common_bits()
+"""Which characters of 16 bits are common, 32 to an entry."""
+
+
 @lru_cache(maxsize=1)
 def mark_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Marks and lower-case form of every code point below `TABLED`."""

@@ -162,28 +162,31 @@ def _joined(name: Places, live: Places, count: int, frequency: Places, keys: Has
 def _name(keys: Hashes, count: int, table: Hashes, stamp: int, name: Places, frequency: Places) -> int:
     """Name the n-grams at the places that are left, in the order in which they come; returns how many names there are.
 
-    As `enter`, but whether an n-gram was there before, which no processor can guess, decides nothing but what is written.
+    As `enter`, but whether an n-gram was there before, which no processor can guess, is a mask that decides what is written:
+    of a condition LLVM would make a jump again.
     """
-    one, half = np.uint64(1), np.uint64(32)
+    one, half, low = np.uint64(1), np.uint64(32), np.uint64(0xFFFFFFFF)
     inside, current = np.uint64(table_mask(count)), np.uint64(stamp)
-    total = 0
+    total = np.uint64(0)
     for index in range(count):
         key = keys[index]
         place = key & inside
         while True:
             at = place << one
             entry = table[at | one]
-            fresh = entry >> half != current
-            if fresh | (table[at] == key):
+            there = np.uint64(
+                np.int64((entry >> half ^ current) - one) >> np.int64(63)
+            )  # all bits where the stamp is this one
+            if (table[at] ^ key) & there == 0:
                 break
             place = (place + one) & inside
-        found = np.uint32(total) if fresh else np.uint32(entry)
+        found = entry & low & there | total & ~there
         table[at] = key
-        table[at | one] = (current << half) | np.uint64(found)
-        frequency[found] = np.uint32(1) + (np.uint32(0) if fresh else frequency[found])
-        name[index] = found
-        total += fresh
-    return total
+        table[at | one] = current << half | found
+        frequency[found] = np.uint32(np.uint64(frequency[found]) & there) + np.uint32(1)
+        name[index] = np.uint32(found)
+        total += ~there & one
+    return int(total)
 
 
 @inner
@@ -199,10 +202,10 @@ def _forget_single(name: Places, live: Places, frequency: Places, count: int) ->
 
 
 @inner
-def _span(lengths: Small, start: int, n: int) -> int:
+def _span(lengths: Small, start: np.uint64, n: int) -> int:
     total = 0
-    for word in range(start, start + n):
-        total += lengths[word]
+    for word in range(n):
+        total += lengths[start + np.uint64(word)]
     return total
 
 
@@ -212,10 +215,10 @@ def _top(lengths: Small, name: Places, live: Places, count: int, frequency: Plac
     for found in range(total):
         if frequency[found] > often:
             best, often = found, frequency[found]
-    start = 0
+    start = np.uint64(0)
     for index in range(count if often > 1 else 0):
         if name[index] == best:
-            start = live[index]
+            start = np.uint64(live[index])
             break
     return (_span(lengths, start, n) + n - 1) * often
 
@@ -243,22 +246,22 @@ def _repeated(name: Places, live: Places, alive: int, lengths: Small, table: Has
 
     The 4-grams that an n-gram begins and ends with name it, with the one between them where they leave out words.
     """
-    behind = n - NAMED
+    behind, size, one = np.uint64(n - NAMED), np.uint64(n), np.uint64(1)
     characters = 0
-    index = 0
-    while index < alive - behind:
-        i = live[index]
-        if live[index + behind] != i + behind:
-            index += 1
+    index, last = np.uint64(0), np.uint64(max(alive, n - NAMED)) - behind
+    while index < last:
+        i = np.uint64(live[index])
+        if np.uint64(live[index + behind]) != i + behind:
+            index += one
             continue
-        key = mix((np.uint64(name[index]) << np.uint64(32)) | np.uint64(name[index + behind]))
-        if behind > NAMED:
-            key = mix(key + np.uint64(name[index + NAMED]))
-        if enter(table, mask, stamp, key, index) == index:
-            index += 1
+        key = mix(np.uint64(name[index]) << np.uint64(32) | np.uint64(name[index + behind]))
+        if n > 2 * NAMED:
+            key = mix(key + np.uint64(name[index + np.uint64(NAMED)]))
+        if enter(table, mask, stamp, key, np.int64(index)) == np.int64(index):
+            index += one
             continue
         characters += _span(lengths, i, n)
-        index += behind + 1
-        while index < alive and live[index] < i + n:
-            index += 1
+        index += behind + one
+        while index < np.uint64(alive) and np.uint64(live[index]) < i + size:
+            index += one
     return characters

@@ -142,8 +142,9 @@ def rules_of(config: CurationConfig) -> tuple[SetRule, ...]:
 def decisions(counts: Counts, languages: Sequence[str] | NDArray[np.str_], config: CurationConfig) -> NDArray[np.str_]:
     """For each document the name of the first rule that it breaks, or `KEPT`, shape (documents,)."""
     languages = np.asarray(languages, dtype=np.str_)
-    result = np.full(len(languages), KEPT, dtype="U64")
-    for rule in rules_of(config):
-        broken = rule.broken(rule.figures(counts, languages), rule.limits(config, counts, languages))
-        result[broken & (result == KEPT)] = rule.name
-    return result
+    rules = rules_of(config)
+    first = np.zeros(len(languages), dtype=np.intp)
+    for place in range(len(rules), 0, -1):  # the first one comes last, and stands
+        rule = rules[place - 1]
+        first[rule.broken(rule.figures(counts, languages), rule.limits(config, counts, languages))] = place
+    return np.array([KEPT, *(rule.name for rule in rules)], dtype="U64")[first]

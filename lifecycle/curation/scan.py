@@ -1,11 +1,17 @@
 """The pass over the characters of one document: what they are, its words, and what each of its lines consists of.
 
-Runs of ASCII letters and digits, blanks and Han characters are most of all text; each has a short way through the loop.
+Sixty-four bytes at a time, as Langdale and Lemire (2019) parse JSON: what a processor would have to guess of each character
+is a bit of a mask, and counts are counts of bits. One by one come only words, ends of lines, and rare characters.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.block_classes import NONE, TOP, classes_of
+from lifecycle.curation.block_flow import ellipses_of, reached, script_changes, sentence_ends
+from lifecycle.curation.block_words import BEYOND, store_han, store_ideographs, store_runs
+from lifecycle.curation.byte_masks import BLOCK, ONE, bytes_between
+from lifecycle.curation.citations import citations_in
 from lifecycle.curation.columns import (
     ALPHA_WORDS,
     CHARACTERS,
@@ -24,24 +30,10 @@ from lifecycle.curation.columns import (
     WORDS,
 )
 from lifecycle.curation.compiled import inner
-from lifecycle.curation.eight_bytes import EIGHT, byte_at, up_to_eight_bytes
+from lifecycle.curation.eight_bytes import bits_set, lowest_bit
+from lifecycle.curation.line_phrases import hints_of
 from lifecycle.curation.lines import finish_line
-from lifecycle.curation.marks import ALPHABETIC, BREAK, CLASS, CLOSER, COMMON, END, SEPARATOR, WIDE_END
-from lifecycle.curation.marks import HAN as HAN_MARK
-from lifecycle.curation.utf8 import decode
-from lifecycle.curation.word_ends import bits_of_stops, end_word
-from lifecycle.curation.words import (
-    DIGIT,
-    IDEOGRAPH,
-    IN_RUN,
-    LETTER,
-    PRIME,
-    SEED,
-    SPACE,
-    enter_run,
-    han_of,
-    mix,
-)
+from lifecycle.curation.word_ends import bits_of_stops
 
 Bytes = NDArray[np.uint8]
 Marks = NDArray[np.uint32]
@@ -49,7 +41,11 @@ Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
-_NEWLINE, _RETURN, _BLANK, _DOT, _HASH, _BRACKET, _ELLIPSIS = 10, 13, 32, 46, 35, 91, 0x2026
+READ = BLOCK + BEYOND
+"""Bytes that are read at once, of which a block is looked at; near the end of the buffer they are copied."""
+WRITTEN = BLOCK + BEYOND
+"""Places behind those of the words that are asked for into which may be written."""
+_NEWLINE, _RETURN, _HASH = 10, 13, 35
 
 
 @inner
@@ -64,227 +60,116 @@ def scan(
     hashes: Hashes,
     lengths: Small,
     spare: Bytes,
+    tail: Bytes,
     row: Integers,
 ) -> int:
-    """Count characters, words and lines of one document; returns how many words it stored in `hashes` and `lengths`."""
+    """Count characters, words and lines of one document; returns how many words it stored in `hashes` and `lengths`.
+
+    Args:
+        hashes, lengths: places for the words, and `WRITTEN` more.
+        spare: as many bytes as the document has.
+        tail: `READ` bytes.
+    """
     row[:] = 0
-    symbols = letters = digits = spaces = han = common = 0
+    room = hashes.size - WRITTEN
+    begun = run_before = separator_before = NONE
+    space_before = ONE
+    letterless = latin = han = pending = material = NONE
+    characters = letters = digits = spaces = han_characters = common = 0
     words = alpha_words = found_stops = 0
-    hash_signs = dots = ellipses = switches = script = segments = 0
-    inside = in_segment = alphabetic = False
-    value, length = SEED, 0
-    line, line_words, cr = begin, 0, False
-    # Of the line so far: sentences, words between white space, characters of the last and the longest of these.
-    sentences = blank_words = blank_length = longest = 0
-    material = pending = bracket = False
+    hash_signs = dots = ellipses = switches = segments = sentence_count = part_count = 0
     stop_bits = bits_of_stops(stop_words, 0)
-    position = begin
-    while position < end:
-        byte = byte_at(buffer, position)
-        if IN_RUN[byte]:
-            if not inside:
-                inside = True
-                value, length, alphabetic = SEED, 0, False
-            start = position
-            numbers = 0
-            step = EIGHT
-            while step == EIGHT:
-                value, step, digits_of_step = enter_run(value, up_to_eight_bytes(buffer, position, end))
-                numbers += digits_of_step
-                position += step
-            size = position - start
-            length += size
-            digits += numbers
-            letters += size - numbers
-            if size > numbers:
-                alphabetic = True
-                switches += script == 2
-                script = 1
-            segments += not in_segment
-            in_segment = True
-            dots = 0
-            cr = False
-            blank_length += size
-            material, pending = True, False
-            inside = position < end and byte_at(buffer, position) >= 0x80
-            if not inside:
-                words, found_stops, stop_bits = end_word(
-                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
+    # Of the line so far: words, sentences, words between white space, citations and hints at phrases.
+    line, line_words, line_sentences, line_parts, citation, hint = begin, 0, 0, 0, False, False
+    for position in range(begin, end, BLOCK):
+        source, at = buffer, position
+        if position + READ > buffer.size:
+            for place in range(min(READ, buffer.size - position)):
+                tail[place] = buffer[position + place]
+            source, at = tail, 0
+        block = classes_of(source, at, buffer, position, end, marks, begun, run_before, space_before, separator_before)
+        leads, each_word = block.leads, block.han | block.ideographs
+        runs = block.run & leads & ~(block.run << ONE | run_before)
+        starts = runs | each_word
+        first_letters, letterless = reached(runs | letterless, block.run & ~block.alphabetic)
+        changes, latin, han = script_changes(block, latin, han)
+        sentences, pending, material = sentence_ends(block, pending, material)
+        apart = block.spaces | block.separators
+        cells = leads & ~apart & (apart << ONE | space_before | separator_before)
+        parts = leads & ~block.spaces & (block.spaces << ONE | space_before)
+        citations = citations_in(source, at) & leads
+        hints = hints_of(source, at) & leads
+        found, dots = ellipses_of(block.dots, dots)
+
+        characters += bits_set(leads)
+        letters += bits_set((block.run | each_word) & leads & ~block.digits)
+        digits += bits_set(block.digits)
+        spaces += bits_set(block.spaces & leads)
+        han_characters += bits_set(block.han | block.rare_han)
+        alpha_words += bits_set(first_letters & block.alphabetic & block.run) + bits_set(
+            (block.alphabetic | block.han) & each_word
+        )
+        segments += bits_set(cells)
+        switches += changes
+        ellipses += found + bits_set(block.ellipses)
+        hash_signs += bits_set(bytes_between(source, at, _HASH, _HASH) & leads)
+
+        first = min(words, room)
+        common += store_han(source, at, block, starts, first, hashes, lengths)
+        store_ideographs(buffer, position, end, block, starts, first, hashes, lengths)
+        found_stops, stop_bits = store_runs(
+            source,
+            at,
+            buffer,
+            position,
+            end,
+            block,
+            runs,
+            starts,
+            first,
+            marks,
+            lower,
+            hashes,
+            lengths,
+            stop_words,
+            stop_bits,
+            found_stops,
+        )
+        breaks = block.breaks
+        while breaks:
+            up_to = breaks ^ (breaks - ONE)
+            stop = position + lowest_bit(breaks)
+            breaks &= breaks - ONE
+            if buffer[stop] != _NEWLINE or stop == begin or buffer[stop - 1] != _RETURN:
+                finish_line(
+                    buffer,
+                    line,
+                    stop,
+                    words + bits_set(starts & up_to) - line_words,
+                    wide,
+                    marks,
+                    spare,
+                    row,
+                    sentence_count + bits_set(sentences & up_to) - line_sentences,
+                    part_count + bits_set(parts & up_to) - line_parts,
+                    citation or citations & up_to != 0,
+                    hint or hints & up_to != 0,
                 )
-                alpha_words += alphabetic
-                if position < end and byte_at(buffer, position) == _BLANK:  # as below, for most words
-                    spaces += 1
-                    in_segment = False
-                    blank_words += 1
-                    longest = max(longest, blank_length)
-                    blank_length = 0
-                    position += 1
-            continue
-        if byte == _BLANK:
-            if inside:
-                inside = False
-                words, found_stops, stop_bits = end_word(
-                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
-                )
-                alpha_words += alphabetic
-            spaces += 1
-            in_segment = cr = False
-            blank_words += blank_length > 0
-            longest = max(longest, blank_length)
-            dots = blank_length = 0
-            if pending:
-                sentences += 1
-                material = pending = False
-            position += 1
-            continue
-        if byte >= 0x80:
-            start = words
-            han_character = han_of(up_to_eight_bytes(buffer, position, end))
-            if han_character and inside:
-                inside = False
-                words, found_stops, stop_bits = end_word(
-                    value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
-                )
-                alpha_words += alphabetic
-                start = words
-            while han_character:
-                if words < hashes.size:
-                    hashes[words] = han_character  # as it is: pairs of words are mixed
-                    lengths[words] = 1
-                words += 1
-                common += marks[han_character] & COMMON != 0
-                position += 3
-                han_character = han_of(up_to_eight_bytes(buffer, position, end))
-            size = words - start
-            if size:
-                letters += size
-                han += size
-                alpha_words += size
-                switches += script == 1
-                script = 2
-                segments += not in_segment
-                in_segment = True
-                dots = 0
-                cr = False
-                longest = max(longest, blank_length)
-                blank_length = 1 if wide else blank_length + size
-                material, pending = True, False
-                continue
-        if byte < 0x80:
-            point, width = np.int64(byte), 1
-        else:
-            point, width = decode(buffer, position, end)
-        mark = marks[point] if point < marks.size else np.uint32(0)
-        kind = mark & CLASS
-        position += width
-        in_run = kind in (LETTER, DIGIT)
-        if inside and not in_run:
-            inside = False
-            words, found_stops, stop_bits = end_word(
-                value, length, words, hashes, lengths, stop_words, stop_bits, found_stops
-            )
-            alpha_words += alphabetic
-        if mark == 0 and point != _HASH and point != _BRACKET:  # a comma or the like
-            symbols += 1
-            segments += not in_segment
-            in_segment = True
-            cr = pending = False
-            dots = 0
-            blank_length += 1
-            continue
-        if kind == SPACE:
-            spaces += 1
-            in_segment = False
-            blank_words += blank_length > 0
-            longest = max(longest, blank_length)
-            dots = blank_length = 0
-            if pending:
-                sentences += 1
-                material = pending = False
-            if mark & BREAK:
-                if not (cr and point == _NEWLINE):
-                    stop = position - width
-                    finish_line(
-                        buffer,
-                        line,
-                        stop,
-                        words - line_words,
-                        wide,
-                        marks,
-                        spare,
-                        row,
-                        sentences + material,
-                        blank_words,
-                        longest,
-                        bracket,
-                    )
-                sentences = blank_words = longest = 0
-                material = bracket = False
-                line, line_words = position, words
-                cr = point == _RETURN
-            else:
-                cr = False
-            continue
-        cr = False
-        if kind == IDEOGRAPH:
-            value = (SEED ^ np.uint64(lower[point])) * PRIME
-            if words < hashes.size:
-                hashes[words] = mix(value)
-                lengths[words] = 1
-            words += 1
-            alpha_words += mark & ALPHABETIC != 0
-            letters += 1
-        elif in_run:
-            if not inside:
-                inside = True
-                value, length, alphabetic = SEED, 0, False
-            value = (value ^ np.uint64(lower[point])) * PRIME
-            length += 1
-            alphabetic = alphabetic or mark & ALPHABETIC != 0
-            letters += kind == LETTER
-            digits += kind == DIGIT
-        else:
-            symbols += 1
-        if mark & HAN_MARK:
-            han += 1
-            common += mark & COMMON != 0
-            switches += script == 1
-            script = 2
-        elif kind == LETTER and mark & ALPHABETIC:
-            switches += script == 2
-            script = 1
-        if mark & SEPARATOR:
-            in_segment = False
-        elif not in_segment:
-            in_segment = True
-            segments += 1
-        if point == _DOT:
-            dots += 1
-            if dots == 3:
-                ellipses += 1
-                dots = 0
-        else:
-            dots = 0
-            hash_signs += point == _HASH
-            ellipses += point == _ELLIPSIS
-            bracket = bracket or point == _BRACKET
-        longest = max(longest, blank_length)
-        blank_length = 1 if wide and kind == IDEOGRAPH else blank_length + 1
-        if kind != 0:
-            material, pending = True, False
-        elif mark & WIDE_END:
-            sentences += material
-            material = pending = False
-        elif mark & END:
-            pending = material
-        elif not mark & CLOSER:
-            pending = False
-    if inside:
-        words, found_stops, stop_bits = end_word(value, length, words, hashes, lengths, stop_words, stop_bits, found_stops)
-        alpha_words += alphabetic
+            line = stop + (1 if buffer[stop] < 0x80 else 2 if buffer[stop] < 0xE0 else 3)
+            line_words = words + bits_set(starts & up_to)
+            line_sentences = sentence_count + bits_set(sentences & up_to)
+            line_parts = part_count + bits_set(parts & up_to)
+            citations &= ~up_to
+            hints &= ~up_to
+            citation = hint = False
+        citation = citation or citations != 0
+        hint = hint or hints != 0
+        words += bits_set(starts)
+        sentence_count += bits_set(sentences)
+        part_count += bits_set(parts)
+        begun = block.beyond
+        run_before, space_before, separator_before = block.run >> TOP, block.spaces >> TOP, block.separators >> TOP
     if line < end:
-        blank_words += blank_length > 0
-        longest = max(longest, blank_length)
         finish_line(
             buffer,
             line,
@@ -294,16 +179,17 @@ def scan(
             marks,
             spare,
             row,
-            sentences + material,
-            blank_words,
-            longest,
-            bracket,
+            sentence_count + int(material) - line_sentences,
+            part_count - line_parts,
+            citation,
+            hint,
         )
-    row[CHARACTERS], row[SYMBOLS], row[DIGITS], row[SPACES] = letters + digits + symbols + spaces, symbols, digits, spaces
-    row[LETTERS], row[HAN], row[COMMON_HAN] = letters, han, common
+    symbols = characters - letters - digits - spaces
+    row[CHARACTERS], row[SYMBOLS], row[DIGITS], row[SPACES] = characters, symbols, digits, spaces
+    row[LETTERS], row[HAN], row[COMMON_HAN] = letters, han_characters, common
     row[WORDS], row[WORD_CHARACTERS], row[ALPHA_WORDS] = words, letters + digits, alpha_words
     row[HASHES], row[ELLIPSES], row[SCRIPT_SWITCHES], row[SEGMENTS] = hash_signs, ellipses, switches, segments
     while found_stops:
         row[STOP_WORDS] += found_stops & 1
         found_stops >>= 1
-    return min(words, hashes.size)
+    return min(words, room)

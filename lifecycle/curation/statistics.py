@@ -1,7 +1,6 @@
 """Statistics of many documents at once: the door to the compiled kernel."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +10,12 @@ from lifecycle.curation.buffers import buffers_of, encoded
 from lifecycle.curation.columns import COLUMNS
 from lifecycle.curation.kernel import score
 from lifecycle.curation.marks import mark_tables
-from lifecycle.curation.words import character_tables, code_points, find_words
 
 Columns = dict[str, NDArray[np.int64]]
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Gopher's (Rae et al. 2021)."""
+_STOP_LETTERS = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], dtype=np.uint64)
 WIDE_LANGUAGES = frozenset({"zh", "ja"})
 """Languages written without blanks, with sentence marks of their own."""
 
@@ -38,11 +37,5 @@ def _score(buffer: NDArray[np.uint8], offsets: NDArray[np.int64], languages: Seq
     wide = np.array([language in WIDE_LANGUAGES for language in languages], dtype=np.uint8)
     if wide.size != out.shape[0]:
         raise ValueError(f"{wide.size} languages for {out.shape[0]} texts")
-    score(buffer, offsets, wide, marks, lower, _stop_words(), out)
+    score(buffer, offsets, wide, marks, lower, _STOP_LETTERS, out)
     return dict(zip(COLUMNS, np.ascontiguousarray(out.T), strict=True))
-
-
-@lru_cache(maxsize=1)
-def _stop_words() -> NDArray[np.uint64]:
-    classes, lower = character_tables()
-    return np.concatenate([find_words(code_points(word), classes, lower)[0] for word in STOP_WORDS])

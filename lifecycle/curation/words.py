@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.compiled import compiled, inner
-from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, bits_set, byte_at, lowest_bit, up_to_eight_bytes
+from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, byte_at, lowest_bit, up_to_eight_bytes
 from lifecycle.curation.utf8 import decode
 
 SYMBOL, LETTER, DIGIT, SPACE, IDEOGRAPH = range(5)
@@ -91,22 +91,33 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @inner
-def enter_run(value: np.uint64, word: np.uint64) -> tuple[np.uint64, int, int]:
-    """A word's hash with the ASCII letters and digits that eight bytes begin with, and how many these and the digits are.
-
-    Each of the eight is a step of the hash. Those behind the run only multiply, which is taken back at the end: no jump
-    depends on where a word ends, so that the processor is at the next one while it still multiplies for this one.
-    """
+def run_size(word: np.uint64) -> int:
+    """How many ASCII letters and digits eight bytes begin with."""
     low = word & ~HIGH
     folded = low | ONES * np.uint64(0x20)
     digits = (low + ONES * np.uint64(0x80 - 0x30)) & ~(low + ONES * np.uint64(0x80 - 0x3A))
     letters = (folded + ONES * np.uint64(0x80 - 0x61)) & ~(folded + ONES * np.uint64(0x80 - 0x7B))
-    size = lowest_bit(~(digits | letters) & HIGH | word & HIGH) >> 3
-    within = np.uint64(0xFFFFFFFFFFFFFFFF) if size == EIGHT else (np.uint64(1) << np.uint64(8 * size)) - np.uint64(1)
-    folded &= within
+    return lowest_bit(~(digits | letters) & HIGH | word & HIGH) >> 3
+
+
+@inner
+def first_bytes(size: int) -> np.uint64:
+    """All bits of the first so many of eight bytes."""
+    return np.uint64(0xFFFFFFFFFFFFFFFF) if size == EIGHT else (np.uint64(1) << np.uint64(8 * size)) - np.uint64(1)
+
+
+@inner
+def enter_run(value: np.uint64, word: np.uint64) -> tuple[np.uint64, int]:
+    """A word's hash with the ASCII letters and digits that eight bytes begin with, and how many these are.
+
+    Each of the eight is a step of the hash. Those behind the run only multiply, which is taken back at the end: no jump
+    depends on where a word ends, so that the processor is at the next one while it still multiplies for this one.
+    """
+    size = run_size(word)
+    folded = (word | ONES * np.uint64(0x20)) & first_bytes(size)
     for step in range(EIGHT):
         value = (value ^ (folded >> np.uint64(8 * step) & np.uint64(0xFF))) * PRIME
-    return value * _TAKEN_BACK[size], size, bits_set(digits & HIGH & within)
+    return value * _TAKEN_BACK[size], size
 
 
 @inner
@@ -190,7 +201,7 @@ def hash_words(
                 value = SEED
             size = EIGHT
             while size == EIGHT:
-                value, size, _ = enter_run(value, up_to_eight_bytes(buffer, position, end))
+                value, size = enter_run(value, up_to_eight_bytes(buffer, position, end))
                 position += size
             inside = position < end and byte_at(buffer, position) >= 0x80
             if not inside:
