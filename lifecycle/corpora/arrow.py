@@ -18,11 +18,21 @@ Rows = TypeVar("Rows", pa.Table, pa.Array, pa.ChunkedArray)
 Column = TypeVar("Column", pa.Array, pa.ChunkedArray)
 
 
-def strings(values: Iterable[str | bytes | None]) -> pa.StringArray:
-    """A column of strings, as such or in UTF-8, and nulls; raises UnicodeEncodeError where one holds a lone surrogate."""
+def strings(values: Iterable[str | None]) -> pa.StringArray:
+    """A column of strings and nulls; raises UnicodeEncodeError where one holds a lone surrogate."""
     builder = StringBuilder()
     builder.append_values(values)
     return builder.finish()
+
+
+def joined_strings(data: Any, ends: Sequence[int]) -> pa.StringArray:
+    """A column of strings that lie in UTF-8 one behind the other, and nothing is copied.
+
+    Args:
+        data: a buffer with all of them, which must not change as long as the column is there.
+        ends: where each ends, after a zero; shape (strings + 1,).
+    """
+    return pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(np.array(ends, np.int32)), pa.py_buffer(data))
 
 
 def numbers(values: NDArray[Any]) -> pa.Array:

@@ -1,5 +1,6 @@
 """Documents on disk: zstd Parquet shards with one row a document, read and written as a stream."""
 
+import io
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.corpora.arrow import strings, taken
+from lifecycle.corpora.arrow import joined_strings, strings, taken
+from lifecycle.corpora.encoded_text import encoded
 from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
@@ -139,14 +141,12 @@ class DocumentWriter:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._rows: list[Document] = []
-        self._texts: list[bytes] = []
+        self._columns: dict[str, list[str | None]] = {name: [] for name in SCHEMA.names if name != "text"}
+        self._texts = io.BytesIO()
+        self._ends = [0]
         self._shard_bytes = 0
-        self._group_bytes = 0
         self._shard = 0
         self._writer: ShardWriter | None = None
-        self.rows = 0
-        self.characters = 0
 
     def __enter__(self) -> "DocumentWriter":
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ class DocumentWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._flush()
-            if self.rows == 0:
+            if self._shard == 0:
                 self._open()
         if self._writer:
             self._writer.close()
@@ -167,33 +167,35 @@ class DocumentWriter:
         Raises:
             UnicodeEncodeError: its text holds a lone surrogate; the document is not appended.
         """
-        text = document["text"]
-        data = text.encode("utf-8")
+        data = encoded(document["text"]).utf8
         size = len(data)
-        self._rows.append(document)
-        self._texts.append(data)
-        self.rows += 1
-        self.characters += len(text)
+        # Copied while the processor still has it; a list of texts would be gathered from memory when the group is written.
+        self._texts.write(data)
+        self._ends.append(self._ends[-1] + size)
+        for name, column in self._columns.items():
+            column.append(document.get(name))
         self._shard_bytes += size
-        self._group_bytes += size
-        if len(self._rows) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES or self._is_cut(document["id"], size):
+        rows = len(self._ends) - 1
+        if rows >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES or self._is_cut(document["id"], size):
             self._flush()
 
     def _is_cut(self, identifier: str, size: int) -> bool:
-        if self._group_bytes < CUT_AFTER_BYTES:
+        group_bytes = self._ends[-1]
+        if group_bytes < CUT_AFTER_BYTES:
             return False
         chance = zlib.crc32(identifier.encode("utf-8", "surrogatepass")) / 2**32
-        return chance * CUT_MEAN_BYTES < size or self._group_bytes >= CUT_MOST_BYTES
+        return chance * CUT_MEAN_BYTES < size or group_bytes >= CUT_MOST_BYTES
 
     def _flush(self) -> None:
-        if not self._rows:
+        if len(self._ends) == 1:
             return
         writer = self._writer or self._open()
-        # Arrow takes the bytes as they are; of strings it would encode each text once more.
-        columns = [self._texts if name == "text" else [row.get(name) for row in self._rows] for name in SCHEMA.names]
-        writer.write_table(pa.Table.from_arrays([strings(each) for each in columns], schema=SCHEMA))
-        self._rows, self._texts = [], []
-        self._group_bytes = 0
+        texts = joined_strings(self._texts.getbuffer(), self._ends)
+        columns = [texts if name == "text" else strings(self._columns[name]) for name in SCHEMA.names]
+        writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+        self._texts, self._ends = io.BytesIO(), [0]
+        for column in self._columns.values():
+            column.clear()
         if self._shard_bytes >= SHARD_BYTES:
             writer.close()
             self._writer = None
