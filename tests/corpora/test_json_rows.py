@@ -25,6 +25,8 @@ ESCAPES = [
     r"\b\f\r\t",
     r"\u00e9",
     r"\u4e2d\u0041\u0000",
+    r"\u007f\u0080\u07fF\u0800\uFFff",
+    r"\ud7ff\ue000",
     r"\ud83d\ude00",
     r"\ud800",
     r"\u12g4",
@@ -107,7 +109,7 @@ def test_every_place_of_what_is_looked_at_at_once(filler: str) -> None:
 def test_bytes_that_are_no_characters_are_refused() -> None:
     """What follows a lead byte of UTF-8 is bound by it; overlong forms and surrogates are none of it."""
     edges = (0x20, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xF0)
-    for lead, second, third, fourth in product(range(0xC0, 0x100), edges, edges[1:8:2], edges[2:8:5]):
+    for lead, second, third, fourth in product(range(0xC0, 0x100), edges, edges[:3:2], edges[1:8:6]):
         for before in (1, 59, 60, 61, 62, 63):
             line = b'{"text":"' + b"a" * before + bytes((lead, second, third, fourth)) + b'bcd"}'
             assert _row(line) == _whole(line), line
