@@ -1,6 +1,5 @@
 """Documents on disk: zstd Parquet shards with one row a document, read and written as a stream."""
 
-import io
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.corpora.arrow import joined_strings, strings, taken
-from lifecycle.corpora.encoded_text import encoded
+from lifecycle.corpora.arrow import encoded_strings, strings, taken
+from lifecycle.corpora.encoded_text import utf8_of
 from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
@@ -142,8 +141,8 @@ class DocumentWriter:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._columns: dict[str, list[str | None]] = {name: [] for name in SCHEMA.names if name != "text"}
-        self._texts = io.BytesIO()
-        self._ends = [0]
+        self._texts: list[bytes] = []
+        self._group_bytes = 0
         self._shard_bytes = 0
         self._shard = 0
         self._writer: ShardWriter | None = None
@@ -167,33 +166,30 @@ class DocumentWriter:
         Raises:
             UnicodeEncodeError: its text holds a lone surrogate; the document is not appended.
         """
-        data = encoded(document["text"]).utf8
-        size = len(data)
-        # Copied while the processor still has it; a list of texts would be gathered from memory when the group is written.
-        self._texts.write(data)
-        self._ends.append(self._ends[-1] + size)
+        text = utf8_of(document["text"])
+        size = len(text)
+        self._texts.append(text)
         for name, column in self._columns.items():
             column.append(document.get(name))
         self._shard_bytes += size
-        rows = len(self._ends) - 1
-        if rows >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES or self._is_cut(document["id"], size):
+        self._group_bytes += size
+        if len(self._texts) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES or self._is_cut(document["id"], size):
             self._flush()
 
     def _is_cut(self, identifier: str, size: int) -> bool:
-        group_bytes = self._ends[-1]
-        if group_bytes < CUT_AFTER_BYTES:
+        if self._group_bytes < CUT_AFTER_BYTES:
             return False
         chance = zlib.crc32(identifier.encode("utf-8", "surrogatepass")) / 2**32
-        return chance * CUT_MEAN_BYTES < size or group_bytes >= CUT_MOST_BYTES
+        return chance * CUT_MEAN_BYTES < size or self._group_bytes >= CUT_MOST_BYTES
 
     def _flush(self) -> None:
-        if len(self._ends) == 1:
+        if not self._texts:
             return
         writer = self._writer or self._open()
-        texts = joined_strings(self._texts.getbuffer(), self._ends)
+        texts = encoded_strings(self._texts)
         columns = [texts if name == "text" else strings(self._columns[name]) for name in SCHEMA.names]
         writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
-        self._texts, self._ends = io.BytesIO(), [0]
+        self._texts, self._group_bytes = [], 0
         for column in self._columns.values():
             column.clear()
         if self._shard_bytes >= SHARD_BYTES:

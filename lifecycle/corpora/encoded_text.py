@@ -23,6 +23,6 @@ class EncodedText:
         return self.utf8[:FIRST_BYTES].decode("utf-8", "ignore").isspace() and str(self).isspace()
 
 
-def encoded(text: str | EncodedText) -> EncodedText:
+def utf8_of(text: str | EncodedText) -> bytes:
     """The text in UTF-8; raises UnicodeEncodeError where it holds a lone surrogate."""
-    return text if isinstance(text, EncodedText) else EncodedText(text.encode("utf-8"), len(text))
+    return text.encode("utf-8") if isinstance(text, str) else text.utf8

@@ -62,7 +62,7 @@ def record_document(
     if not isinstance(row, dict):
         return damage("not_an_object")
     names = [text_field] if isinstance(text_field, str) else text_field
-    value = next((found for name in names if (found := find(row, name)) is not MISSING), MISSING)
+    value = _first(row, names)
     if value is MISSING:
         wanted = " or ".join(map(repr, names))
         return Damage("missing_text_field", locator, f"no field {wanted}; there are {', '.join(_paths(row))}"[:MAX_EXCERPT])
@@ -81,6 +81,13 @@ def record_document(
         group=group,
         meta={"file": locator.rpartition(":")[0]},
     )
+
+
+def _first(row: dict[str, Any], names: Sequence[str]) -> Any:
+    for name in names:
+        if (found := find(row, name)) is not MISSING:
+            return found
+    return MISSING
 
 
 def _text(value: Any) -> str | EncodedText | None:

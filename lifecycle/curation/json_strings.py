@@ -101,19 +101,23 @@ def _blocks(line: bytes | Bytes, position: int, last: int, out: Bytes, place: in
 def _plain_run(line: bytes | Bytes, position: int) -> tuple[int, int, bool]:
     """How many of the `BLOCK` bytes from `position` on, where a character begins, come before a quotation mark, a backslash,
     a control character or a character that is not whole, how many characters they are, and whether they are well-formed."""
-    following = bytes_between(line, position, 0x80, 0xBF)
-    two, three = bytes_between(line, position, 0xC2, 0xDF), bytes_between(line, position, 0xE0, 0xEF)
-    four = bytes_between(line, position, 0xF0, 0xF4)
     ends = bytes_between(line, position, _QUOTE, _QUOTE) | bytes_between(line, position, _BACKSLASH, _BACKSLASH)
     ends |= bytes_between(line, position, 0, 0x1F)
     size = lowest_bit(ends)
+    beyond = bytes_between(line, position, 0x80, 0xFF)
+    if not beyond:
+        return size, size, True
+    following, three = bytes_between(line, position, 0x80, 0xBF), bytes_between(line, position, 0xE0, 0xEF)
+    two = four = np.uint64(0)
+    if beyond & ~(following | three):
+        two, four = bytes_between(line, position, 0xC2, 0xDF), bytes_between(line, position, 0xF0, 0xF4)
     if size == BLOCK:
         begins = highest_bit(~following)
         if begins < BLOCK - 4:
             return 0, 0, False
-        size = begins if (two | three | four) >> np.uint64(begins) else BLOCK
+        size = begins if beyond >> np.uint64(begins) & ONE else BLOCK
     wrong = following ^ ((two | three | four) << ONE | (three | four) << TWO | four << _THREE)
-    wrong |= ~(bytes_between(line, position, 0, 0x7F) | following | two | three | four)
+    wrong |= beyond & ~(following | two | three | four)
     second = bytes_between(line, position, 0xE0, 0xE0) << ONE
     if second:
         wrong |= second & bytes_between(line, position, 0x80, 0x9F)
