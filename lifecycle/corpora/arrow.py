@@ -14,15 +14,28 @@ from numpy.typing import NDArray
 from pyarrow._compute import CastOptions, FilterOptions, SortOptions, TakeOptions, call_function
 from pyarrow.lib import StringBuilder  # pyright: ignore[reportMissingModuleSource, reportAttributeAccessIssue]
 
+MOST_BYTES = 2**31 - 1
 Rows = TypeVar("Rows", pa.Table, pa.Array, pa.ChunkedArray)
 Column = TypeVar("Column", pa.Array, pa.ChunkedArray)
 
 
-def strings(values: Iterable[str | bytes | None]) -> pa.StringArray:
-    """A column of strings, as such or in UTF-8, and nulls; raises UnicodeEncodeError where one holds a lone surrogate."""
+def strings(values: Iterable[str | None]) -> pa.StringArray:
+    """A column of strings and nulls; raises UnicodeEncodeError where one holds a lone surrogate."""
     builder = StringBuilder()
     builder.append_values(values)
     return builder.finish()
+
+
+def encoded_strings(values: Sequence[bytes]) -> pa.StringArray:
+    """A column of strings that are in UTF-8; they are copied once, which a builder does three times as it grows.
+
+    Raises:
+        ArrowCapacityError: together they have 2 GiB or more, which the column cannot count.
+    """
+    ends = np.cumsum([0, *map(len, values)])
+    if ends[-1] > MOST_BYTES:
+        raise pa.ArrowCapacityError(f"{ends[-1]:,} bytes of text in one row group, more than {MOST_BYTES:,}")
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(values)))
 
 
 def numbers(values: NDArray[Any]) -> pa.Array:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle.corpora.arrow import strings, taken
+from lifecycle.corpora.arrow import encoded_strings, strings, taken
+from lifecycle.corpora.encoded_text import utf8_of
 from lifecycle.corpora.row_groups import ShardWriter
 from lifecycle.errors import DataError
 
@@ -139,14 +140,12 @@ class DocumentWriter:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._rows: list[Document] = []
+        self._columns: dict[str, list[str | None]] = {name: [] for name in SCHEMA.names if name != "text"}
         self._texts: list[bytes] = []
-        self._shard_bytes = 0
         self._group_bytes = 0
+        self._shard_bytes = 0
         self._shard = 0
         self._writer: ShardWriter | None = None
-        self.rows = 0
-        self.characters = 0
 
     def __enter__(self) -> "DocumentWriter":
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -155,7 +154,7 @@ class DocumentWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._flush()
-            if self.rows == 0:
+            if self._shard == 0:
                 self._open()
         if self._writer:
             self._writer.close()
@@ -167,16 +166,14 @@ class DocumentWriter:
         Raises:
             UnicodeEncodeError: its text holds a lone surrogate; the document is not appended.
         """
-        text = document["text"]
-        data = text.encode("utf-8")
-        size = len(data)
-        self._rows.append(document)
-        self._texts.append(data)
-        self.rows += 1
-        self.characters += len(text)
+        text = utf8_of(document["text"])
+        size = len(text)
+        self._texts.append(text)
+        for name, column in self._columns.items():
+            column.append(document.get(name))
         self._shard_bytes += size
         self._group_bytes += size
-        if len(self._rows) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES or self._is_cut(document["id"], size):
+        if len(self._texts) >= ROW_GROUP_ROWS or self._shard_bytes >= SHARD_BYTES or self._is_cut(document["id"], size):
             self._flush()
 
     def _is_cut(self, identifier: str, size: int) -> bool:
@@ -186,14 +183,15 @@ class DocumentWriter:
         return chance * CUT_MEAN_BYTES < size or self._group_bytes >= CUT_MOST_BYTES
 
     def _flush(self) -> None:
-        if not self._rows:
+        if not self._texts:
             return
         writer = self._writer or self._open()
-        # Arrow takes the bytes as they are; of strings it would encode each text once more.
-        columns = [self._texts if name == "text" else [row.get(name) for row in self._rows] for name in SCHEMA.names]
-        writer.write_table(pa.Table.from_arrays([strings(each) for each in columns], schema=SCHEMA))
-        self._rows, self._texts = [], []
-        self._group_bytes = 0
+        texts = encoded_strings(self._texts)
+        columns = [texts if name == "text" else strings(self._columns[name]) for name in SCHEMA.names]
+        writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+        self._texts, self._group_bytes = [], 0
+        for column in self._columns.values():
+            column.clear()
         if self._shard_bytes >= SHARD_BYTES:
             writer.close()
             self._writer = None

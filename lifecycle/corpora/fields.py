@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lifecycle.corpora.encoded_text import EncodedText
 from lifecycle.corpora.records import MAX_EXCERPT, Damage, make_document
 from lifecycle.recipe.corpora import SourceBase
 
@@ -61,14 +62,13 @@ def record_document(
     if not isinstance(row, dict):
         return damage("not_an_object")
     names = [text_field] if isinstance(text_field, str) else text_field
-    value = next((found for name in names if (found := find(row, name)) is not MISSING), MISSING)
+    value = _first(row, names)
     if value is MISSING:
         wanted = " or ".join(map(repr, names))
         return Damage("missing_text_field", locator, f"no field {wanted}; there are {', '.join(_paths(row))}"[:MAX_EXCERPT])
-    found = strings(value)
-    if found is None:
+    text = _text(value)
+    if text is None:
         return damage("text_not_a_string")
-    text = "\n".join(found)
     if not text or text.isspace():
         return damage("empty_text")
     return make_document(
@@ -81,6 +81,20 @@ def record_document(
         group=group,
         meta={"file": locator.rpartition(":")[0]},
     )
+
+
+def _first(row: dict[str, Any], names: Sequence[str]) -> Any:
+    for name in names:
+        if (found := find(row, name)) is not MISSING:
+            return found
+    return MISSING
+
+
+def _text(value: Any) -> str | EncodedText | None:
+    if isinstance(value, EncodedText):
+        return value
+    found = strings(value)
+    return None if found is None else "\n".join(found)
 
 
 def _paths(row: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from lifecycle.corpora.fields import record_document
+from lifecycle.corpora.json_rows import RowReader
 from lifecycle.corpora.opening import UnreadableError, rule_of
 from lifecycle.corpora.parts import Part, parts
 from lifecycle.corpora.paths import Files
@@ -17,12 +18,13 @@ def read(source: JsonlSource, notes: Notes, files: Files | None = None) -> Recor
     """One document a line. Lines that are not one are damage under `invalid_json`, `too_large`, `not_an_object`,
     `missing_text_field`, `text_not_a_string` or `empty_text`; a file that stops decompressing under `truncated_file`.
     """
+    rows = RowReader(source.text_field)
     for part in parts(source, notes, files):
         if isinstance(part, Damage):
             yield part
             continue
         for line in lines(part, source.max_megabytes << 20):
-            yield line if isinstance(line, Damage) else _record(source, *line)
+            yield line if isinstance(line, Damage) else _record(source, rows, *line)
 
 
 def lines(part: Part, limit: int) -> Iterator[tuple[str, bytes] | Damage]:
@@ -49,9 +51,9 @@ def _skip_line(file: BinaryIO, limit: int) -> None:
         pass
 
 
-def _record(source: JsonlSource, locator: str, line: bytes) -> Any:
+def _record(source: JsonlSource, rows: RowReader, locator: str, line: bytes) -> Any:
     try:
-        row = orjson.loads(line)
+        row = rows.row(line)
     except orjson.JSONDecodeError:
         return Damage("invalid_json", locator, line[:MAX_EXCERPT].decode("utf-8", "replace"))
     return record_document(

@@ -2,9 +2,12 @@
 
 import logging
 import time
+from array import array
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from lifecycle import code_versions
 from lifecycle.corpora import (
@@ -128,6 +131,7 @@ def _write(source: Source, given: Records, notes: Notes, directory: Path) -> Non
     ledger = LedgerWriter(source.name)
     damaged = 0
     seen: set[int] = set()
+    lengths_read, lengths_kept = array("q"), array("q")
     with DocumentWriter(directory) as writer:
         for record in given:
             if isinstance(record, Damage):
@@ -141,7 +145,9 @@ def _write(source: Source, given: Records, notes: Notes, directory: Path) -> Non
             except UnicodeEncodeError:
                 record["text"] = _without_surrogates(before, record["id"], ledger)
                 writer.add(record)
-            ledger.keep(record["text"], before=before)
+            lengths_read.append(len(before))
+            lengths_kept.append(len(record["text"]))
+    ledger.keep_all(np.asarray(lengths_read), np.asarray(lengths_kept), ())
     ledger.notes |= {"encodings": dict(sorted(notes.encodings.items())), DAMAGED: damaged}
     ledger.notes |= dict(sorted(notes.counts.items()))
     Ledger(sources=(ledger.close(),)).write(directory)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from lifecycle.corpora.documents import Document
+from lifecycle.corpora.encoded_text import EncodedText
 
 MAX_EXCERPT = 300
 _as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
@@ -47,7 +48,7 @@ def make_document(
     source: str,
     language: str,
     locator: str,
-    text: str,
+    text: str | EncodedText,
     *,
     url: str | None = None,
     group: str | None = None,
