@@ -19,13 +19,14 @@ from lifecycle.corpora.documents import shard_name
 from lifecycle.corpora.paths import expand
 from lifecycle.corpora.units import units_of
 from lifecycle.curation.cluster_samples import ClusterSamples
-from lifecycle.curation.contamination import HITS_PER_DOCUMENT
+from lifecycle.curation.contamination import HELDOUT, HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
 from lifecycle.curation.duplicates import RULES, Duplicates, find_duplicates, write_duplicates
 from lifecycle.curation.first_said import mark_repeated
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.minhash import threshold
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
+from lifecycle.curation.put_aside import aside_in
 from lifecycle.curation.quoted import Comparing, Quoting
 from lifecycle.curation.sides import (
     BY_FILE,
@@ -42,7 +43,6 @@ from lifecycle.curation.sides import (
     pass_unit,
     protect,
 )
-from lifecycle.curation.split import are_heldout
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.evaluation.texts import read_evaluation_texts
@@ -83,7 +83,7 @@ def build_corpus(
     with _work_directory(run_dir / "work") as work:
         cache = cache or work / "kept"
         made = (curation.minhash, curation.heldout_overlap)
-        index = index_documents(cleaned, _against(curation.against), *made, cache, work, *spread)
+        index = index_documents(cleaned, _against(curation.against), curation.heldout, *made, cache, work, *spread)
         logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
         dropped = find_duplicates(index, curation.deduplication_scope, cache, work, *spread)
         logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
@@ -147,7 +147,7 @@ class _Written:
         self._curation, self._work, self._cache = curation, work, cache
         self._samples = ClusterSamples(index, dropped)
         self._evaluation = _evaluation_items(curation, work)
-        self._tasks = _tasks(index, dropped, curation.heldout)
+        self._tasks = _tasks(index, dropped)
         self._parts: dict[str, list[SourceLedger]] = {name: [] for name in cleaned}
         self.reused = 0
 
@@ -193,7 +193,8 @@ class _Written:
         """Link the documents of one side to `out`; the entries of its units."""
         (out / side).mkdir(parents=True)
         tasks = self._tasks[side]
-        passing = Passing(side, self._evaluation, self._curation.repeated_text)
+        aside = aside_in(self._work) if side == HELDOUT else None
+        passing = Passing(side, self._evaluation, self._curation.repeated_text, aside)
         one = partial(pass_unit, passing, passing.settings(code_versions.CORPUS), self._cache)
         passed = ordered_map(one, tasks, self._curation.workers, self._curation.executor)
         entries, shards, said = [], 0, time.monotonic()
@@ -244,20 +245,19 @@ def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
     return protect(work / "evaluation.parquet", texts, digest_json(texts), curation.overlap, HITS_PER_DOCUMENT)
 
 
-def _tasks(index: Index, dropped: Duplicates, heldout: HeldoutConfig) -> dict[Side, list[Task]]:
+def _tasks(index: Index, dropped: Duplicates) -> dict[Side, list[Task]]:
     """For each side the units of all sources that hold a document of it; what is known of a document goes with its unit."""
     present, places = np.unique(dropped.rules, return_inverse=True)
     rules = tuple(RULES[rule] for rule in present.tolist())
     states = np.full(index.own, STAYS, dtype=np.uint8)
     states[dropped.documents] = FIRST_RULE + places
-    held = are_heldout(index.groups[: index.own], heldout)
     found: dict[Side, list[Task]] = {side: [] for side in SIDES}
     first = 0
     for source, groups in index.row_groups.items():
         for unit in units_of(groups):
             state = states[first : first + unit.rows]
             for side in SIDES:
-                mine = held[first : first + unit.rows] == (side == "heldout")
+                mine = index.held[first : first + unit.rows] == (side == "heldout")
                 if mine.any():
                     known = np.where(mine, state, np.uint8(OTHER_SIDE)).tobytes()
                     found[side].append(Task(source, unit, first, known, rules))

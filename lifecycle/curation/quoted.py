@@ -25,7 +25,7 @@ from lifecycle.corpora.units import Unit, content_of, rows_of
 from lifecycle.curation.contamination import HELDOUT, SCHEMA, overlap_row
 from lifecycle.curation.passages import PassageIndex
 from lifecycle.curation.repeated import without
-from lifecycle.curation.sealed import entry_of, load, save
+from lifecycle.curation.sealed import entry_of, load, load_table, save, save_table
 from lifecycle.curation.sides import QUOTES, STAYS, Repeated, Task
 from lifecycle.curation.suspects import HeldAnchors, Slice, Suspects, slices_of
 from lifecycle.parallel import Executor, ordered_map
@@ -215,15 +215,12 @@ class Quoting:
         """The rows of some documents of a unit that share a passage, in order: the first passage of each."""
         wanted = [(document, self._first[task][document][1]) for document in documents.tolist()]
         entry = self._comparing.table_entry(wanted)
-        payload = load(entry)
-        if payload is not None:
-            return pa.ipc.open_stream(pa.py_buffer(payload)).read_all()
+        found = load_table(entry)
+        if found is not None:
+            return found
         rows = {each.suspects.slice: self._comparing.rows(each) for each in {id(each): each for _, each in wanted}.values()}
         table = rows_table([rows[each.suspects.slice][str(document)] for document, each in wanted], SCHEMA)
-        stored = pa.BufferOutputStream()
-        with pa.ipc.new_stream(stored, SCHEMA) as writer:
-            writer.write_table(table)
-        save(entry, stored.getvalue().to_pybytes())
+        save_table(entry, table)
         return table
 
 

@@ -1,6 +1,7 @@
 """One side of the corpus, held-out or training, unit by unit: without duplicates, without what quotes protected texts."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import compress
@@ -19,6 +20,7 @@ from lifecycle.corpora.units import Unit
 from lifecycle.curation.buffers import beginning_of, buffers_of, lengths_of, text_of
 from lifecycle.curation.contamination import HELDOUT, Overlaps
 from lifecycle.curation.passages import PassageIndex
+from lifecycle.curation.put_aside import put_aside
 from lifecycle.curation.repeated import says_something, without
 from lifecycle.ledger import EXCERPT_BYTES, Ledger, LedgerWriter
 from lifecycle.recipe.corpora import OverlapConfig, RepeatedTextConfig
@@ -113,6 +115,8 @@ class Passing:
     side: Side
     evaluation: Protected | None
     repeated: RepeatedTextConfig
+    aside: Path | None
+    """Where documents of this side may have been put aside (`put_aside`); None where none were."""
 
     def settings(self, code_version: str) -> str:
         """What decides the result of a unit besides its content and its `Task`."""
@@ -147,7 +151,7 @@ class _Unit:
         characters = documents = 0
         writer = None
         try:
-            for table, known, numbers in _tables(self._task):
+            for table, known, numbers in _tables(self._task, self._passing.aside):
                 kept, lengths = self._judge(table, known, numbers)
                 documents += kept.num_rows
                 characters += lengths
@@ -236,22 +240,28 @@ def _with_texts(table: pa.Table, texts: dict[int, str]) -> pa.Table:
     return table.set_column(table.schema.get_field_index("text"), SCHEMA.field("text"), strings(column))
 
 
-def _tables(task: Task) -> Iterator[tuple[pa.Table, NDArray[np.uint8], NDArray[np.int64]]]:
+def _tables(task: Task, aside: Path | None) -> Iterator[tuple[pa.Table, NDArray[np.uint8], NDArray[np.int64]]]:
     """The row groups that hold documents of this side, with what is known of each document, and its number within the unit.
 
-    Others are left out only where they are most: the text of those that stay would be copied once more.
+    Others are left out only where they are most, or where theirs were put aside: the text of those that stay would be copied
+    once more.
     """
     known = np.frombuffer(task.known, dtype=np.uint8)
     begin = 0
-    with open_shard(task.unit.path) as file:
-        for number in range(task.unit.first, task.unit.last):
-            rows = file.metadata.row_group(number).num_rows
-            here, numbers = known[begin : begin + rows], np.arange(begin, begin + rows)
-            begin += rows
+    with ExitStack() as opened:
+        file = None
+        for group in task.unit.groups:
+            here, numbers = known[begin : begin + group.rows], np.arange(begin, begin + group.rows)
+            begin += group.rows
             mine = here != OTHER_SIDE
             if not mine.any():
                 continue
-            table = read_group(file, number)
-            if 2 * mine.sum() < rows:
-                table, here, numbers = filtered(table, mine), here[mine], numbers[mine]
+            table = put_aside(aside, group) if aside else None
+            if table is not None:
+                here, numbers = here[mine], numbers[mine]
+            else:
+                file = file or opened.enter_context(open_shard(task.unit.path))
+                table = read_group(file, group.number)
+                if 2 * mine.sum() < group.rows:
+                    table, here, numbers = filtered(table, mine), here[mine], numbers[mine]
             yield table, here, numbers
