@@ -19,6 +19,7 @@ from lifecycle.corpora.documents import shard_name
 from lifecycle.corpora.paths import expand
 from lifecycle.corpora.units import units_of
 from lifecycle.curation.cluster_samples import ClusterSamples
+from lifecycle.curation.comparing import Comparing, forget_slices
 from lifecycle.curation.contamination import HELDOUT, HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
 from lifecycle.curation.duplicates import RULES, Duplicates, find_duplicates, write_duplicates
@@ -26,8 +27,9 @@ from lifecycle.curation.first_said import mark_repeated
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.minhash import threshold
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
+from lifecycle.curation.protected import Protected, protect
 from lifecycle.curation.put_aside import aside_in
-from lifecycle.curation.quoted import Comparing, Quoting
+from lifecycle.curation.quoted import Quoting
 from lifecycle.curation.sides import (
     BY_FILE,
     CONTAMINATION,
@@ -36,19 +38,18 @@ from lifecycle.curation.sides import (
     OTHER_SIDE,
     QUOTING,
     STAYS,
+    Passed,
     Passing,
-    Protected,
     Side,
     Task,
     pass_unit,
-    protect,
 )
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.evaluation.texts import read_evaluation_texts
 from lifecycle.ledger import Ledger, SourceLedger, merge
 from lifecycle.parallel import ordered_map
-from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, OverlapConfig
+from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
 from lifecycle.results import link
 
 logger = logging.getLogger(__name__)
@@ -155,9 +156,12 @@ class _Written:
         """Write both sides, the tables of overlaps and the samples of clusters."""
         if self._curation.repeated_text.unit != "none":
             self._mark_repeated()
-        held = self._write_side("heldout", out)
-        quoting = self._quoting(held, self._curation.heldout_overlap) if self._curation.heldout_overlap else None
-        train = self._write_side("train", out)
+        held = [each.entry for each in self._write_side("heldout", out, None)]
+        comparing = self._comparing()
+        quoting = self._quoting(held, comparing) if comparing else None
+        passed = self._write_side("train", out, comparing)
+        forget_slices()
+        train = [each.entry for each in passed]
         parts = [part for parts in self._parts.values() for part in parts]
         rows = {side: sum(part.notes["split"][side] for part in parts) for side in SIDES}
         if not all(rows.values()):
@@ -165,6 +169,8 @@ class _Written:
         if self._evaluation:
             _write_overlaps(_tables_of(entry / CONTAMINATION for entry in held + train), out / CONTAMINATION)
         if quoting:
+            for number, each in enumerate(passed):
+                quoting.see(number, each.places)
             overlaps = [
                 quoting.table(number, np.load(entry / QUOTING))
                 for number, entry in enumerate(train)
@@ -189,26 +195,27 @@ class _Written:
             found["contamination"] = self._evaluation.overlaps().facts(by_file)
         return found
 
-    def _write_side(self, side: Side, out: Path) -> list[Path]:
-        """Link the documents of one side to `out`; the entries of its units."""
+    def _write_side(self, side: Side, out: Path, comparing: Comparing | None) -> list[Passed]:
+        """Link the documents of one side to `out`; what its units gave."""
         (out / side).mkdir(parents=True)
         tasks = self._tasks[side]
         aside = aside_in(self._work) if side == HELDOUT else None
-        passing = Passing(side, self._evaluation, self._curation.repeated_text, aside)
+        passing = Passing(side, self._evaluation, self._curation.repeated_text, comparing, aside)
         one = partial(pass_unit, passing, passing.settings(code_versions.CORPUS), self._cache)
         passed = ordered_map(one, tasks, self._curation.workers, self._curation.executor)
-        entries, shards, said = [], 0, time.monotonic()
-        for task, (entry, was_there) in zip(tasks, passed, strict=True):
-            entries.append(entry)
-            self.reused += was_there
+        found, shards, said = [], 0, time.monotonic()
+        for task, each in zip(tasks, passed, strict=True):
+            found.append(each)
+            entry = each.entry
+            self.reused += each.was_there
             self._parts[task.source] += Ledger.read(entry).sources
             if (entry / DOCUMENTS).exists():
                 link(entry / DOCUMENTS, out / side / shard_name(shards))
                 shards += 1
             if time.monotonic() - said > PROGRESS_SECONDS:
                 said = time.monotonic()
-                logger.info("corpus: %s of %s units of the %s side written", len(entries), len(tasks), side)
-        return entries
+                logger.info("corpus: %s of %s units of the %s side written", len(found), len(tasks), side)
+        return found
 
     def _mark_repeated(self) -> None:
         """Tell the units of both sides what earlier documents say; held-out ones come first."""
@@ -227,10 +234,13 @@ class _Written:
         held = len(self._tasks["heldout"])
         self._tasks = {"heldout": marked[:held], "train": marked[held:]}
 
-    def _quoting(self, held: list[Path], passage: OverlapConfig) -> Quoting:
+    def _comparing(self) -> Comparing | None:
+        passage = self._curation.heldout_overlap
+        return Comparing(passage, self._curation.repeated_text, self._cache) if passage else None
+
+    def _quoting(self, held: list[Path], comparing: Comparing) -> Quoting:
         """Mark the training documents that share a passage with a held-out text."""
         shards = [path for entry in held if (path := entry / DOCUMENTS).exists()]
-        comparing = Comparing(passage, self._curation.repeated_text, self._cache)
         spread = (self._curation.workers, self._curation.executor)
         found = Quoting(self._tasks["train"], shards, comparing, self._work, *spread)
         self._tasks["train"] = found.tasks

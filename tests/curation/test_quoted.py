@@ -1,6 +1,7 @@
 """Training documents that share a passage with held-out text: found slice by slice, the same as by comparing all at once."""
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifecycle.corpora.documents import Document
 from lifecycle.corpora.units import units
-from lifecycle.curation import quoted
+from lifecycle.curation import comparing
 from lifecycle.curation.anchors import anchors_of
 from lifecycle.curation.buffers import encoded
 from lifecycle.curation.corpus import build_corpus
@@ -100,13 +102,14 @@ def test_new_heldout_text_writes_those_units_anew_that_lose_a_document(
     assert first["units"] > len(units(tmp_path / "1" / "cleaned")) > 5
     assert first["dropped"]["overlaps_heldout"] > 150
     compared: list[int] = []
-    real = quoted.Comparing._compare
+    real = comparing.Begun.compare
 
-    def counted(self: quoted.Comparing, comparison: quoted.Comparison, some: list[int], texts: tuple[int, ...]) -> Any:
-        compared.extend(some)
-        return real(self, comparison, some, texts)
+    def counted(self: comparing.Begun, documents: Iterable[tuple[int, Document]]) -> list[int]:
+        some = list(documents)
+        compared.extend(number for number, _ in some)
+        return real(self, some)
 
-    monkeypatch.setattr(quoted.Comparing, "_compare", counted)
+    monkeypatch.setattr(comparing.Begun, "compare", counted)
     _, same = build(tmp_path / "2", documents, cache)
     assert same["units_reused"] == same["units"] == first["units"]
     assert not compared
