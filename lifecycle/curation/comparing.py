@@ -10,8 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import xxhash
+from numpy.typing import NDArray
 
 from lifecycle.corpora.documents import Document
 from lifecycle.corpora.units import Unit, content_of, rows_of
@@ -128,19 +130,19 @@ class Comparing:
 
 
 class Begun:
-    """A comparison on its way: its documents come as they are read.
-
-    Attributes:
-        documents: their numbers.
-    """
+    """A comparison on its way: its documents come as they are read."""
 
     def __init__(self, comparing: Comparing, remaining: Remaining) -> None:
         self._comparing, self._remaining = comparing, remaining
-        self.documents = remaining.documents
+        self._documents = np.array(remaining.documents)
         self._begins: dict[int, int] = {}
         self._rows: Rows = {}
         repeated = remaining.comparison.repeated
         self._repeated = repeated.places() if repeated else {}
+
+    def among(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers of its documents that are among those of some neighbouring ones of its side."""
+        return self._documents[slice(*np.searchsorted(self._documents, [numbers[0], numbers[-1] + 1]))]
 
     def compare(self, documents: Iterable[tuple[int, Document]]) -> list[int]:
         """The numbers of those documents that share a passage, of some given by number with the columns `COMPARED`."""
@@ -163,7 +165,7 @@ class Begun:
         comparison = self._remaining.comparison
         kept, stored = self._comparing.kept(comparison)
         reasons = dict(zip(comparison.suspects.documents, comparison.reasons, strict=True))
-        kept |= {str(document): (reasons[document], self._begins.get(document)) for document in self.documents}
+        kept |= {str(document): (reasons[document], self._begins.get(document)) for document in self._remaining.documents}
         rows = orjson.loads(stored) | self._rows
         save(self._comparing.entry(comparison), orjson.dumps(kept) + b"\n" + orjson.dumps(rows))
         return list(self._begins.items())

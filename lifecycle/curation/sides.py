@@ -223,10 +223,15 @@ class _Unit:
 
 def _compared(begun: Begun, table: pa.Table, known: NDArray[np.uint8], numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
     """What is known of the documents of a table after the comparison."""
-    suspects = np.flatnonzero(np.isin(numbers, begun.documents))
-    documents = taken(table.select(COMPARED), suspects).to_pylist()
-    quoting = begun.compare(zip(numbers[suspects].tolist(), documents, strict=True))
-    return np.where(np.isin(numbers, quoting), np.uint8(QUOTES), known)
+    suspects = begun.among(numbers)
+    if not suspects.size:
+        return known
+    places = np.searchsorted(numbers, suspects)
+    documents = taken(table.select(COMPARED), places).to_pylist()
+    quoting = begun.compare(zip(suspects.tolist(), documents, strict=True))
+    known = known.copy()
+    known[np.searchsorted(numbers, quoting)] = QUOTES
+    return known
 
 
 def _with_texts(table: pa.Table, texts: dict[int, str]) -> pa.Table:
