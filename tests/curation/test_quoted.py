@@ -123,6 +123,32 @@ def test_new_heldout_text_writes_those_units_anew_that_lose_a_document(
     assert overlaps(second) != overlaps(out)
 
 
+def test_a_unit_that_is_written_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its suspects were read to be compared, and then all of it to be written. With several slices it is the last one with
+    which they are compared there; the corpus is the same."""
+    documents = [(name, text_with(seed, [seed % 12] if seed % 3 else [])) for seed, name in enumerate(TRAINED[:90])]
+    documents += [(name, text_with(500 + seed, [seed])) for seed, name in enumerate(HELD[:12])]
+    real, before = comparing.Comparing.places, []
+
+    def counted(self: comparing.Comparing, remaining: comparing.Remaining) -> comparing.Places:
+        before.append(remaining)
+        return real(self, remaining)
+
+    monkeypatch.setattr(comparing.Comparing, "places", counted)
+    several, facts = build(tmp_path / "several", documents, None)
+    assert before
+    assert facts["dropped"]["overlaps_heldout"] == 60
+    before.clear()
+    monkeypatch.setattr("lifecycle.curation.suspects.SLICE_BYTES", 1 << 30)
+    one, _ = build(tmp_path / "one", documents, tmp_path / "cache")
+    assert not before
+    assert hashes(one) == hashes(several)
+    again, facts = build(tmp_path / "again", documents, tmp_path / "cache")
+    assert not before
+    assert facts["units_reused"] == facts["units"]
+    assert hashes(again) == hashes(one)
+
+
 @given(st.lists(st.text(alphabet="ab 的了12,\n", max_size=60), max_size=5))
 def test_signatures_and_anchors_are_those_that_each_makes_alone(texts: list[str]) -> None:
     signatures, hashes, counts = sign_and_anchor(*encoded(texts), MinHashConfig(), OverlapConfig(words=3, han_characters=4))
