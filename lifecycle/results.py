@@ -33,13 +33,22 @@ def result(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bo
 
     Two processes may make the same entry at once; one of the two equal results stays.
     """
-    entry = root / key[:2] / key
     if kept(root, key):
-        return entry, True
-    temporary = root / f".{key}.{uuid.uuid4().hex[:8]}"
+        return _entry(root, key), True
+
+    def make_it(directory: Path) -> str:
+        make(directory)
+        return key
+
+    return made(root, make_it), False
+
+
+def made(root: Path, make: Callable[[Path], str]) -> Path:
+    """The entry that `make(directory)` makes; it returns the key, which it may learn only then."""
+    temporary = root / f".{uuid.uuid4().hex}"
     temporary.mkdir(parents=True)
     try:
-        make(temporary)
+        entry = _entry(root, make(temporary))
         _back_date(temporary)
         (temporary / SEAL).write_text(_seal(temporary).as_json(), encoding="utf-8")
         entry.parent.mkdir(exist_ok=True)
@@ -50,12 +59,16 @@ def result(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bo
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return entry, False
+    return entry
+
+
+def _entry(root: Path, key: str) -> Path:
+    return root / key[:2] / key
 
 
 def kept(root: Path, key: str) -> Path | None:
     """The entry of `key` below `root`, or None where there is none; a damaged one is set aside."""
-    entry = root / key[:2] / key
+    entry = _entry(root, key)
     if not entry.is_dir():
         return None
     if _is_whole(entry):

@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from lifecycle.artifacts import Artifact, InputReference, Published, Store, Workspace
+from lifecycle.curation.corpus import build_corpus
 from lifecycle.endpoint.cache import FOLDER, Answer, save
 from lifecycle.errors import LifecycleError
 from lifecycle.files import write_atomically
 from lifecycle.garbage import find_garbage, remove
+from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
+from tests.curation.cleaning import write_documents
+from tests.curation.test_minhash import random_text
 from tests.patience import PATIENCE
 
 OLD = time.time() - 30 * 86400
@@ -166,6 +170,22 @@ def test_kept_results_go_only_when_asked_for(store: Store) -> None:
     age(store)
     assert names(store) == set()
     assert names(store, cache=True) == {".cache/corpus"}
+
+
+def test_texts_that_the_corpus_keeps_to_show_go_with_the_kept_results(store: Store, tmp_path: Path) -> None:
+    """The largest clusters are kept as plain text, of sources, too, whose licence is revoked later."""
+    texts = [random_text(seed, 60) for seed in range(20)]
+    cleaned = write_documents(tmp_path / "cleaned", [*texts, texts[0]])
+    (tmp_path / "out").mkdir()
+    curation = CurationConfig(workers=1, heldout=HeldoutConfig(share=0.5))
+    build_corpus({"sample": cleaned}, curation, tmp_path / "out", tmp_path / "run", store.results / "corpus")
+
+    def showing() -> list[Path]:
+        return [path for path in store.root.rglob("*") if path.is_file() and texts[0].encode() in path.read_bytes()]
+
+    assert showing()
+    list(remove(store, find_garbage(store, (), 0, cache=True)))
+    assert not showing()
 
 
 def test_answers_that_were_paid_for_go_only_by_their_own_name(store: Store) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle import results
-from lifecycle.results import link, result
+from lifecycle.results import link, made, result
 
 KEY = "ab" * 16
 
@@ -69,4 +69,19 @@ def test_the_same_result_made_twice_at_once(tmp_path: Path) -> None:
 
     entry, _ = result(tmp_path, KEY, make_while_another_does)
     assert (entry / "a.txt").read_text() == "content"
+    assert [path.name for path in tmp_path.iterdir()] == [KEY[:2]]
+
+
+def test_a_result_whose_key_is_known_when_it_is_made(tmp_path: Path) -> None:
+    """It is found by that key from then on, and where it is there already that one stays."""
+
+    def make_it(directory: Path) -> str:
+        make(directory)
+        return KEY
+
+    first = made(tmp_path, make_it)
+    inode = (first / "a.txt").stat().st_ino
+    assert made(tmp_path, make_it) == first
+    assert (first / "a.txt").stat().st_ino == inode
+    assert result(tmp_path, KEY, pytest.fail) == (first, True)
     assert [path.name for path in tmp_path.iterdir()] == [KEY[:2]]

@@ -19,14 +19,17 @@ from lifecycle.corpora.documents import shard_name
 from lifecycle.corpora.paths import expand
 from lifecycle.corpora.units import units_of
 from lifecycle.curation.cluster_samples import ClusterSamples
-from lifecycle.curation.contamination import HITS_PER_DOCUMENT
+from lifecycle.curation.comparing import Comparing, forget_slices
+from lifecycle.curation.contamination import HELDOUT, HITS_PER_DOCUMENT
 from lifecycle.curation.contamination import SCHEMA as OVERLAP_SCHEMA
 from lifecycle.curation.duplicates import RULES, Duplicates, find_duplicates, write_duplicates
 from lifecycle.curation.first_said import mark_repeated
 from lifecycle.curation.index import Index, index_documents
 from lifecycle.curation.minhash import threshold
 from lifecycle.curation.plots import plot_collision_curve, plot_drops
-from lifecycle.curation.quoted import Comparing, Quoting
+from lifecycle.curation.protected import Protected, protect
+from lifecycle.curation.put_aside import aside_in
+from lifecycle.curation.quoted import Quoting
 from lifecycle.curation.sides import (
     BY_FILE,
     CONTAMINATION,
@@ -35,20 +38,18 @@ from lifecycle.curation.sides import (
     OTHER_SIDE,
     QUOTING,
     STAYS,
+    Passed,
     Passing,
-    Protected,
     Side,
     Task,
     pass_unit,
-    protect,
 )
-from lifecycle.curation.split import are_heldout
 from lifecycle.digests import digest_json
 from lifecycle.errors import DataError
 from lifecycle.evaluation.texts import read_evaluation_texts
 from lifecycle.ledger import Ledger, SourceLedger, merge
 from lifecycle.parallel import ordered_map
-from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, OverlapConfig
+from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig
 from lifecycle.results import link
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def build_corpus(
     with _work_directory(run_dir / "work") as work:
         cache = cache or work / "kept"
         made = (curation.minhash, curation.heldout_overlap)
-        index = index_documents(cleaned, _against(curation.against), *made, cache, work, *spread)
+        index = index_documents(cleaned, _against(curation.against), curation.heldout, *made, cache, work, *spread)
         logger.info("corpus: signatures of %s documents, %s of them cached", f"{len(index.ids):,}", f"{index.cached:,}")
         dropped = find_duplicates(index, curation.deduplication_scope, cache, work, *spread)
         logger.info("corpus: %s duplicates found", f"{len(dropped):,}")
@@ -147,7 +148,7 @@ class _Written:
         self._curation, self._work, self._cache = curation, work, cache
         self._samples = ClusterSamples(index, dropped)
         self._evaluation = _evaluation_items(curation, work)
-        self._tasks = _tasks(index, dropped, curation.heldout)
+        self._tasks = _tasks(index, dropped)
         self._parts: dict[str, list[SourceLedger]] = {name: [] for name in cleaned}
         self.reused = 0
 
@@ -155,9 +156,12 @@ class _Written:
         """Write both sides, the tables of overlaps and the samples of clusters."""
         if self._curation.repeated_text.unit != "none":
             self._mark_repeated()
-        held = self._write_side("heldout", out)
-        quoting = self._quoting(held, self._curation.heldout_overlap) if self._curation.heldout_overlap else None
-        train = self._write_side("train", out)
+        held = [each.entry for each in self._write_side("heldout", out, None)]
+        comparing = self._comparing()
+        quoting = self._quoting(held, comparing) if comparing else None
+        passed = self._write_side("train", out, comparing)
+        forget_slices()
+        train = [each.entry for each in passed]
         parts = [part for parts in self._parts.values() for part in parts]
         rows = {side: sum(part.notes["split"][side] for part in parts) for side in SIDES}
         if not all(rows.values()):
@@ -165,6 +169,8 @@ class _Written:
         if self._evaluation:
             _write_overlaps(_tables_of(entry / CONTAMINATION for entry in held + train), out / CONTAMINATION)
         if quoting:
+            for number, each in enumerate(passed):
+                quoting.see(number, each.places)
             overlaps = [
                 quoting.table(number, np.load(entry / QUOTING))
                 for number, entry in enumerate(train)
@@ -189,25 +195,27 @@ class _Written:
             found["contamination"] = self._evaluation.overlaps().facts(by_file)
         return found
 
-    def _write_side(self, side: Side, out: Path) -> list[Path]:
-        """Link the documents of one side to `out`; the entries of its units."""
+    def _write_side(self, side: Side, out: Path, comparing: Comparing | None) -> list[Passed]:
+        """Link the documents of one side to `out`; what its units gave."""
         (out / side).mkdir(parents=True)
         tasks = self._tasks[side]
-        passing = Passing(side, self._evaluation, self._curation.repeated_text)
+        aside = aside_in(self._work) if side == HELDOUT else None
+        passing = Passing(side, self._evaluation, self._curation.repeated_text, comparing, aside)
         one = partial(pass_unit, passing, passing.settings(code_versions.CORPUS), self._cache)
         passed = ordered_map(one, tasks, self._curation.workers, self._curation.executor)
-        entries, shards, said = [], 0, time.monotonic()
-        for task, (entry, was_there) in zip(tasks, passed, strict=True):
-            entries.append(entry)
-            self.reused += was_there
+        found, shards, said = [], 0, time.monotonic()
+        for task, each in zip(tasks, passed, strict=True):
+            found.append(each)
+            entry = each.entry
+            self.reused += each.was_there
             self._parts[task.source] += Ledger.read(entry).sources
             if (entry / DOCUMENTS).exists():
                 link(entry / DOCUMENTS, out / side / shard_name(shards))
                 shards += 1
             if time.monotonic() - said > PROGRESS_SECONDS:
                 said = time.monotonic()
-                logger.info("corpus: %s of %s units of the %s side written", len(entries), len(tasks), side)
-        return entries
+                logger.info("corpus: %s of %s units of the %s side written", len(found), len(tasks), side)
+        return found
 
     def _mark_repeated(self) -> None:
         """Tell the units of both sides what earlier documents say; held-out ones come first."""
@@ -226,10 +234,13 @@ class _Written:
         held = len(self._tasks["heldout"])
         self._tasks = {"heldout": marked[:held], "train": marked[held:]}
 
-    def _quoting(self, held: list[Path], passage: OverlapConfig) -> Quoting:
+    def _comparing(self) -> Comparing | None:
+        passage = self._curation.heldout_overlap
+        return Comparing(passage, self._curation.repeated_text, self._cache) if passage else None
+
+    def _quoting(self, held: list[Path], comparing: Comparing) -> Quoting:
         """Mark the training documents that share a passage with a held-out text."""
         shards = [path for entry in held if (path := entry / DOCUMENTS).exists()]
-        comparing = Comparing(passage, self._curation.repeated_text, self._cache)
         spread = (self._curation.workers, self._curation.executor)
         found = Quoting(self._tasks["train"], shards, comparing, self._work, *spread)
         self._tasks["train"] = found.tasks
@@ -244,20 +255,19 @@ def _evaluation_items(curation: CurationConfig, work: Path) -> Protected | None:
     return protect(work / "evaluation.parquet", texts, digest_json(texts), curation.overlap, HITS_PER_DOCUMENT)
 
 
-def _tasks(index: Index, dropped: Duplicates, heldout: HeldoutConfig) -> dict[Side, list[Task]]:
+def _tasks(index: Index, dropped: Duplicates) -> dict[Side, list[Task]]:
     """For each side the units of all sources that hold a document of it; what is known of a document goes with its unit."""
     present, places = np.unique(dropped.rules, return_inverse=True)
     rules = tuple(RULES[rule] for rule in present.tolist())
     states = np.full(index.own, STAYS, dtype=np.uint8)
     states[dropped.documents] = FIRST_RULE + places
-    held = are_heldout(index.groups[: index.own], heldout)
     found: dict[Side, list[Task]] = {side: [] for side in SIDES}
     first = 0
     for source, groups in index.row_groups.items():
         for unit in units_of(groups):
             state = states[first : first + unit.rows]
             for side in SIDES:
-                mine = held[first : first + unit.rows] == (side == "heldout")
+                mine = index.held[first : first + unit.rows] == (side == "heldout")
                 if mine.any():
                     known = np.where(mine, state, np.uint8(OTHER_SIDE)).tobytes()
                     found[side].append(Task(source, unit, first, known, rules))

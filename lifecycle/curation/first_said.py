@@ -10,8 +10,9 @@ import xxhash
 
 from lifecycle.corpora.documents import open_shard
 from lifecycle.corpora.units import Unit
-from lifecycle.curation.repeated import SAID, Said, said, said_before
-from lifecycle.curation.sides import STAYS, Protected, Repeated, Task
+from lifecycle.curation.protected import Protected
+from lifecycle.curation.repeated import SAID, Repeated, Said, said, said_before
+from lifecycle.curation.sides import STAYS, Task
 from lifecycle.parallel import Executor, ordered_map
 from lifecycle.recipe.corpora import RepeatedTextConfig, Scope
 from lifecycle.results import result

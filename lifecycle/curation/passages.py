@@ -112,11 +112,11 @@ class PassageIndex:
     def first(self, text: str) -> Shared | None:
         """The first of them."""
         windows = windows_of(text, self._config)
-        for enough in (1, None):  # the first hash in common is of another passage once in 2^64 times
-            found = self._verified(text, windows, *self._hashes.among(windows[0], enough), 1)
-            if found:
-                return found[0]
-        return None
+        first = self._hashes.among(windows[0], 1)
+        found = self._verified(text, windows, *first, 1)
+        if first[0].size and not found:  # another passage of that hash, once in 2^64 times
+            found = self._verified(text, windows, *self._hashes.among(windows[0]), 1)
+        return found[0] if found else None
 
     def _verified(
         self, text: str, windows: Windows, hits: NDArray[np.int64], entries: NDArray[np.int64], most: int | None

@@ -1,6 +1,8 @@
 """Lines or paragraphs that many documents carry: menus, notices, licences. The first document keeps them."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import xxhash
@@ -14,6 +16,26 @@ SEPARATORS = {"line": "\n", "paragraph": "\n\n"}
 SAID = np.dtype([("low", np.uint64), ("high", np.uint64), ("document", np.uint32), ("place", np.uint32)])
 """One line or paragraph of a document: 128 bits of hash, and the numbers of both."""
 Said = NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What documents of a unit say that earlier ones said, on disk: their numbers, and places of lines or paragraphs."""
+
+    path: Path
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path, places: NDArray[np.uint32]) -> "Repeated":
+        """The places, shape (lines or paragraphs, 2), that were written to `path`."""
+        return cls(path, xxhash.xxh3_128_hexdigest(places.tobytes()))
+
+    def places(self) -> dict[int, set[int]]:
+        """Places by document."""
+        found: dict[int, set[int]] = {}
+        for document, place in np.load(self.path).tolist():
+            found.setdefault(document, set()).add(place)
+        return found
 
 
 def said(text: str, number: int, config: RepeatedTextConfig) -> Said:

@@ -1,4 +1,4 @@
-"""Small files of numbers that are kept by the digest of what decides them: whole or not there, and sealed against damage."""
+"""Small files of numbers or rows, kept by the digest of what decides them: whole or not there, and sealed against damage."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
@@ -44,3 +45,17 @@ def load(path: Path) -> NDArray[np.uint8] | None:
             path.unlink()
         return None
     return payload
+
+
+def save_table(path: Path, table: pa.Table) -> None:
+    """Write an entry that holds rows."""
+    stored = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stored, table.schema) as writer:
+        writer.write_table(table)
+    save(path, stored.getvalue().to_pybytes())
+
+
+def load_table(path: Path) -> pa.Table | None:
+    """The rows of an entry, or None where there is none or where it is not what was written."""
+    payload = load(path)
+    return None if payload is None else pa.ipc.open_stream(pa.py_buffer(payload)).read_all()

@@ -1,28 +1,30 @@
 """One side of the corpus, held-out or training, unit by unit: without duplicates, without what quotes protected texts."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import compress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from lifecycle.corpora.arrow import filtered, rows_table, strings
+from lifecycle.corpora.arrow import filtered, strings, taken
 from lifecycle.corpora.documents import SCHEMA, Document, open_shard, read_group, shard_writer
 from lifecycle.corpora.units import Unit
 from lifecycle.curation.buffers import beginning_of, buffers_of, lengths_of, text_of
-from lifecycle.curation.contamination import HELDOUT, Overlaps
-from lifecycle.curation.passages import PassageIndex
-from lifecycle.curation.repeated import says_something, without
+from lifecycle.curation.comparing import COMPARED, Begun, Comparing, Places, Remaining
+from lifecycle.curation.contamination import HELDOUT
+from lifecycle.curation.protected import Protected
+from lifecycle.curation.put_aside import put_aside
+from lifecycle.curation.repeated import Repeated, says_something, without
 from lifecycle.ledger import EXCERPT_BYTES, Ledger, LedgerWriter
-from lifecycle.recipe.corpora import OverlapConfig, RepeatedTextConfig
-from lifecycle.results import result
+from lifecycle.recipe.corpora import RepeatedTextConfig
+from lifecycle.results import kept, made, result
 
 Side = Literal["heldout", "train"]
 
@@ -36,60 +38,6 @@ QUOTING = "quoting.npy"
 OVERLAPS_HELDOUT = "overlaps_heldout"
 BY_FILE = "contaminated_by_file"
 """Note of the ledger: documents that share a passage with each evaluation file."""
-PROTECTED = pa.schema([("file", pa.string()), ("item", pa.string()), ("text", pa.string())])
-
-
-@dataclass(frozen=True)
-class Protected:
-    """Texts that no document may quote, on disk: each worker indexes them once."""
-
-    path: Path
-    digest: str
-    config: OverlapConfig
-    hits_per_document: int
-
-    def identity(self) -> str:
-        """What of it decides what is found."""
-        return f"{self.digest} {self.config.model_dump_json()}"
-
-    def overlaps(self) -> Overlaps:
-        """What finds their passages, with nothing found yet."""
-        index, labels = _index(self.path, self.digest, self.config.words, self.config.han_characters)
-        return Overlaps(index, labels, self.hits_per_document)
-
-
-def protect(path: Path, texts: Sequence[tuple[str, str, str]], digest: str, config: OverlapConfig, hits: int) -> Protected:
-    """Write texts, given as file, item and text, for `Protected`."""
-    rows = [dict(zip(PROTECTED.names, each, strict=True)) for each in texts]
-    pq.write_table(rows_table(rows, PROTECTED), path)
-    return Protected(path, digest, config, hits)
-
-
-@lru_cache(maxsize=2)
-def _index(path: Path, digest: str, words: int, han: int) -> tuple[PassageIndex, list[tuple[str, str]]]:
-    config = OverlapConfig(words=words, han_characters=han)
-    rows = pq.read_table(path, schema=PROTECTED).to_pylist()
-    return PassageIndex((row["text"] for row in rows), config), [(row["file"], row["item"]) for row in rows]
-
-
-@dataclass(frozen=True)
-class Repeated:
-    """What documents of a unit say that earlier ones said, on disk: their numbers, and places of lines or paragraphs."""
-
-    path: Path
-    digest: str
-
-    @classmethod
-    def of(cls, path: Path, places: NDArray[np.uint32]) -> "Repeated":
-        """The places, shape (lines or paragraphs, 2), that were written to `path`."""
-        return cls(path, xxhash.xxh3_128_hexdigest(places.tobytes()))
-
-    def places(self) -> dict[int, set[int]]:
-        """Places by document."""
-        found: dict[int, set[int]] = {}
-        for document, place in np.load(self.path).tolist():
-            found.setdefault(document, set()).add(place)
-        return found
 
 
 @dataclass(frozen=True)
@@ -104,6 +52,23 @@ class Task:
     """One for each document."""
     rules: tuple[str, ...]
     repeated: Repeated | None = None
+    remaining: Remaining | None = None
+    """What is not known yet of its documents: whether they share a passage with the last slice of the held-out side."""
+
+    def quoting(self, documents: Collection[int]) -> "Task":
+        """The task with some documents marked that share a passage with a held-out text."""
+        if not documents:
+            return self
+        known = np.frombuffer(self.known, dtype=np.uint8).copy()
+        known[list(documents)] = QUOTES
+        return replace(self, known=known.tobytes())
+
+    def key(self, settings: str) -> str:
+        """Digest of all that decides the result."""
+        known = f"{xxhash.xxh3_128_hexdigest(self.known)} {self.rules}"
+        if self.repeated:
+            known += f" {self.repeated.digest}"
+        return self.unit.key(f"{settings}\n{self.source}\n{known}")
 
 
 @dataclass(frozen=True)
@@ -113,6 +78,10 @@ class Passing:
     side: Side
     evaluation: Protected | None
     repeated: RepeatedTextConfig
+    comparing: Comparing | None
+    """How what remains of a `Task` is compared; None where nothing does."""
+    aside: Path | None
+    """Where documents of this side may have been put aside (`put_aside`); None where none were."""
 
     def settings(self, code_version: str) -> str:
         """What decides the result of a unit besides its content and its `Task`."""
@@ -120,17 +89,36 @@ class Passing:
         return f"{code_version} {self.side} {self.repeated.model_dump_json()} {evaluation}"
 
 
-def pass_unit(passing: Passing, settings: str, cache: Path, task: Task) -> tuple[Path, bool]:
+class Passed(NamedTuple):
     """The entry of a unit: the documents that stay (no file where none does), what they share with protected texts, and the
-    ledger; and whether it was there."""
-    known = f"{xxhash.xxh3_128_hexdigest(task.known)} {task.rules}"
-    if task.repeated:
-        known += f" {task.repeated.digest}"
+    ledger; whether it was there; and what came of the comparison that remained."""
 
-    def make(directory: Path) -> None:
-        _Unit(passing, task).write(directory)
+    entry: Path
+    was_there: bool
+    places: Places
 
-    return result(cache, task.unit.key(f"{settings}\n{task.source}\n{known}"), make)
+
+def pass_unit(passing: Passing, settings: str, cache: Path, task: Task) -> Passed:
+    """Write a unit, unless what it gives is there.
+
+    What remains to be compared is compared as its texts are read to be written. Where the unit is there as it is if nothing
+    comes of it, which is what comes mostly, only the row groups of suspects are read.
+    """
+    places: Places = []
+    if passing.comparing and task.remaining:
+        if not kept(cache, task.key(settings)):
+
+            def compare_and_write(directory: Path) -> str:
+                unit = _Unit(passing, task)
+                unit.write(directory)
+                places.extend(unit.compared())
+                return task.quoting(dict(places)).key(settings)
+
+            return Passed(made(cache, compare_and_write), False, places)
+        places = passing.comparing.places(task.remaining)
+        task = replace(task.quoting(dict(places)), remaining=None)
+    entry, was_there = result(cache, task.key(settings), lambda directory: _Unit(passing, task).write(directory))
+    return Passed(entry, was_there, places)
 
 
 class _Unit:
@@ -140,6 +128,7 @@ class _Unit:
         self._passing, self._task = passing, task
         self._evaluation = passing.evaluation.overlaps() if passing.evaluation else None
         self._repeated = task.repeated.places() if task.repeated else {}
+        self._begun = Begun(passing.comparing, task.remaining) if passing.comparing and task.remaining else None
         self._quoting: list[int] = []
         self._ledger = LedgerWriter(task.source)
 
@@ -147,7 +136,9 @@ class _Unit:
         characters = documents = 0
         writer = None
         try:
-            for table, known, numbers in _tables(self._task):
+            for table, known, numbers in _tables(self._task, self._passing.aside):
+                if self._begun:
+                    known = _compared(self._begun, table, known, numbers)
                 kept, lengths = self._judge(table, known, numbers)
                 documents += kept.num_rows
                 characters += lengths
@@ -165,6 +156,10 @@ class _Unit:
         if self._quoting:
             np.save(directory / QUOTING, np.array(self._quoting))
         Ledger(sources=(self._ledger.close(),)).write(directory)
+
+    def compared(self) -> Places:
+        """What came of the comparison that remained, after they were written."""
+        return self._begun.end() if self._begun else []
 
     def _judge(self, table: pa.Table, known: NDArray[np.uint8], numbers: NDArray[np.int64]) -> tuple[pa.Table, int]:
         """Enter documents into the ledger; those that stay, as they stay, and their characters.
@@ -226,6 +221,19 @@ class _Unit:
         return OVERLAPS_HELDOUT if known == QUOTES else None, document
 
 
+def _compared(begun: Begun, table: pa.Table, known: NDArray[np.uint8], numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """What is known of the documents of a table after the comparison."""
+    suspects = begun.among(numbers)
+    if not suspects.size:
+        return known
+    places = np.searchsorted(numbers, suspects)
+    documents = taken(table.select(COMPARED), places).to_pylist()
+    quoting = begun.compare(zip(suspects.tolist(), documents, strict=True))
+    known = known.copy()
+    known[np.searchsorted(numbers, quoting)] = QUOTES
+    return known
+
+
 def _with_texts(table: pa.Table, texts: dict[int, str]) -> pa.Table:
     """The table with other texts at some places."""
     if not texts:
@@ -236,22 +244,28 @@ def _with_texts(table: pa.Table, texts: dict[int, str]) -> pa.Table:
     return table.set_column(table.schema.get_field_index("text"), SCHEMA.field("text"), strings(column))
 
 
-def _tables(task: Task) -> Iterator[tuple[pa.Table, NDArray[np.uint8], NDArray[np.int64]]]:
+def _tables(task: Task, aside: Path | None) -> Iterator[tuple[pa.Table, NDArray[np.uint8], NDArray[np.int64]]]:
     """The row groups that hold documents of this side, with what is known of each document, and its number within the unit.
 
-    Others are left out only where they are most: the text of those that stay would be copied once more.
+    Others are left out only where they are most, or where theirs were put aside: the text of those that stay would be copied
+    once more.
     """
     known = np.frombuffer(task.known, dtype=np.uint8)
     begin = 0
-    with open_shard(task.unit.path) as file:
-        for number in range(task.unit.first, task.unit.last):
-            rows = file.metadata.row_group(number).num_rows
-            here, numbers = known[begin : begin + rows], np.arange(begin, begin + rows)
-            begin += rows
+    with ExitStack() as opened:
+        file = None
+        for group in task.unit.groups:
+            here, numbers = known[begin : begin + group.rows], np.arange(begin, begin + group.rows)
+            begin += group.rows
             mine = here != OTHER_SIDE
             if not mine.any():
                 continue
-            table = read_group(file, number)
-            if 2 * mine.sum() < rows:
-                table, here, numbers = filtered(table, mine), here[mine], numbers[mine]
+            table = put_aside(aside, group) if aside else None
+            if table is not None:
+                here, numbers = here[mine], numbers[mine]
+            else:
+                file = file or opened.enter_context(open_shard(task.unit.path))
+                table = read_group(file, group.number)
+                if 2 * mine.sum() < group.rows:
+                    table, here, numbers = filtered(table, mine), here[mine], numbers[mine]
             yield table, here, numbers

@@ -14,9 +14,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from lifecycle.corpora.row_groups import RowGroup
-from lifecycle.curation.anchor_cache import Anchored, anchor_entry, keep_anchors, texts_of
+from lifecycle.curation.anchor_cache import Anchored, anchor_entry, keep_anchors
 from lifecycle.curation.buffers import Bytes, Integers, lengths_of
 from lifecycle.curation.minhash import signatures_of
+from lifecycle.curation.put_aside import texts_putting_aside
 from lifecycle.curation.sealed import entry_of, load, save
 from lifecycle.curation.sign_and_anchor import sign_and_anchor
 from lifecycle.digests import digest_json
@@ -50,19 +51,25 @@ def _digests(buffer: Bytes, offsets: Integers) -> NDArray[np.uint8]:
 
 
 def fingerprints_of(
-    config: MinHashConfig, overlap: OverlapConfig | None, cache: Path, group: RowGroup
+    config: MinHashConfig,
+    overlap: OverlapConfig | None,
+    cache: Path,
+    group: RowGroup,
+    aside: Path,
+    held: NDArray[np.bool_],
 ) -> tuple[Fingerprints, bool]:
     """The fingerprints of one row group, and whether they were cached.
 
     Args:
         overlap: anchors of this kind are made and kept, too, where the texts are read for the fingerprints; None: none are.
         cache: a directory of entries, made and filled here.
+        aside: where documents that are `held` are put aside when the texts are read (`put_aside`).
     """
     entry = entry_of(cache, f"{VERSION} {digest_json(identity(config))} {group.layout} {group.content}")
     found = _load(entry, config.bands * config.rows)
     if found:
         return found, True
-    buffer, offsets = texts_of(group)
+    buffer, offsets = texts_putting_aside(aside, group, held)
     anchors = anchor_entry(overlap, cache, group) if overlap else None
     if overlap and anchors and not anchors.exists():
         signature, hashes, counts = sign_and_anchor(buffer, offsets, config, overlap)

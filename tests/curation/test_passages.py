@@ -71,7 +71,9 @@ def test_two_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(passages, "windows_of", colliding)
     assert not index.find(other)
+    assert index.first(other) is None
     assert index.find(item)
+    assert [index.first(f"{other} {item}")] == index.find(f"{other} {item}")
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,6 +97,7 @@ def test_the_same_as_looking_for_every_window_of_words(items: list[str], documen
     expected = set().union(*map(windows, items)) & windows(document) if items else set()
     index = PassageIndex(items, config)
     assert bool(index.find(document)) == bool(expected)
+    assert index.first(document) == next(iter(index.find(document)), None)
     for shared in index.find(document):
         assert folded_words(document[slice(*shared.here)]) == folded_words(items[shared.text][slice(*shared.there)])
 

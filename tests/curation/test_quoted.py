@@ -1,6 +1,7 @@
 """Training documents that share a passage with held-out text: found slice by slice, the same as by comparing all at once."""
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifecycle.corpora.documents import Document
 from lifecycle.corpora.units import units
-from lifecycle.curation import quoted
+from lifecycle.curation import comparing
 from lifecycle.curation.anchors import anchors_of
 from lifecycle.curation.buffers import encoded
 from lifecycle.curation.corpus import build_corpus
@@ -100,13 +102,14 @@ def test_new_heldout_text_writes_those_units_anew_that_lose_a_document(
     assert first["units"] > len(units(tmp_path / "1" / "cleaned")) > 5
     assert first["dropped"]["overlaps_heldout"] > 150
     compared: list[int] = []
-    real = quoted.Comparing._compare
+    real = comparing.Begun.compare
 
-    def counted(self: quoted.Comparing, comparison: quoted.Comparison, some: list[int], texts: tuple[int, ...]) -> Any:
-        compared.extend(some)
-        return real(self, comparison, some, texts)
+    def counted(self: comparing.Begun, documents: Iterable[tuple[int, Document]]) -> list[int]:
+        some = list(documents)
+        compared.extend(number for number, _ in some)
+        return real(self, some)
 
-    monkeypatch.setattr(quoted.Comparing, "_compare", counted)
+    monkeypatch.setattr(comparing.Begun, "compare", counted)
     _, same = build(tmp_path / "2", documents, cache)
     assert same["units_reused"] == same["units"] == first["units"]
     assert not compared
@@ -118,6 +121,32 @@ def test_new_heldout_text_writes_those_units_anew_that_lose_a_document(
     fresh, _ = build(tmp_path / "4", more, tmp_path / "another cache")
     assert hashes(second) == hashes(fresh)
     assert overlaps(second) != overlaps(out)
+
+
+def test_a_unit_that_is_written_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its suspects were read to be compared, and then all of it to be written. With several slices it is the last one with
+    which they are compared there; the corpus is the same."""
+    documents = [(name, text_with(seed, [seed % 12] if seed % 3 else [])) for seed, name in enumerate(TRAINED[:90])]
+    documents += [(name, text_with(500 + seed, [seed])) for seed, name in enumerate(HELD[:12])]
+    real, before = comparing.Comparing.places, []
+
+    def counted(self: comparing.Comparing, remaining: comparing.Remaining) -> comparing.Places:
+        before.append(remaining)
+        return real(self, remaining)
+
+    monkeypatch.setattr(comparing.Comparing, "places", counted)
+    several, facts = build(tmp_path / "several", documents, None)
+    assert before
+    assert facts["dropped"]["overlaps_heldout"] == 60
+    before.clear()
+    monkeypatch.setattr("lifecycle.curation.suspects.SLICE_BYTES", 1 << 30)
+    one, _ = build(tmp_path / "one", documents, tmp_path / "cache")
+    assert not before
+    assert hashes(one) == hashes(several)
+    again, facts = build(tmp_path / "again", documents, tmp_path / "cache")
+    assert not before
+    assert facts["units_reused"] == facts["units"]
+    assert hashes(again) == hashes(one)
 
 
 @given(st.lists(st.text(alphabet="ab 的了12,\n", max_size=60), max_size=5))

@@ -9,7 +9,7 @@ import pytest
 from lifecycle.corpora.documents import DocumentWriter
 from lifecycle.curation.corpus import build_corpus
 from lifecycle.curation.index import Index, index_documents
-from lifecycle.recipe.corpora import CurationConfig, MinHashConfig
+from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, MinHashConfig
 from tests.curation.cleaning import write_documents
 from tests.curation.test_corpus import HALF
 from tests.curation.test_minhash import random_text
@@ -28,7 +28,7 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 def _index(directory: Path, cache: Path, config: MinHashConfig = MINHASH) -> Index:
     work = directory.parent / f"work{len(list(directory.parent.iterdir()))}"
     work.mkdir()
-    return index_documents({"a": directory}, [], config, None, cache, work, workers=1)
+    return index_documents({"a": directory}, [], HeldoutConfig(), config, None, cache, work, workers=1)
 
 
 def _signatures(index: Index) -> np.ndarray:
