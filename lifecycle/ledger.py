@@ -126,7 +126,8 @@ class LedgerWriter:
         self.characters_kept += int(kept.sum())
         self.lengths_read.update(_by_bin(read))
         self.lengths_kept.update(_by_bin(kept))
-        self.languages.update(language for language in languages if language is not None)
+        counts = Counter(languages).items()
+        self.languages.update({language: count for language, count in counts if language is not None})
 
     def drop(self, rule: str, id: str, text: str, left: int | None = None, characters: int | None = None) -> None:
         """A document was read and ends here, under `rule`.
@@ -196,13 +197,10 @@ def length_bin(characters: int) -> int:
     return characters >> shift << shift
 
 
-def _by_bin(lengths: NDArray[np.int64]) -> dict[int, int]:
+def _by_bin(lengths: NDArray[np.int64]) -> Counter[int]:
     """How many lengths each `length_bin` has."""
-    found, counts = np.unique(lengths, return_counts=True)
-    bins: Counter[int] = Counter()
-    for length, count in zip(found.tolist(), counts.tolist(), strict=True):
-        bins[length_bin(length)] += count
-    return bins
+    shifts = np.maximum(np.frexp(lengths)[1] - 3, 0)
+    return Counter((lengths >> shifts << shifts).tolist())
 
 
 def _draw(id: str) -> tuple[int, str]:

@@ -1,7 +1,9 @@
 """Every document is accounted for: read = kept + drops, in one stage, over shards, and through the stages."""
 
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from lifecycle.errors import DataError
 from lifecycle.ledger import SAMPLES_PER_RULE, Ledger, LedgerWriter, SourceLedger, chain, length_bin, merge
 
 fates = st.lists(st.sampled_from(["keep", "too short", "wrong language", "duplicate"]), max_size=60)
+LENGTHS = st.integers(0, 40).map(lambda bits: (1 << bits) - 1) | st.integers(0, 10**12)
 
 
 def _account(events: list[str], source: str = "s") -> SourceLedger:
@@ -148,6 +151,17 @@ def test_lengths_fall_into_bins_an_eighth_to_a_quarter_wide(length: int) -> None
     low = length_bin(length)
     assert low <= length <= low * 1.25 + 1e-9 or length < 8
     assert length_bin(low) == low
+
+
+@given(st.lists(st.tuples(LENGTHS, LENGTHS, st.sampled_from(["en", "zh", None]))))
+def test_documents_counted_at_once_are_in_the_bins_of_single_ones(documents: list[tuple[int, int, str | None]]) -> None:
+    writer = LedgerWriter("s")
+    read, kept, languages = zip(*documents, strict=True) if documents else ((), (), ())
+    writer.keep_all(np.array(read, np.int64), np.array(kept, np.int64), languages)
+    assert (writer.read, writer.characters_read, writer.characters_kept) == (len(documents), sum(read), sum(kept))
+    assert writer.lengths_read == Counter(map(length_bin, read))
+    assert writer.lengths_kept == Counter(map(length_bin, kept))
+    assert writer.languages == Counter(filter(None, languages))
 
 
 def test_what_is_written_is_read_even_after_damaged_text(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def encoded_strings(values: Sequence[bytes]) -> pa.StringArray:
     Raises:
         ArrowCapacityError: together they have 2 GiB or more, which the column cannot count.
     """
-    ends = np.cumsum([0, *map(len, values)])
+    ends = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=ends[1:])
     if ends[-1] > MOST_BYTES:
         raise pa.ArrowCapacityError(f"{ends[-1]:,} bytes of text in one row group, more than {MOST_BYTES:,}")
     return pa.StringArray.from_buffers(len(values), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(values)))

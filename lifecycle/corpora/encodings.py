@@ -4,8 +4,6 @@ import codecs
 import re
 from functools import cache
 
-from charset_normalizer import from_bytes
-
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -123,6 +121,8 @@ def _wide_latin(sample: bytes) -> str | None:
 
 
 def _single_byte(data: bytes, sample: bytes, language: str) -> str | None:
+    from charset_normalizer import from_bytes  # few sources come here, and every process of curation would import it
+
     best = from_bytes(sample).best()
     found = best.encoding if best else None
     if found and found.startswith(MULTIBYTE) and language not in EAST_ASIAN_LANGUAGES:
