@@ -117,7 +117,7 @@ def enter_run(value: np.uint64, word: np.uint64) -> tuple[np.uint64, int]:
     folded = (word | ONES * np.uint64(0x20)) & first_bytes(size)
     for step in range(EIGHT):
         value = (value ^ (folded >> np.uint64(8 * step) & np.uint64(0xFF))) * PRIME
-    return value * _TAKEN_BACK[size], size
+    return np.uint64(value * _TAKEN_BACK[size]), size
 
 
 @inner
