@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.block_classes import NONE, TOP, classes_of
 from lifecycle.curation.block_flow import ellipses_of, reached, script_changes, sentence_ends
-from lifecycle.curation.block_words import BEYOND, store_han, store_ideographs, store_runs
+from lifecycle.curation.block_words import WRITTEN, readable, store_han, store_ideographs, store_runs
 from lifecycle.curation.byte_masks import BLOCK, ONE, bytes_between
 from lifecycle.curation.citations import citations_in
 from lifecycle.curation.columns import (
@@ -41,10 +41,6 @@ Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
-READ = BLOCK + BEYOND
-"""Bytes that are read at once, of which a block is looked at; near the end of the buffer they are copied."""
-WRITTEN = BLOCK + BEYOND
-"""Places behind those of the words that are asked for into which may be written."""
 _NEWLINE, _RETURN, _HASH = 10, 13, 35
 
 
@@ -82,11 +78,7 @@ def scan(
     # Of the line so far: words, sentences, words between white space, citations and hints at phrases.
     line, line_words, line_sentences, line_parts, citation, hint = begin, 0, 0, 0, False, False
     for position in range(begin, end, BLOCK):
-        source, at = buffer, position
-        if position + READ > buffer.size:
-            for place in range(min(READ, buffer.size - position)):
-                tail[place] = buffer[position + place]
-            source, at = tail, 0
+        source, at = readable(buffer, position, tail)
         block = classes_of(source, at, buffer, position, end, marks, begun, run_before, space_before, separator_before)
         leads, each_word = block.leads, block.han | block.ideographs
         runs = block.run & leads & ~(block.run << ONE | run_before)
