@@ -22,7 +22,7 @@ class Line(NamedTuple):
 
     begin: int
     words: int
-    sentences: int
+    sentences: int | np.int64
     parts: int
     """Words between white space."""
     citations: np.uint64
