@@ -8,9 +8,11 @@ which documents need to be compared with protected texts at all.
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.block_words import READ, WRITTEN
 from lifecycle.curation.buffers import Bytes, Integers, encoded, longest_of
 from lifecycle.curation.compiled import compiled, inner
-from lifecycle.curation.words import Points, character_tables, hash_words, mix
+from lifecycle.curation.words import Points, character_tables, mix
+from lifecycle.curation.words_in_bytes import hash_words
 from lifecycle.recipe.corpora import OverlapConfig
 
 Hashes = NDArray[np.uint64]
@@ -40,13 +42,14 @@ def run_words(config: OverlapConfig) -> int:
 def _anchors(
     buffer: Bytes, offsets: Integers, classes: NDArray[np.uint8], lower: Points, words: int, han: int, run: int
 ) -> tuple[Hashes, Integers]:
-    counts, longest = np.zeros(offsets.size - 1, np.int64), longest_of(offsets)
+    counts, longest = np.zeros(offsets.size - 1, np.int64), longest_of(offsets) + WRITTEN
     found, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
+    tail = np.empty(READ, np.uint8)
     runs = np.empty(longest, np.uint64)
     chosen, ends = np.empty(1024, np.uint64), np.empty(1024, np.uint32)
     total = 0
     for i in range(counts.size):
-        count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, found, alone)
+        count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, found, alone, tail)
         chosen = with_room(chosen, total, count)
         counts[i], ends = choose_anchors(found, alone, count, words, han, run, runs, ends, chosen[total:])
         total += counts[i]

@@ -21,18 +21,31 @@ from lifecycle.curation.word_hashes import hash_letters, hash_run
 Bytes = NDArray[np.uint8]
 Marks = NDArray[np.uint32]
 Hashes = NDArray[np.uint64]
-Small = NDArray[np.int32]
+Lengths = NDArray[np.int32] | NDArray[np.bool_]
+"""Where nothing but ones is written of characters that are words."""
 
 _HAN_BYTES = 3
-BEYOND = 4 * EIGHT
-"""So many bytes behind a block are read, and places behind that of its last word written, whatever they are."""
+READ = BLOCK + 4 * EIGHT
+"""Bytes that are read of a block and behind it, whatever these are."""
+WRITTEN = BLOCK + 4 * EIGHT
+"""Places from that of a block's first word on into which is written, whatever is behind its last one."""
 _inlined: Any = intrinsic
 """Of unknown type, as callers leave the first argument out."""
 
 
 @inner
+def readable(buffer: Bytes, position: int, tail: Bytes) -> tuple[Bytes, int]:
+    """Where `READ` bytes can be read that begin as those from `position` on: there, or near the end in a copy in `tail`."""
+    if position + READ <= buffer.size:
+        return buffer, position
+    for place in range(buffer.size - position):
+        tail[place] = buffer[position + place]
+    return tail, 0
+
+
+@inner
 def store_han(
-    source: Bytes, at: int, classes: Classes, starts: np.uint64, first: int, hashes: Hashes, lengths: Small
+    source: Bytes, at: int, classes: Classes, starts: np.uint64, first: int, hashes: Hashes, lengths: Lengths
 ) -> int:
     """Store the Han characters of a block as they are, as pairs of words are mixed; returns how many of them are common.
 
@@ -62,7 +75,7 @@ def store_han(
 
 @inner
 def store_ideographs(
-    buffer: Bytes, position: int, end: int, classes: Classes, starts: np.uint64, first: int, hashes: Hashes, lengths: Small
+    buffer: Bytes, position: int, end: int, classes: Classes, starts: np.uint64, first: int, hashes: Hashes, lengths: Lengths
 ) -> None:
     """Store the other characters of the block from `position` on that are words; none of them has a lower case."""
     left = classes.ideographs
@@ -88,7 +101,7 @@ def store_runs(
     marks: Marks,
     lower: Marks,
     hashes: Hashes,
-    lengths: Small,
+    lengths: NDArray[np.int32],
     stop_words: Hashes,
     stop_bits: np.uint64,
     found: int,

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lifecycle.curation.byte_masks import characters_between
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.eight_bytes import characters_between
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]

@@ -12,6 +12,10 @@ from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from lifecycle.curation.compiled import inner
+from lifecycle.curation.eight_bytes import bits_set, byte_at
 
 BLOCK = 64
 ONE, TWO, ALL = np.uint64(1), np.uint64(2), np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -83,3 +87,23 @@ def _everywhere(builder: Any, vector: ir.VectorType, value: Any) -> Any:
     places = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), None)
     one = builder.insert_element(undefined, builder.trunc(value, vector.element), ir.IntType(32)(0))
     return builder.shuffle_vector(one, undefined, places)
+
+
+@inner
+def characters_between(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
+    """Characters of UTF-8 that begin in a range of bytes."""
+    return end - begin - count_of(buffer, begin, end, 0x80, 0xBF)
+
+
+@inner
+def count_of(buffer: NDArray[np.uint8], begin: int, end: int, first: int, last: int) -> int:
+    """How many bytes of a range lie between two values."""
+    count = 0
+    position = begin
+    while position + BLOCK <= end:
+        count += bits_set(bytes_between(buffer, position, first, last))
+        position += BLOCK
+    while position < end:
+        count += first <= byte_at(buffer, position) <= last
+        position += 1
+    return count

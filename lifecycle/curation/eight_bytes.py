@@ -90,31 +90,3 @@ def bytes_like(word: np.uint64, byte: int) -> np.uint64:
 def continuations(word: np.uint64) -> int:
     """Bytes of the eight that continue a character of UTF-8."""
     return bits_set(word & ~(word << np.uint64(1)) & HIGH)
-
-
-@inner
-def characters_between(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
-    """Characters of UTF-8 that begin in a range of bytes."""
-    following = 0
-    position = begin
-    while position + EIGHT <= end:
-        following += continuations(eight_bytes(buffer, position))
-        position += EIGHT
-    while position < end:
-        following += buffer[position] & 0xC0 == 0x80
-        position += 1
-    return end - begin - following
-
-
-@inner
-def count_of(buffer: NDArray[np.uint8], begin: int, end: int, byte: int) -> int:
-    """How often a byte occurs in a range."""
-    count = 0
-    position = begin
-    while position + EIGHT <= end:
-        count += bits_set(bytes_like(eight_bytes(buffer, position), byte))
-        position += EIGHT
-    while position < end:
-        count += buffer[position] == byte
-        position += 1
-    return count

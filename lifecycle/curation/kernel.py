@@ -7,6 +7,8 @@ looked at while it is still in the processor's cache. The parts are in `scan` an
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.block_words import READ, WRITTEN
+from lifecycle.curation.byte_masks import characters_between, count_of
 from lifecycle.curation.columns import (
     COLUMNS,
     COVERED_BIGRAM,
@@ -25,12 +27,11 @@ from lifecycle.curation.columns import (
     TEXT_LINES,
 )
 from lifecycle.curation.compiled import compiled, inner
-from lifecycle.curation.eight_bytes import characters_between, count_of
 from lifecycle.curation.line_hashes import hash_bytes, hash_line
 from lifecycle.curation.lines import stripped
 from lifecycle.curation.marks import TERMINAL
 from lifecycle.curation.ngrams import RESULTS, enter, new_table, repetition, seen_size, table_mask
-from lifecycle.curation.scan import READ, WRITTEN, scan
+from lifecycle.curation.scan import scan
 from lifecycle.curation.utf8 import decode
 from lifecycle.curation.word_hashes import enter_eight
 from lifecycle.curation.words import SEED, mix
@@ -63,7 +64,7 @@ def score(
     newlines = np.zeros(offsets.size - 1, np.int64)
     for i in range(offsets.size - 1):
         size = offsets[i + 1] - offsets[i]
-        newlines[i] = count_of(buffer, offsets[i], offsets[i + 1], NEWLINE)
+        newlines[i] = count_of(buffer, offsets[i], offsets[i + 1], NEWLINE, NEWLINE)
         longest = max(longest, size)
         words = max(words, min(size // 2 + 2, MEASURED_WORDS))
         lines = max(lines, min(newlines[i] + 1, MEASURED_LINES))

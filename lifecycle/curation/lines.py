@@ -75,7 +75,7 @@ def finish_line(
     marks: Marks,
     spare: Bytes,
     row: NDArray[np.int64],
-    sentences: int,
+    sentences: int | np.int64,
     blank_words: int,
     citation: bool,
     hint: bool,

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.block_words import READ, WRITTEN
 from lifecycle.curation.buffers import Bytes, Integers, encoded, longest_of
 from lifecycle.curation.compiled import compiled, inner
-from lifecycle.curation.words import Points, character_tables, hash_words, mix
+from lifecycle.curation.words import Points, character_tables, mix
+from lifecycle.curation.words_in_bytes import hash_words
 from lifecycle.recipe.corpora import MinHashConfig
 
 Signatures = NDArray[np.uint32]
@@ -75,11 +77,12 @@ def _sign(
 ) -> None:
     """Fill each row of `result` with the least hash of all shingles under h(x) = (a·x + b mod 2^64) >> 32 with odd a
     (multiply-shift, Dietzfelbinger et al. 1997)."""
-    longest = longest_of(offsets)
+    longest = longest_of(offsets) + WRITTEN
     words, alone = np.empty(longest, np.uint64), np.empty(longest, np.bool_)
+    tail = np.empty(READ, np.uint8)
     shingles, least = np.empty(longest + AT_ONCE - 1, np.uint64), np.empty(scale.size, np.uint64)
     for i in range(result.shape[0]):
-        count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, words, alone)
+        count = hash_words(buffer, offsets[i], offsets[i + 1], classes, lower, words, alone, tail)
         sign_words(words, count, shingles, shingle, scale, shift, least, result[i])
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lifecycle.curation.block_classes import NONE, TOP, classes_of
 from lifecycle.curation.block_flow import ellipses_of, reached, script_changes, sentence_ends
-from lifecycle.curation.block_words import BEYOND, store_han, store_ideographs, store_runs
+from lifecycle.curation.block_lines import Found, Line, end_last_line, end_lines
+from lifecycle.curation.block_words import WRITTEN, readable, store_han, store_ideographs, store_runs
 from lifecycle.curation.byte_masks import BLOCK, ONE, bytes_between
 from lifecycle.curation.citations import citations_in
 from lifecycle.curation.columns import (
@@ -30,9 +31,8 @@ from lifecycle.curation.columns import (
     WORDS,
 )
 from lifecycle.curation.compiled import inner
-from lifecycle.curation.eight_bytes import bits_set, lowest_bit
+from lifecycle.curation.eight_bytes import bits_set
 from lifecycle.curation.line_phrases import hints_of
-from lifecycle.curation.lines import finish_line
 from lifecycle.curation.word_ends import bits_of_stops
 
 Bytes = NDArray[np.uint8]
@@ -41,11 +41,7 @@ Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Small = NDArray[np.int32]
 
-READ = BLOCK + BEYOND
-"""Bytes that are read at once, of which a block is looked at; near the end of the buffer they are copied."""
-WRITTEN = BLOCK + BEYOND
-"""Places behind those of the words that are asked for into which may be written."""
-_NEWLINE, _RETURN, _HASH = 10, 13, 35
+_HASH = 35
 
 
 @inner
@@ -77,16 +73,11 @@ def scan(
     letterless = latin = han = pending = material = NONE
     characters = letters = digits = spaces = han_characters = common = 0
     words = alpha_words = found_stops = 0
-    hash_signs = dots = ellipses = switches = segments = sentence_count = part_count = 0
+    hash_signs = dots = ellipses = switches = segments = 0
     stop_bits = bits_of_stops(stop_words, 0)
-    # Of the line so far: words, sentences, words between white space, citations and hints at phrases.
-    line, line_words, line_sentences, line_parts, citation, hint = begin, 0, 0, 0, False, False
+    line = Line(begin, 0, 0, 0, NONE, NONE)
     for position in range(begin, end, BLOCK):
-        source, at = buffer, position
-        if position + READ > buffer.size:
-            for place in range(min(READ, buffer.size - position)):
-                tail[place] = buffer[position + place]
-            source, at = tail, 0
+        source, at = readable(buffer, position, tail)
         block = classes_of(source, at, buffer, position, end, marks, begun, run_before, space_before, separator_before)
         leads, each_word = block.leads, block.han | block.ideographs
         runs = block.run & leads & ~(block.run << ONE | run_before)
@@ -97,9 +88,7 @@ def scan(
         apart = block.spaces | block.separators
         cells = leads & ~apart & (apart << ONE | space_before | separator_before)
         parts = leads & ~block.spaces & (block.spaces << ONE | space_before)
-        citations = citations_in(source, at) & leads
-        hints = hints_of(source, at) & leads
-        found, dots = ellipses_of(block.dots, dots)
+        groups, dots = ellipses_of(block.dots, dots)
 
         characters += bits_set(leads)
         letters += bits_set((block.run | each_word) & leads & ~block.digits)
@@ -111,7 +100,7 @@ def scan(
         )
         segments += bits_set(cells)
         switches += changes
-        ellipses += found + bits_set(block.ellipses)
+        ellipses += groups + bits_set(block.ellipses)
         hash_signs += bits_set(bytes_between(source, at, _HASH, _HASH) & leads)
 
         first = min(words, room)
@@ -135,55 +124,12 @@ def scan(
             stop_bits,
             found_stops,
         )
-        breaks = block.breaks
-        while breaks:
-            up_to = breaks ^ (breaks - ONE)
-            stop = position + lowest_bit(breaks)
-            breaks &= breaks - ONE
-            if buffer[stop] != _NEWLINE or stop == begin or buffer[stop - 1] != _RETURN:
-                finish_line(
-                    buffer,
-                    line,
-                    stop,
-                    words + bits_set(starts & up_to) - line_words,
-                    wide,
-                    marks,
-                    spare,
-                    row,
-                    sentence_count + bits_set(sentences & up_to) - line_sentences,
-                    part_count + bits_set(parts & up_to) - line_parts,
-                    citation or citations & up_to != 0,
-                    hint or hints & up_to != 0,
-                )
-            line = stop + (1 if buffer[stop] < 0x80 else 2 if buffer[stop] < 0xE0 else 3)
-            line_words = words + bits_set(starts & up_to)
-            line_sentences = sentence_count + bits_set(sentences & up_to)
-            line_parts = part_count + bits_set(parts & up_to)
-            citations &= ~up_to
-            hints &= ~up_to
-            citation = hint = False
-        citation = citation or citations != 0
-        hint = hint or hints != 0
+        found = Found(starts, sentences, parts, citations_in(source, at) & leads, hints_of(source, at) & leads)
+        line = end_lines(buffer, begin, position, block.breaks, found, line, wide, marks, spare, row)
         words += bits_set(starts)
-        sentence_count += bits_set(sentences)
-        part_count += bits_set(parts)
         begun = block.beyond
         run_before, space_before, separator_before = block.run >> TOP, block.spaces >> TOP, block.separators >> TOP
-    if line < end:
-        finish_line(
-            buffer,
-            line,
-            end,
-            words - line_words,
-            wide,
-            marks,
-            spare,
-            row,
-            sentence_count + int(material) - line_sentences,
-            part_count - line_parts,
-            citation,
-            hint,
-        )
+    end_last_line(buffer, end, material, line, wide, marks, spare, row)
     symbols = characters - letters - digits - spaces
     row[CHARACTERS], row[SYMBOLS], row[DIGITS], row[SPACES] = characters, symbols, digits, spaces
     row[LETTERS], row[HAN], row[COMMON_HAN] = letters, han_characters, common

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.compiled import compiled, inner
-from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, byte_at, lowest_bit, up_to_eight_bytes
-from lifecycle.curation.utf8 import decode
+from lifecycle.curation.eight_bytes import EIGHT, HIGH, ONES, lowest_bit
 
 SYMBOL, LETTER, DIGIT, SPACE, IDEOGRAPH = range(5)
 """Classes of characters; an IDEOGRAPH is a letter that is also a word."""
@@ -43,8 +42,6 @@ Hashes = NDArray[np.uint64]
 
 SEED, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 """A word's hash is FNV-1a over its characters in lower case, and `mix`."""
-IN_RUN = np.array([chr(byte).isalnum() and byte < 128 for byte in range(256)])
-"""ASCII letters and digits."""
 HAN_FIRST, HAN_LAST = np.uint64(0x4E00), np.uint64(0x9FFF)
 """Nearly all Han characters: each is an IDEOGRAPH, and none has a lower case."""
 _TAKEN_BACK = np.array([pow(int(PRIME), size - EIGHT, 2**64) for size in range(EIGHT + 1)], dtype=np.uint64)
@@ -107,17 +104,16 @@ def first_bytes(size: int) -> np.uint64:
 
 
 @inner
-def enter_run(value: np.uint64, word: np.uint64) -> tuple[np.uint64, int]:
-    """A word's hash with the ASCII letters and digits that eight bytes begin with, and how many these are.
+def enter_letters(value: np.uint64, word: np.uint64, size: int) -> np.uint64:
+    """A word's hash with the ASCII letters and digits that eight bytes begin with, of which there are so many.
 
     Each of the eight is a step of the hash. Those behind the run only multiply, which is taken back at the end: no jump
     depends on where a word ends, so that the processor is at the next one while it still multiplies for this one.
     """
-    size = run_size(word)
     folded = (word | ONES * np.uint64(0x20)) & first_bytes(size)
     for step in range(EIGHT):
         value = (value ^ (folded >> np.uint64(8 * step) & np.uint64(0xFF))) * PRIME
-    return value * _TAKEN_BACK[size], size
+    return np.uint64(value * _TAKEN_BACK[size])
 
 
 @inner
@@ -176,81 +172,6 @@ def find_words(
         ends[count] = size
         count += 1
     return hashes[:count], begins[:count], ends[:count]
-
-
-@inner
-def hash_words(
-    buffer: Bytes, begin: int, end: int, classes: NDArray[np.uint8], lower: Points, hashes: Hashes, alone: NDArray[np.bool_]
-) -> int:
-    """The same hashes of a text in UTF-8, written to `hashes`; `alone` tells which are characters that are words.
-
-    Args:
-        hashes, alone: at least `end - begin` places.
-
-    Returns:
-        number of words.
-    """
-    count = 0
-    inside = False
-    value = SEED
-    position = begin
-    while position < end:
-        byte = byte_at(buffer, position)
-        if IN_RUN[byte]:
-            if not inside:
-                value = SEED
-            size = EIGHT
-            while size == EIGHT:
-                value, size = enter_run(value, up_to_eight_bytes(buffer, position, end))
-                position += size
-            inside = position < end and byte_at(buffer, position) >= 0x80
-            if not inside:
-                hashes[count] = value
-                alone[count] = False
-                count += 1
-                position += 1
-            continue
-        if byte < 0x80:
-            point, width = np.int64(byte), 1
-        else:
-            if not inside:
-                before = position
-                han = han_of(up_to_eight_bytes(buffer, position, end))
-                while han:
-                    hashes[count] = han
-                    alone[count] = True
-                    count += 1
-                    position += 3
-                    han = han_of(up_to_eight_bytes(buffer, position, end))
-                if position > before:
-                    continue
-            point, width = decode(buffer, position, end)
-        position += width
-        kind = character_class(classes, point)
-        in_run = kind in (1, 2)
-        if inside and not in_run:
-            hashes[count] = value
-            alone[count] = False
-            count += 1
-            inside = False
-        if in_run or kind == 4:
-            folded = np.uint64(lower[point] if point < lower.shape[0] else point)
-            if kind == 4:
-                hashes[count] = folded
-                alone[count] = True
-                count += 1
-            else:
-                if not inside:
-                    inside = True
-                    value = SEED
-                value = (value ^ folded) * PRIME
-    if inside:
-        hashes[count] = value
-        alone[count] = False
-        count += 1
-    for i in range(count):  # by itself, so that many are mixed at once
-        hashes[i] = mix((SEED ^ hashes[i]) * PRIME if alone[i] else hashes[i])
-    return count
 
 
 def words(text: str) -> list[str]:

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifecycle.curation.block_words import READ, WRITTEN
 from lifecycle.curation.buffers import encoded
 from lifecycle.curation.minhash import EMPTY, signatures, threshold
-from lifecycle.curation.words import IDEOGRAPH, character_tables, code_points, find_words, hash_words, mix
+from lifecycle.curation.words import IDEOGRAPH, character_tables, code_points, find_words, mix
+from lifecycle.curation.words_in_bytes import hash_words
 from lifecycle.recipe.corpora import MinHashConfig
 from tests.curation.near import keepers
 
@@ -66,13 +68,19 @@ def test_texts_without_words_and_short_texts() -> None:
 
 
 @settings(deadline=None)
-@given(st.text() | st.text(st.sampled_from("aZ9é中文カ々한\u0301\u212a ,。\U00020000\ud800\uffff")))
-def test_words_of_bytes_have_the_hashes_of_words_of_characters(text: str) -> None:
+@given(
+    st.text() | st.text(st.sampled_from("aZ9é中文カ々한\u0301\u212a ,。\U00020000\ud800\uffff")),
+    st.integers(0, 64),
+    st.integers(0, 100),
+)
+def test_words_of_bytes_have_the_hashes_of_words_of_characters(text: str, before: int, behind: int) -> None:
     """Signatures and anchors read UTF-8, passages characters: what one of them takes for a word the other does, too."""
     classes, lower = character_tables()
-    buffer, offsets = encoded(["中 before", text])
-    hashes, alone = np.empty(buffer.size, np.uint64), np.empty(buffer.size, np.bool_)
-    count = hash_words(buffer, offsets[1], offsets[2], classes, lower, hashes, alone)
+    text = "x" * before + text + "x中" * (behind % 2) + "中" * (behind // 2)
+    buffer, offsets = encoded(["中 before", text, "a" * behind])
+    places = int(offsets[2] - offsets[1]) + WRITTEN
+    hashes, alone, tail = np.empty(places, np.uint64), np.empty(places, np.bool_), np.empty(READ, np.uint8)
+    count = hash_words(buffer, offsets[1], offsets[2], classes, lower, hashes, alone, tail)
     points = code_points(text)
     expected, begins, _ = find_words(points, classes, lower)
     assert hashes[:count].tolist() == expected.tolist()

@@ -2,12 +2,14 @@
 
 import random
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.curation.columns import COLUMNS
+from lifecycle.curation.kernel import MEASURED_WORDS
 from lifecycle.curation.rewrite import c4_lines
 from lifecycle.curation.statistics import statistics, statistics_of_arrow
 from tests.curation.slow_statistics import slow_statistics
@@ -16,6 +18,7 @@ PIECES = [
     *"\n\n\r\t\v\x1c\x85\u2028\u3000 \u00a0#-•.!?\"'()[]{|｜…。！？，”」a的b是了1２İıß",
     *"ẞΣ\u0301\u200b\U0001f600\U00020000\U000e0100\ud800",
     *("the ", "be ", "to ", "of ", "and ", "that ", "word ", "ab", "12", "...", "\r\n", "\n\n", "\n", " ", "[12]", "[edit]"),
+    *("\u212aelvin ", "kelvin ", "internationally ", "\u0130nternationally", "caf\xe9s ", "слова ", "ja[1]vascript", "[]"),
     *("[citation needed]", "lorem ipsum", "Lorem Ipsum ", "JavaScript", "uses cookies", "Privacy Policy", "third word. "),
     *(
         "第三章",
@@ -43,6 +46,32 @@ def check(text: str, language: str = "en") -> None:
 @given(TEXTS, st.sampled_from(["en", "zh"]))
 def test_the_kernel_equals_plain_python(text: str, language: str) -> None:
     check(text, language)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_kernel_equals_plain_python_wherever_a_block_of_bytes_ends(language: str) -> None:
+    """It looks at 64 bytes at once; what begins in one block and ends in the next one is one run, word, line or sentence."""
+    pieces = (
+        "中文写作的人 so. \u3000”They said：…” 3.5 ....\r\n- ｜b|c\tcafés и слова ",
+        "\U00020000\U0001f600か。\u2028[12] [edit] JavaScript. use cookies now!\x85the and",
+    )
+    for size in range(64):
+        for piece in pieces:
+            check("b" * size + piece + "汉字" * 12 + piece, language)
+
+
+@pytest.mark.parametrize("longest", [1000, 1001])
+@pytest.mark.parametrize("before", ["", "汉", "two ", "\u3000", "é" * 100 + " "])
+def test_a_word_longer_than_c4_allows_is_found_in_a_long_line(longest: int, before: str) -> None:
+    text = f"{before}{'x' * longest} and three more words here." + " Some more words." * 100
+    check(text, "en")
+    check(text, "zh")
+
+
+def test_words_are_counted_beyond_those_that_are_kept() -> None:
+    size = MEASURED_WORDS + 1000
+    counts = statistics(["的" * size + " a b"], ["zh"])
+    assert (counts["words"][0], counts["han"][0], counts["common_han"][0]) == (size + 2, size, size)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +128,24 @@ def test_bytes_that_are_not_utf8_are_counted_not_followed() -> None:
     found = statistics_of_arrow(column, ["en", "zh"])
     assert found["characters"].tolist() == [4, 3]
     assert found["symbols"].tolist() == [2, 3]
+
+
+def test_a_character_cut_off_at_the_end_of_a_document_does_not_take_bytes_of_the_next_one() -> None:
+    """The bytes of two documents lie side by side, and sixty-four of them are looked at at once."""
+    for before in range(70):
+        for cut, rest in (
+            (b"\xe4\xb8", b"\xad."),
+            (b"\xe4", b"\xb8\xad."),
+            (b"\xf0\xa0\x80", b"\x80."),
+            (b"\xc3", b"\xa9."),
+        ):
+            one, two = b"a" * before + cut, rest + b" b" * 40
+            ends = np.array([0, len(one), len(one) + len(two)], dtype=np.int32)
+            column = pa.Array.from_buffers(pa.string(), 2, [None, pa.py_buffer(ends.tobytes()), pa.py_buffer(one + two)])
+            found = statistics_of_arrow(column, ["zh", "zh"])
+            assert found["characters"].tolist() == [len(one), len(two)]
+            assert found["symbols"].tolist() == [len(cut), len(rest)]
+            assert found["han"].tolist() == [0, 0]
 
 
 def test_c4_rewriting_keeps_the_lines_that_are_counted() -> None:
