@@ -57,13 +57,13 @@ class Passages:
     @classmethod
     def of(cls, text: str, config: OverlapConfig) -> "Passages":
         """The passages of a text."""
-        hashes, starts, _ = windows_of(text, config)
+        (hashes, starts, _), _ = windows_of(text, config)
         return cls(text, hashes, starts.astype(np.uint32))
 
 
 @dataclass(frozen=True)
-class _Spelled:
-    """A text in lower case as code points, and where its words begin and end in it: 20 bytes for a word of five letters."""
+class Words:
+    """A text as code points, and where its words begin and end in it: some 40 bytes for a word of five letters."""
 
     points: Points
     begins: NDArray[np.int64]
@@ -98,7 +98,7 @@ class PassageIndex:
         self._numbers = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)[first]
         self._starts = np.concatenate(starts)[first]
         self.passages = int(distinct.size)
-        self._words_of = lru_cache(maxsize=SPELLED_TEXTS)(lambda number: _spell(self.texts[number]))
+        self._words_of = lru_cache(maxsize=SPELLED_TEXTS)(lambda number: words_of(self.texts[number]))
 
     def find(self, text: str, most: int | None = None) -> list[Shared]:
         """The passages of `text` that an indexed text holds too, in order; none lies within another of the list.
@@ -106,26 +106,26 @@ class PassageIndex:
         Args:
             most: so many of them are enough; None looks for all.
         """
-        windows = windows_of(text, self._config)
-        return self._verified(text, windows, *self._hashes.among(windows[0]), most)
+        windows, words = windows_of(text, self._config)
+        return self._verified(words, windows, *self._hashes.among(windows[0]), most)
 
     def first(self, text: str) -> Shared | None:
         """The first of them."""
-        windows = windows_of(text, self._config)
+        windows, words = windows_of(text, self._config)
         first = self._hashes.among(windows[0], 1)
-        found = self._verified(text, windows, *first, 1)
+        found = self._verified(words, windows, *first, 1)
         if first[0].size and not found:  # another passage of that hash, once in 2^64 times
-            found = self._verified(text, windows, *self._hashes.among(windows[0]), 1)
+            found = self._verified(words, windows, *self._hashes.among(windows[0]), 1)
         return found[0] if found else None
 
     def _verified(
-        self, text: str, windows: Windows, hits: NDArray[np.int64], entries: NDArray[np.int64], most: int | None
+        self, mine: Words, windows: Windows, hits: NDArray[np.int64], entries: NDArray[np.int64], most: int | None
     ) -> list[Shared]:
         """What is shared indeed of the windows whose hash is that of an entry."""
         if not hits.size:
             return []
         _, starts, ends = windows
-        mine = _spell(text)
+        _, lower = character_tables()
         shared: list[Shared] = []
         covered = 0
         for start, end, entry in zip(starts[hits].tolist(), ends[hits].tolist(), entries.tolist(), strict=True):
@@ -133,7 +133,8 @@ class PassageIndex:
                 continue
             number, there = int(self._numbers[entry]), int(self._starts[entry])
             theirs = self._words_of(number)
-            length = _agreeing(mine.points, mine.begins, mine.ends, start, theirs.points, theirs.begins, theirs.ends, there)
+            places = mine.points, mine.begins, mine.ends, start, theirs.points, theirs.begins, theirs.ends, there
+            length = _agreeing(lower, *places)
             if length < end - start:
                 continue  # two different passages of one hash
             covered = start + length
@@ -149,25 +150,28 @@ class PassageIndex:
         return shared
 
 
-def windows_of(text: str, config: OverlapConfig) -> Windows:
-    """Each passage's hash, the number of its first word and of the word after it; shape (passages,)."""
+def windows_of(text: str, config: OverlapConfig) -> tuple[Windows, Words]:
+    """Each passage's hash, the number of its first word and of the word after it, shape (passages,); and the words."""
     classes, lower = character_tables()
-    return _windows(code_points(text), classes, lower, config.words, config.han_characters)
+    points = code_points(text)
+    *windows, begins, ends = _windows(points, classes, lower, config.words, config.han_characters)
+    return tuple(windows), Words(points, begins, ends)
 
 
 def folded_words(text: str) -> list[str]:
     """The words of a text as `find_words` hashes them: in lower case, by the same table."""
-    spelled = _spell(text)
-    folded = spelled.points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    return [folded[begin:end] for begin, end in zip(spelled.begins.tolist(), spelled.ends.tolist(), strict=True)]
+    words = words_of(text)
+    _, lower = character_tables()
+    points = np.where(words.points < TABLED, lower[np.minimum(words.points, TABLED - 1)], words.points)
+    folded = points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    return [folded[begin:end] for begin, end in zip(words.begins.tolist(), words.ends.tolist(), strict=True)]
 
 
-def _spell(text: str) -> _Spelled:
-    """The words of a text as `find_words` hashes them, and where they stand."""
-    classes, lower = character_tables()
+def words_of(text: str) -> Words:
+    """The words of a text as `find_words` finds them."""
     points = code_points(text)
-    _, begins, ends = find_words(points, classes, lower)
-    return _Spelled(np.where(points < TABLED, lower[np.minimum(points, TABLED - 1)], points), begins, ends)
+    _, begins, ends = find_words(points, *character_tables())
+    return Words(points, begins, ends)
 
 
 def _first_of_each(hashes: Hashes) -> tuple[Hashes, NDArray[np.int64]]:
@@ -183,6 +187,7 @@ def _first_of_each(hashes: Hashes) -> tuple[Hashes, NDArray[np.int64]]:
 
 @compiled
 def _agreeing(
+    lower: Points,
     points: Points,
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
@@ -192,7 +197,7 @@ def _agreeing(
     their_ends: NDArray[np.int64],
     there: int,
 ) -> int:
-    """How many words two texts have in common from these words on."""
+    """How many words two texts have in common from these words on, without regard to case."""
     length = 0
     most = min(begins.size - start, their_begins.size - there)
     while length < most:
@@ -202,7 +207,8 @@ def _agreeing(
             break
         same = True
         for place in range(size):
-            if points[begin + place] != their_points[their_begin + place]:
+            one, other = points[begin + place], their_points[their_begin + place]
+            if (lower[one] if one < lower.size else one) != (lower[other] if other < lower.size else other):
                 same = False
                 break
         if not same:
@@ -214,9 +220,10 @@ def _agreeing(
 @compiled
 def _windows(
     points: Points, classes: NDArray[np.uint8], lower: Points, words: int, han: int
-) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
-    """Each passage's hash, the number of its first word and of the word after it; shape (passages,)."""
-    found, begins, _ = find_words(points, classes, lower)
+) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Each passage's hash, the number of its first word and of the word after it, shape (passages,); and where each word
+    begins and ends, shape (words,)."""
+    found, begins, stops = find_words(points, classes, lower)
     count = found.size
     prefix = np.zeros(count + 1, dtype=np.uint64)
     numbers = np.zeros(count + 1, dtype=np.int64)
@@ -245,4 +252,4 @@ def _windows(
             ends[kept] = end
             kept += 1
         filled -= weight[start]
-    return hashes[:kept], starts[:kept], ends[:kept]
+    return hashes[:kept], starts[:kept], ends[:kept], begins, stops

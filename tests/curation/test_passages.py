@@ -66,8 +66,8 @@ def test_two_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -
     real = passages.windows_of
 
     def colliding(text: str, config: OverlapConfig):
-        _, starts, ends = real(text, config)
-        return np.full(starts.size, index._hashes.hashes[0], dtype=np.uint64), starts, ends
+        (_, starts, ends), words = real(text, config)
+        return (np.full(starts.size, index._hashes.hashes[0], dtype=np.uint64), starts, ends), words
 
     monkeypatch.setattr(passages, "windows_of", colliding)
     assert not index.find(other)
