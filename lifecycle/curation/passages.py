@@ -15,16 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.compiled import compiled
-from lifecycle.curation.sorted_hashes import Hashes, SortedHashes
+from lifecycle.curation.sorted_hashes import Hashes, SortedHashes, place_of
 from lifecycle.curation.words import (
     DIGIT,
     IDEOGRAPH,
     TABLED,
+    Bytes,
     Points,
     character_class,
     character_tables,
     code_points,
     find_words,
+    hash_words,
     mix,
 )
 from lifecycle.recipe.corpora import OverlapConfig
@@ -106,29 +108,34 @@ class PassageIndex:
         Args:
             most: so many of them are enough; None looks for all.
         """
-        windows, words = windows_of(text, self._config)
-        return self._verified(words, windows, *self._hashes.among(windows[0]), most)
+        (hashes, starts, ends), words = windows_of(text, self._config)
+        hits, entries = self._hashes.among(hashes)
+        return self._verified(words, starts[hits], ends[hits], entries, most)
 
     def first(self, text: str) -> Shared | None:
         """The first of them."""
-        windows, words = windows_of(text, self._config)
-        first = self._hashes.among(windows[0], 1)
-        found = self._verified(words, windows, *first, 1)
-        if first[0].size and not found:  # another passage of that hash, once in 2^64 times
-            found = self._verified(words, windows, *self._hashes.among(windows[0]), 1)
+        config, data = self._config, np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+        start, end, entry = _first_known(data, *character_tables(), config.words, config.han_characters, *self._hashes.parts)
+        if entry < 0:
+            return None
+        found = self._verified(words_of(text), np.array([start]), np.array([end]), np.array([entry]), 1)
+        if not found:  # another passage of that hash, once in 2^64 times
+            found = self.find(text, 1)
         return found[0] if found else None
 
     def _verified(
-        self, mine: Words, windows: Windows, hits: NDArray[np.int64], entries: NDArray[np.int64], most: int | None
+        self,
+        mine: Words,
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        entries: NDArray[np.int64],
+        most: int | None,
     ) -> list[Shared]:
         """What is shared indeed of the windows whose hash is that of an entry."""
-        if not hits.size:
-            return []
-        _, starts, ends = windows
         _, lower = character_tables()
         shared: list[Shared] = []
         covered = 0
-        for start, end, entry in zip(starts[hits].tolist(), ends[hits].tolist(), entries.tolist(), strict=True):
+        for start, end, entry in zip(starts.tolist(), ends.tolist(), entries.tolist(), strict=True):
             if end <= covered:
                 continue
             number, there = int(self._numbers[entry]), int(self._starts[entry])
@@ -253,3 +260,41 @@ def _windows(
             kept += 1
         filled -= weight[start]
     return hashes[:kept], starts[:kept], ends[:kept], begins, stops
+
+
+@compiled
+def _first_known(
+    data: Bytes,
+    classes: NDArray[np.uint8],
+    lower: Points,
+    words: int,
+    han: int,
+    known: Hashes,
+    bits: Hashes,
+    shift: np.uint64,
+) -> tuple[int, int, int]:
+    """The first window of a text in UTF-8 whose hash is known: the number of its first word, of the word after it, and the
+    place of its hash; -1 for all where there is none.
+
+    Windows that are mostly numbers are looked up, too: they are no passages of any text, so that none is known.
+    """
+    found, alone = np.empty(data.size, dtype=np.uint64), np.empty(data.size, dtype=np.bool_)
+    count = hash_words(data, 0, data.size, classes, lower, found, alone)
+    prefix = np.zeros(count + 1, dtype=np.uint64)
+    for i in range(count):
+        prefix[i + 1] = prefix[i] * BASE + found[i]
+    power = np.ones(max(words, han) + 1, dtype=np.uint64)
+    for i in range(1, power.size):
+        power[i] = power[i - 1] * BASE
+    end, filled = 0, 0
+    for start in range(count):
+        while filled < words * han and end < count:
+            filled += words if alone[end] else han
+            end += 1
+        if filled < words * han:
+            break
+        entry = place_of(mix(prefix[end] - prefix[start] * power[end - start]), known, bits, shift)
+        if entry >= 0:
+            return start, end, entry
+        filled -= words if alone[start] else han
+    return -1, -1, -1
