@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.curation import passages
-from lifecycle.curation.passages import PassageIndex, folded_words
+from lifecycle.curation.passages import PassageIndex
+from lifecycle.curation.windows import folded_words
 from lifecycle.recipe.corpora import OverlapConfig
 from tests.curation.test_minhash import random_text
 
