@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import xxhash
@@ -69,7 +70,7 @@ def _entry(root: Path, key: str) -> Path:
 def kept(root: Path, key: str) -> Path | None:
     """The entry of `key` below `root`, or None where there is none; a damaged one is set aside."""
     entry = _entry(root, key)
-    if not entry.is_dir():
+    if not os.path.isdir(entry):
         return None
     if _is_whole(entry):
         return entry
@@ -106,6 +107,7 @@ class _Seal:
         return json.dumps(vars(self))
 
 
+@cache
 def _boot() -> str:
     try:
         return BOOT.read_text(encoding="ascii").strip()
@@ -122,8 +124,8 @@ def _states(directory: Path) -> dict[str, list[int]]:
 def _back_date(directory: Path) -> None:
     """Give the files a time that no later writing can give them, however coarse the clock of the file system."""
     then = time.time() - OLDER_SECONDS
-    for name in _states(directory):
-        os.utime(directory / name, (then, then))
+    for name in os.listdir(directory):
+        os.utime(f"{directory}/{name}", (then, then))
 
 
 def _seal(directory: Path) -> _Seal:
@@ -135,7 +137,7 @@ def _seal(directory: Path) -> _Seal:
 def _digest(path: Path) -> str:
     """XXH3 with 128 bits: the entry is guarded against damage, not against an adversary."""
     state = xxhash.xxh3_128()
-    with path.open("rb", buffering=0) as file:
+    with open(path, "rb", buffering=0) as file:
         while data := file.read(CHUNK):
             state.update(data)
     return state.hexdigest()
@@ -145,7 +147,8 @@ def _is_whole(entry: Path) -> bool:
     """Whether the files are those that were sealed. They are read only where size, time or inode of one is another, or the
     machine was started anew since."""
     try:
-        seal = _Seal(**json.loads((entry / SEAL).read_text(encoding="utf-8")))
+        with open(f"{entry}/{SEAL}", "rb", buffering=0) as file:  # thousands are read where nothing is new
+            seal = _Seal(**json.loads(file.read()))
         if seal.boot and seal.boot == _boot() and seal.states == _states(entry):
             return True
         found = _seal(entry)

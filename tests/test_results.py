@@ -29,20 +29,27 @@ def test_a_result_is_made_once_and_made_again_when_damaged(tmp_path: Path) -> No
     assert not result(tmp_path, KEY, make)[1]
 
 
-def test_a_result_is_read_again_when_the_machine_was_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_is_read_again_when_the_machine_was_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """A crash may leave a file that was being written with its size and time, and other content."""
-    boot = tmp_path / "boot"
-    boot.write_text("first")
-    monkeypatch.setattr(results, "BOOT", boot)
+    monkeypatch.setattr(results, "BOOT", tmp_path / "boot")
+
+    def anew(boot: str) -> None:
+        (tmp_path / "boot").write_text(boot)
+        results._boot.cache_clear()
+
+    anew("first")
+    request.addfinalizer(results._boot.cache_clear)
     kept = tmp_path / "kept"
     file = result(kept, KEY, make)[0] / "a.txt"
     before = file.stat()
     file.write_text("damaged")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert result(kept, KEY, make)[1]
-    boot.write_text("second")
+    anew("second")
     assert not result(kept, KEY, make)[1]
-    boot.write_text("third")
+    anew("third")
     assert result(kept, KEY, pytest.fail)[1]
     with monkeypatch.context() as patched:
         patched.setattr(results, "_digest", pytest.fail)

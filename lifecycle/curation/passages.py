@@ -14,24 +14,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.curation.compiled import compiled
 from lifecycle.curation.sorted_hashes import Hashes, SortedHashes
-from lifecycle.curation.words import (
-    DIGIT,
-    IDEOGRAPH,
-    TABLED,
-    Points,
-    character_class,
-    character_tables,
-    code_points,
-    find_words,
-    mix,
-)
+from lifecycle.curation.windows import Words, agreeing, first_known, windows_of, words_of
+from lifecycle.curation.words import character_tables
 from lifecycle.recipe.corpora import OverlapConfig
 
-Windows = tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]
-
-BASE = np.uint64(0x9E3779B97F4A7C15)
 SPELLED_TEXTS = 256
 """Indexed texts whose words are kept ready for comparison."""
 
@@ -57,17 +44,8 @@ class Passages:
     @classmethod
     def of(cls, text: str, config: OverlapConfig) -> "Passages":
         """The passages of a text."""
-        hashes, starts, _ = windows_of(text, config)
+        (hashes, starts, _), _ = windows_of(text, config)
         return cls(text, hashes, starts.astype(np.uint32))
-
-
-@dataclass(frozen=True)
-class _Spelled:
-    """A text in lower case as code points, and where its words begin and end in it: 20 bytes for a word of five letters."""
-
-    points: Points
-    begins: NDArray[np.int64]
-    ends: NDArray[np.int64]
 
 
 class PassageIndex:
@@ -98,7 +76,7 @@ class PassageIndex:
         self._numbers = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)[first]
         self._starts = np.concatenate(starts)[first]
         self.passages = int(distinct.size)
-        self._words_of = lru_cache(maxsize=SPELLED_TEXTS)(lambda number: _spell(self.texts[number]))
+        self._words_of = lru_cache(maxsize=SPELLED_TEXTS)(lambda number: words_of(self.texts[number]))
 
     def find(self, text: str, most: int | None = None) -> list[Shared]:
         """The passages of `text` that an indexed text holds too, in order; none lies within another of the list.
@@ -106,34 +84,40 @@ class PassageIndex:
         Args:
             most: so many of them are enough; None looks for all.
         """
-        windows = windows_of(text, self._config)
-        return self._verified(text, windows, *self._hashes.among(windows[0]), most)
+        (hashes, starts, ends), words = windows_of(text, self._config)
+        hits, entries = self._hashes.among(hashes)
+        return self._verified(words, starts[hits], ends[hits], entries, most)
 
     def first(self, text: str) -> Shared | None:
         """The first of them."""
-        windows = windows_of(text, self._config)
-        first = self._hashes.among(windows[0], 1)
-        found = self._verified(text, windows, *first, 1)
-        if first[0].size and not found:  # another passage of that hash, once in 2^64 times
-            found = self._verified(text, windows, *self._hashes.among(windows[0]), 1)
+        config, data = self._config, np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+        start, end, entry = first_known(data, *character_tables(), config.words, config.han_characters, *self._hashes.parts)
+        if entry < 0:
+            return None
+        found = self._verified(words_of(text), np.array([start]), np.array([end]), np.array([entry]), 1)
+        if not found:  # another passage of that hash, once in 2^64 times
+            found = self.find(text, 1)
         return found[0] if found else None
 
     def _verified(
-        self, text: str, windows: Windows, hits: NDArray[np.int64], entries: NDArray[np.int64], most: int | None
+        self,
+        mine: Words,
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        entries: NDArray[np.int64],
+        most: int | None,
     ) -> list[Shared]:
         """What is shared indeed of the windows whose hash is that of an entry."""
-        if not hits.size:
-            return []
-        _, starts, ends = windows
-        mine = _spell(text)
+        _, lower = character_tables()
         shared: list[Shared] = []
         covered = 0
-        for start, end, entry in zip(starts[hits].tolist(), ends[hits].tolist(), entries.tolist(), strict=True):
+        for start, end, entry in zip(starts.tolist(), ends.tolist(), entries.tolist(), strict=True):
             if end <= covered:
                 continue
             number, there = int(self._numbers[entry]), int(self._starts[entry])
             theirs = self._words_of(number)
-            length = _agreeing(mine.points, mine.begins, mine.ends, start, theirs.points, theirs.begins, theirs.ends, there)
+            places = mine.points, mine.begins, mine.ends, start, theirs.points, theirs.begins, theirs.ends, there
+            length = agreeing(lower, *places)
             if length < end - start:
                 continue  # two different passages of one hash
             covered = start + length
@@ -149,27 +133,6 @@ class PassageIndex:
         return shared
 
 
-def windows_of(text: str, config: OverlapConfig) -> Windows:
-    """Each passage's hash, the number of its first word and of the word after it; shape (passages,)."""
-    classes, lower = character_tables()
-    return _windows(code_points(text), classes, lower, config.words, config.han_characters)
-
-
-def folded_words(text: str) -> list[str]:
-    """The words of a text as `find_words` hashes them: in lower case, by the same table."""
-    spelled = _spell(text)
-    folded = spelled.points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    return [folded[begin:end] for begin, end in zip(spelled.begins.tolist(), spelled.ends.tolist(), strict=True)]
-
-
-def _spell(text: str) -> _Spelled:
-    """The words of a text as `find_words` hashes them, and where they stand."""
-    classes, lower = character_tables()
-    points = code_points(text)
-    _, begins, ends = find_words(points, classes, lower)
-    return _Spelled(np.where(points < TABLED, lower[np.minimum(points, TABLED - 1)], points), begins, ends)
-
-
 def _first_of_each(hashes: Hashes) -> tuple[Hashes, NDArray[np.int64]]:
     """The different hashes, sorted, and the first place of each: the first text that holds a passage stands for all of them.
 
@@ -179,70 +142,3 @@ def _first_of_each(hashes: Hashes) -> tuple[Hashes, NDArray[np.int64]]:
     ordered = hashes[order]
     begins = np.flatnonzero(np.concatenate([np.ones(min(1, ordered.size), dtype=bool), ordered[1:] != ordered[:-1]]))
     return ordered[begins], np.minimum.reduceat(order, begins) if begins.size else begins
-
-
-@compiled
-def _agreeing(
-    points: Points,
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    start: int,
-    their_points: Points,
-    their_begins: NDArray[np.int64],
-    their_ends: NDArray[np.int64],
-    there: int,
-) -> int:
-    """How many words two texts have in common from these words on."""
-    length = 0
-    most = min(begins.size - start, their_begins.size - there)
-    while length < most:
-        begin, their_begin = begins[start + length], their_begins[there + length]
-        size = ends[start + length] - begin
-        if their_ends[there + length] - their_begin != size:
-            break
-        same = True
-        for place in range(size):
-            if points[begin + place] != their_points[their_begin + place]:
-                same = False
-                break
-        if not same:
-            break
-        length += 1
-    return length
-
-
-@compiled
-def _windows(
-    points: Points, classes: NDArray[np.uint8], lower: Points, words: int, han: int
-) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
-    """Each passage's hash, the number of its first word and of the word after it; shape (passages,)."""
-    found, begins, _ = find_words(points, classes, lower)
-    count = found.size
-    prefix = np.zeros(count + 1, dtype=np.uint64)
-    numbers = np.zeros(count + 1, dtype=np.int64)
-    weight = np.empty(count, dtype=np.int64)
-    for i in range(count):
-        kind = character_class(classes, int(points[begins[i]]))
-        prefix[i + 1] = prefix[i] * BASE + found[i]
-        numbers[i + 1] = numbers[i] + (kind == DIGIT)
-        weight[i] = words if kind == IDEOGRAPH else han
-    power = np.ones(max(words, han) + 1, dtype=np.uint64)
-    for i in range(1, power.size):
-        power[i] = power[i - 1] * BASE
-    hashes = np.empty(count, dtype=np.uint64)
-    starts = np.empty(count, dtype=np.int64)
-    ends = np.empty(count, dtype=np.int64)
-    end, filled, kept = 0, 0, 0
-    for start in range(count):
-        while filled < words * han and end < count:
-            filled += weight[end]
-            end += 1
-        if filled < words * han:
-            break
-        if 2 * (numbers[end] - numbers[start]) <= end - start:
-            hashes[kept] = mix(prefix[end] - prefix[start] * power[end - start])
-            starts[kept] = start
-            ends[kept] = end
-            kept += 1
-        filled -= weight[start]
-    return hashes[:kept], starts[:kept], ends[:kept]

@@ -8,7 +8,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from lifecycle.curation.passages import folded_words
+from lifecycle.curation.windows import folded_words
 from lifecycle.recipe.corpora import RepeatedTextConfig
 
 SEPARATORS = {"line": "\n", "paragraph": "\n\n"}

@@ -26,13 +26,18 @@ class SortedHashes:
         self._filter = np.zeros(2 ** (bits - 6), dtype=np.uint64)
         _fill(self._filter, hashes, self._shift)
 
+    @property
+    def parts(self) -> tuple[Hashes, Hashes, np.uint64]:
+        """What compiled code looks them up in (`place_of`)."""
+        return self.hashes, self._filter, self._shift
+
     def among(self, others: Hashes, most: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Places of the others that are among these, and the place of each here; both of shape (found,).
 
         Args:
             most: so many of them are enough, the first ones; None looks for all.
         """
-        return _among(others, self.hashes, self._filter, self._shift, others.size if most is None else most)
+        return _among(others, *self.parts, others.size if most is None else most)
 
 
 @inner
@@ -40,6 +45,20 @@ def _mask(value: np.uint64) -> np.uint64:
     """The two bits of a hash within its word of the filter: by one alone, four times as many are searched for in vain."""
     low, high = value & np.uint64(63), (value >> np.uint64(6)) & np.uint64(63)
     return (np.uint64(1) << low) | (np.uint64(1) << high)
+
+
+@inner
+def place_of(value: np.uint64, known: Hashes, bits: Hashes, shift: np.uint64) -> int:
+    """The place of a hash in what `SortedHashes.parts` gives, or -1."""
+    mask = _mask(value)
+    if bits[value * SPREAD >> shift] & mask != mask:
+        return -1
+    entry, left = 0, known.size  # `numpy.searchsorted` takes five times as long for a single value
+    while left > 1:
+        half = left >> 1
+        entry += half if known[entry + half] <= value else 0
+        left -= half
+    return entry if known[entry] == value else -1
 
 
 @compiled
@@ -58,16 +77,8 @@ def _among(
     for i in range(hashes.size):
         if count == most:
             break
-        value = hashes[i]
-        mask = _mask(value)
-        if bits[value * SPREAD >> shift] & mask != mask:
-            continue
-        entry, left = 0, known.size  # `numpy.searchsorted` takes five times as long for a single value
-        while left > 1:
-            half = left >> 1
-            entry += half if known[entry + half] <= value else 0
-            left -= half
-        if known[entry] == value:
+        entry = place_of(hashes[i], known, bits, shift)
+        if entry >= 0:
             places[count] = i
             entries[count] = entry
             count += 1

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lifecycle.corpora.units import units
 from lifecycle.curation.corpus import build_corpus
-from lifecycle.curation.passages import folded_words
 from lifecycle.curation.repeated import SEPARATORS
 from lifecycle.curation.split import is_heldout
+from lifecycle.curation.windows import folded_words
 from lifecycle.recipe.corpora import CurationConfig, HeldoutConfig, OverlapConfig, RepeatedTextConfig
 from tests.curation.cleaning import account_of, rows, write_documents
 from tests.curation.test_corpus import HALF, both, build, duplicates
