@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.curation.block_words import READ, WRITTEN
 from lifecycle.curation.compiled import compiled
 from lifecycle.curation.sorted_hashes import Hashes, place_of
 from lifecycle.curation.words import (
@@ -17,9 +18,9 @@ from lifecycle.curation.words import (
     character_tables,
     code_points,
     find_words,
-    hash_words,
     mix,
 )
+from lifecycle.curation.words_in_bytes import hash_words
 from lifecycle.recipe.corpora import OverlapConfig
 
 Windows = tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]
@@ -146,8 +147,9 @@ def first_known(
 
     Windows that are mostly numbers are looked up, too: they are no passages of any text, so that none is known.
     """
-    found, alone = np.empty(data.size, dtype=np.uint64), np.empty(data.size, dtype=np.bool_)
-    count = hash_words(data, 0, data.size, classes, lower, found, alone)
+    room = data.size + WRITTEN
+    found, alone = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.bool_)
+    count = hash_words(data, 0, data.size, classes, lower, found, alone, np.empty(READ, np.uint8))
     prefix = np.zeros(count + 1, dtype=np.uint64)
     for i in range(count):
         prefix[i + 1] = prefix[i] * BASE + found[i]
