@@ -56,7 +56,7 @@ def cleaned_corpora_asset(scored: bool) -> dg.AssetsDefinition:
     about = "One source after normalisation, language and quality rules; every drop under a named rule."
     if not scored:
 
-        @stage_asset(stage, CORPORA, {"parquet", "polars"}, description=about)
+        @stage_asset(stage, CORPORA, {"parquet", "numba"}, description=about)
         def cleaned_corpora(
             context: dg.AssetExecutionContext, runner: StageRunner, raw_corpora: Artifact
         ) -> dg.MaterializeResult:
@@ -64,7 +64,7 @@ def cleaned_corpora_asset(scored: bool) -> dg.AssetsDefinition:
 
         return cleaned_corpora
 
-    @stage_asset(stage, CORPORA, {"parquet", "polars"}, description=f"{about} The quality model is the last of them.")
+    @stage_asset(stage, CORPORA, {"parquet", "numba"}, description=f"{about} The quality model is the last of them.")
     def scored_corpora(
         context: dg.AssetExecutionContext, runner: StageRunner, raw_corpora: Artifact, quality_model: Artifact
     ) -> dg.MaterializeResult:

