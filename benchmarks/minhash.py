@@ -7,8 +7,6 @@ each may keep the other one.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peer import answer
 from lifecycle.curation.banding import Part, SignedTexts, write_part
 from lifecycle.curation.minhash import Signatures, signatures
 from lifecycle.curation.near_duplicates import near_duplicates
@@ -60,11 +59,7 @@ def theirs(python: Path, documents: list[str], language: str) -> dict[str, Any]:
         source = Path(temporary) / "input.jsonl"
         with source.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in documents)
-        command = [python, Path(__file__).with_name("minhash_datatrove.py"), source, language, temporary]
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode:
-            sys.exit(f"datatrove failed:\n{result.stderr[-2000:]}")
-        return json.loads(result.stdout.splitlines()[-1])
+        return answer(python, "minhash_datatrove.py", source, language, temporary)
 
 
 def measure(python: Path, texts: Iterable[str], language: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.peer import answer
 from lifecycle.corpora.arrow import rows_table
 from lifecycle.corpora.documents import SCHEMA
 from lifecycle.corpora.read import read_source
@@ -95,13 +96,7 @@ def theirs(python: Path, texts: Sequence[str], language: str) -> dict[str, Any]:
     with TemporaryDirectory(prefix="whole-benchmark-") as temporary:
         source = Path(temporary) / "input.jsonl"
         source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-        script = Path(__file__).with_name("whole_datatrove.py")
-        done = subprocess.run(
-            [python, script, source, language, fast_model_file(), temporary], capture_output=True, text=True
-        )
-        if done.returncode:
-            sys.exit(f"datatrove failed:\n{done.stderr[-2000:]}")
-    said = json.loads(done.stdout.splitlines()[-1])
+        said = answer(python, "whole_datatrove.py", source, language, fast_model_file(), temporary)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     said["rate"] = megabytes / sum(said["seconds"].values())
     return said | {"read": len(texts), "signed": sum(kept)}

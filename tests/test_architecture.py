@@ -96,7 +96,8 @@ def test_every_declared_package_is_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     files = [path for room in ("assets", *FORBIDDEN) for path in (ROOT / room).rglob("*.py")]
     used = {module.split(".")[0] for path in files for module in imported_modules(path)}
-    by_import = {_plain(name) for module in used for name in packages_distributions().get(module, ())}
+    providers = packages_distributions()
+    by_import = {_plain(name) for module in used for name in providers.get(module, ())}
     declared = {_plain(re.split(r"[\[<>=~!]", each)[0]) for each in project["dependencies"]}
     assert declared - by_import - OTHERWISE_USED == set()
 

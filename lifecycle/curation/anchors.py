@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from lifecycle.curation.block_words import READ, WRITTEN
 from lifecycle.curation.buffers import Bytes, Integers, encoded, longest_of
 from lifecycle.curation.compiled import compiled, inner
+from lifecycle.curation.windows import BASE, grown
 from lifecycle.curation.words import Points, character_tables, mix
 from lifecycle.curation.words_in_bytes import hash_words
 from lifecycle.recipe.corpora import OverlapConfig
 
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.uint32]
-
-BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
 def anchors(text: str, config: OverlapConfig) -> Hashes:
@@ -119,9 +118,7 @@ def _smallest(runs: Hashes, alone: NDArray[np.bool_], count: int, words: int, ha
     entered = kept = end = filled = 0
     place, least = -1, np.uint64(0)
     for start in range(count):
-        while filled < words * han and end < count:
-            filled += words if alone[end] else han
-            end += 1
+        end, filled = grown(alone, count, end, filled, words, han)
         if filled < words * han:
             break
         if place < start:  # the smallest one is no longer within: look through the passage anew

@@ -44,6 +44,21 @@ def readable(buffer: Bytes, position: int, tail: Bytes) -> tuple[Bytes, int]:
 
 
 @inner
+def place_in_order(starts: np.uint64, left: np.uint64, first: int) -> np.uint64:
+    """The place of the word that begins at the lowest bit of `left`, of the words that begin at `starts`, the first of which
+    has place `first`."""
+    return np.uint64(first + bits_set(starts & (left ^ (left - ONE)) >> ONE))
+
+
+@inner
+def run_of(classes: Classes, place: int) -> tuple[int, bool]:
+    """How many bytes of the block belong to the run of letters and digits that begins at `place`, and whether it is known to
+    be ASCII and to end within the block."""
+    size = lowest_bit(~(classes.run >> np.uint64(place)))
+    return size, not classes.beyond_ascii and place + size < BLOCK
+
+
+@inner
 def store_han(
     source: Bytes, at: int, classes: Classes, starts: np.uint64, first: int, hashes: Hashes, lengths: Lengths
 ) -> int:
@@ -58,7 +73,7 @@ def store_han(
     left = classes.han
     while left:
         place = lowest_bit(left)
-        index = np.uint64(first + bits_set(starts & (left ^ (left - ONE)) >> ONE))
+        index = place_in_order(starts, left, first)
         size = min(EIGHT, (lowest_bit(~(whole >> np.uint64(place))) + 2) // _HAN_BYTES)
         left &= ~((ONE << np.uint64(_HAN_BYTES * size)) - ONE << np.uint64(place))
         _store_eight(source, at + place, hashes, index)
@@ -80,7 +95,7 @@ def store_ideographs(
     """Store the other characters of the block from `position` on that are words; none of them has a lower case."""
     left = classes.ideographs
     while left:
-        index = np.uint64(first + bits_set(starts & (left ^ (left - ONE)) >> ONE))
+        index = place_in_order(starts, left, first)
         point, _ = decode(buffer, position + lowest_bit(left), end)
         hashes[index] = np.uint64(point)
         lengths[index] = 1
@@ -109,13 +124,13 @@ def store_runs(
     """Store the words that are `runs` of letters and digits; `found` and `stop_bits` as `end_word` has them."""
     while runs:
         place = lowest_bit(runs)
-        index = np.uint64(first + bits_set(starts & (runs ^ (runs - ONE)) >> ONE))
-        size = lowest_bit(~(classes.run >> np.uint64(place)))
+        index = place_in_order(starts, runs, first)
+        size, short = run_of(classes, place)
         runs &= runs - ONE
-        if classes.beyond_ascii or place + size == BLOCK:
-            value, size = hash_run(buffer, position + place, end, marks, lower)
-        else:
+        if short:
             value = hash_letters(source, at + place, size)
+        else:
+            value, size = hash_run(buffer, position + place, end, marks, lower)
         found, stop_bits = end_word(value, size, index, hashes, lengths, stop_words, stop_bits, found)
     return found, stop_bits
 

@@ -83,7 +83,7 @@ def finish_line(
     """Count one line (as `str.splitlines` gives it), which has `words` words by the project's rule.
 
     Args:
-        sentences, blank_words, bracket: what `scan` found in the line: sentences, words between white space, any of
+        sentences, blank_words, citation, hint: what `scan` found in the line: sentences, words between white space, any of
             `citations_in`, and any of `hints_of`.
 
     C4 keeps a line that ends in . ? ! " ' but not in an ellipsis, has three words between white space, none of them

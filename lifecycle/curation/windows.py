@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.block_words import READ, WRITTEN
-from lifecycle.curation.compiled import compiled
+from lifecycle.curation.compiled import compiled, inner
 from lifecycle.curation.sorted_hashes import Hashes, place_of
 from lifecycle.curation.words import (
     DIGIT,
@@ -93,6 +93,31 @@ def agreeing(
     return length
 
 
+@inner
+def grown(alone: NDArray[np.bool_], count: int, end: int, filled: int, words: int, han: int) -> tuple[int, int]:
+    """Where the window that has reached `end` of `count` words ends once it is as long as a passage, and how full it is.
+
+    It is full at `words * han`, of which each character that is a word takes `words` and any other word `han`.
+    """
+    while filled < words * han and end < count:
+        filled += words if alone[end] else han
+        end += 1
+    return end, filled
+
+
+@compiled
+def _sums(found: Hashes, count: int, longest: int) -> tuple[Hashes, Hashes]:
+    """Hashes of the first words up to each, shape (count + 1,), and the powers of `BASE` that take some of them out, up to
+    `longest` words."""
+    prefix = np.zeros(count + 1, dtype=np.uint64)
+    for i in range(count):
+        prefix[i + 1] = prefix[i] * BASE + found[i]
+    power = np.ones(longest + 1, dtype=np.uint64)
+    for i in range(1, power.size):
+        power[i] = power[i - 1] * BASE
+    return prefix, power
+
+
 @compiled
 def _windows(
     points: Points, classes: NDArray[np.uint8], lower: Points, words: int, han: int
@@ -101,25 +126,19 @@ def _windows(
     begins and ends, shape (words,)."""
     found, begins, stops = find_words(points, classes, lower)
     count = found.size
-    prefix = np.zeros(count + 1, dtype=np.uint64)
+    prefix, power = _sums(found, count, max(words, han))
     numbers = np.zeros(count + 1, dtype=np.int64)
-    weight = np.empty(count, dtype=np.int64)
+    alone = np.empty(count, dtype=np.bool_)
     for i in range(count):
         kind = character_class(classes, int(points[begins[i]]))
-        prefix[i + 1] = prefix[i] * BASE + found[i]
         numbers[i + 1] = numbers[i] + (kind == DIGIT)
-        weight[i] = words if kind == IDEOGRAPH else han
-    power = np.ones(max(words, han) + 1, dtype=np.uint64)
-    for i in range(1, power.size):
-        power[i] = power[i - 1] * BASE
+        alone[i] = kind == IDEOGRAPH
     hashes = np.empty(count, dtype=np.uint64)
     starts = np.empty(count, dtype=np.int64)
     ends = np.empty(count, dtype=np.int64)
     end, filled, kept = 0, 0, 0
     for start in range(count):
-        while filled < words * han and end < count:
-            filled += weight[end]
-            end += 1
+        end, filled = grown(alone, count, end, filled, words, han)
         if filled < words * han:
             break
         if 2 * (numbers[end] - numbers[start]) <= end - start:
@@ -127,7 +146,7 @@ def _windows(
             starts[kept] = start
             ends[kept] = end
             kept += 1
-        filled -= weight[start]
+        filled -= words if alone[start] else han
     return hashes[:kept], starts[:kept], ends[:kept], begins, stops
 
 
@@ -150,17 +169,10 @@ def first_known(
     room = data.size + WRITTEN
     found, alone = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.bool_)
     count = hash_words(data, 0, data.size, classes, lower, found, alone, np.empty(READ, np.uint8))
-    prefix = np.zeros(count + 1, dtype=np.uint64)
-    for i in range(count):
-        prefix[i + 1] = prefix[i] * BASE + found[i]
-    power = np.ones(max(words, han) + 1, dtype=np.uint64)
-    for i in range(1, power.size):
-        power[i] = power[i - 1] * BASE
+    prefix, power = _sums(found, count, max(words, han))
     end, filled = 0, 0
     for start in range(count):
-        while filled < words * han and end < count:
-            filled += words if alone[end] else han
-            end += 1
+        end, filled = grown(alone, count, end, filled, words, han)
         if filled < words * han:
             break
         entry = place_of(mix(prefix[end] - prefix[start] * power[end - start]), known, bits, shift)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.curation.block_classes import NONE, TOP, classes_of
-from lifecycle.curation.block_words import readable, store_han, store_ideographs
+from lifecycle.curation.block_words import place_in_order, readable, run_of, store_han, store_ideographs
 from lifecycle.curation.byte_masks import BLOCK, ONE
 from lifecycle.curation.compiled import inner
 from lifecycle.curation.eight_bytes import EIGHT, bits_set, eight_bytes, lowest_bit, up_to_eight_bytes
@@ -56,13 +56,13 @@ def hash_words(
         store_ideographs(buffer, position, end, block, starts, count, hashes, alone)
         while runs:
             place = lowest_bit(runs)
-            index = np.uint64(count + bits_set(starts & (runs ^ (runs - ONE)) >> ONE))
-            size = lowest_bit(~(block.run >> np.uint64(place)))
+            index = place_in_order(starts, runs, count)
+            size, short = run_of(block, place)
             runs &= runs - ONE
-            if block.beyond_ascii or place + size == BLOCK:
-                hashes[index] = _hash_run(buffer, position + place, end, classes, lower)
-            else:
+            if short:
                 hashes[index] = _hash_letters(source, at + place, size)
+            else:
+                hashes[index] = _hash_run(buffer, position + place, end, classes, lower)
             alone[index] = False
         count += bits_set(starts)
         begun, run_before = block.beyond, block.run >> TOP
